@@ -1,0 +1,236 @@
+//! The ledger: what we promised. Codes, refresh families, sessions, revocations, audit. Losing it is a
+//! breach, so a deed is answered only after it is on disk.
+//!
+//! One [`Deed`] is one transaction: the act, its audit records and the feed records that follow from it
+//! commit together or not at all. The ledger keeps and finds; it knows no rule of the protocol beyond
+//! "once", "only if unchanged" and "never backwards".
+
+use async_trait::async_trait;
+use portcullis_guard::claims::{Generations, OwnerKind};
+use portcullis_guard::feed::Record;
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Trouble;
+use crate::registry::Scope;
+
+/// Where promises are kept.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Does the deed durably, atomically and once. Deeds of many callers may share one disk write.
+    ///
+    /// After `Ok`, the deed survives the loss of any process, and this server's own view of the feed has
+    /// already applied its records.
+    async fn commit(&self, deed: Deed) -> Result<Done, Trouble>;
+    /// An authorization code by its hash, without spending it.
+    async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble>;
+    /// A refresh family by its id, ended ones too until they are purged.
+    async fn family(&self, id: &str) -> Result<Option<Family>, Trouble>;
+    /// A live or ended browser session by the hash of its cookie.
+    async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble>;
+}
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deed {
+    pub act: Act,
+    pub audit: Vec<AuditRecord>,
+}
+
+impl Deed {
+    pub fn new(act: Act, audit: AuditRecord) -> Self {
+        Self { act, audit: vec![audit] }
+    }
+}
+
+/// What a deed does. Times are seconds since the epoch; `exp` of an ending is how long it must be
+/// remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Only the audit records.
+    Note,
+    PutCode(CodeRow),
+    /// Spends the code and opens the family, both or neither. [`Done::Spent`] when it was spent before.
+    SpendCode {
+        hash: String,
+        now: u64,
+        family: Family,
+    },
+    OpenFamily(Family),
+    /// Remembers an assertion until `exp`, and opens the family with it. [`Done::Spent`] when it was used
+    /// before.
+    UseAssertion {
+        client_id: String,
+        digest: String,
+        exp: u64,
+        family: Option<Family>,
+    },
+    /// Compare and set: [`Done::Lost`] unless the family is live and still holds `n` and `secret`.
+    Rotate(Rotation),
+    /// Ends a family for ever and writes its record. Ending it twice is fine.
+    EndFamily {
+        id: String,
+        reason: String,
+        now: u64,
+        exp: u64,
+    },
+    /// Ends one token.
+    EndToken {
+        jti: [u8; 16],
+        exp: u64,
+    },
+    /// Ends everything signed by a key.
+    EndKey {
+        kid: String,
+        exp: u64,
+    },
+    /// Raises a generation: everything issued so far to `id` ends.
+    Raise {
+        scope: Scope,
+        id: String,
+        exp: u64,
+    },
+    OpenSession(Session),
+    EndSession {
+        hash: String,
+        now: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// Done. `position` is where the feed stands when the act wrote records.
+    Committed { position: Option<Position> },
+    /// It was used before. Of a code: the family that it opened then.
+    Spent { family: Option<String> },
+    /// Somebody else was faster, or the family has ended; read it again.
+    Lost,
+}
+
+/// A place in a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    pub epoch: u64,
+    pub seq: u64,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+/// A line of the feed with its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogRow {
+    pub position: Position,
+    /// Milliseconds, read before the transaction began (design 1.2 rule 1).
+    pub as_of_ms: u64,
+    pub record: Record,
+}
+
+/// An authorization code, by its hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CodeRow {
+    /// base64url SHA-256 of the code.
+    pub hash: String,
+    pub client_id: String,
+    pub person: String,
+    pub redirect_uri: String,
+    /// Whether the authorization request named it, so that the token request must too.
+    pub redirect_named: bool,
+    pub scope: String,
+    /// PKCE S256 challenge (RFC 7636 section 4.2).
+    pub challenge: Option<String>,
+    pub gv: Generations,
+    pub auth_time: u64,
+    pub expires_at: u64,
+    /// The family that the first use opened.
+    pub spent_by: Option<String>,
+}
+
+/// A login: one row however often it is refreshed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Family {
+    /// 22 characters, the `sid` of its tokens.
+    pub id: String,
+    pub client_id: String,
+    /// Organization id.
+    pub organization: String,
+    pub owner: Option<(OwnerKind, String)>,
+    pub scope: String,
+    /// Whether the secret was sent when it began.
+    pub confidential: bool,
+    /// The chain of actors, as JSON, when somebody acts for the owner.
+    pub act: Option<String>,
+    pub custom_claim: Option<String>,
+    /// Role names as of the login; narrowed, never widened, later.
+    pub roles: Vec<String>,
+    pub gv: Generations,
+    pub auth_time: u64,
+    /// How often it has rotated.
+    pub n: u64,
+    /// base64url keyed hash of the current secret.
+    pub secret: String,
+    /// The one before, for an honest retry.
+    pub previous: Option<String>,
+    /// The current secret sealed under the one before (design 3.2).
+    pub sealed: Option<String>,
+    pub rotated_at: u64,
+    /// Ends when unused until then, seconds.
+    pub idle_exp: u64,
+    /// Ends then, however much it is used, seconds.
+    pub abs_exp: u64,
+    pub ended_at: Option<u64>,
+    pub end_reason: Option<String>,
+}
+
+/// Compare and set of a family's secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    pub family: String,
+    pub n: u64,
+    pub secret: String,
+    pub next: String,
+    pub sealed: String,
+    pub now: u64,
+    pub idle_exp: u64,
+}
+
+/// A browser session at the login page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// base64url SHA-256 of the cookie.
+    pub hash: String,
+    pub person: String,
+    pub generation: u32,
+    pub auth_time: u64,
+    pub expires_at: u64,
+    pub ended_at: Option<u64>,
+}
+
+/// Who did what, for whom, from where, and what came of it. Never a token, a code or a secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// Seconds.
+    pub at: u64,
+    /// `token.issued`, `token.refused`, `family.reused`, `revoked`, ...
+    pub event: String,
+    /// Organization id.
+    pub organization: Option<String>,
+    pub client_id: Option<String>,
+    pub subject: Option<String>,
+    /// Subjects of the actors, nearest first.
+    pub actors: Vec<String>,
+    pub grant: Option<String>,
+    pub jti: Option<String>,
+    pub sid: Option<String>,
+    pub scope: Option<String>,
+    /// Client address, as far as it is trusted.
+    pub address: Option<String>,
+    pub request_id: Option<String>,
+    /// An error code or a reason.
+    pub reason: Option<String>,
+    /// More, as JSON; names rather than values.
+    pub detail: Option<String>,
+}
