@@ -1,0 +1,107 @@
+//! Proves who is calling. A [`Caller`] has one constructor, the proof; so "who is calling?" cannot be
+//! answered without having asked.
+//!
+//! Unknown client, wrong secret, expired secret and disabled client read the same and cost the same: one
+//! keyed hash and one comparison, whatever is wrong. What still differs is the time of a hash lookup in
+//! memory, which tells nothing that an authorization request would not tell.
+
+use std::sync::Arc;
+
+use crate::ask::{Ask, Credentials};
+use crate::desk::Desk;
+use crate::refusal::{Code, Refusal};
+use crate::registry::{Application, Directory, Organization};
+use crate::secret::{Secret, same};
+
+/// A client that has proved who it is.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    application: Arc<Application>,
+    organization: Arc<Organization>,
+    directory: Arc<Directory>,
+    secret: Option<Secret>,
+}
+
+impl Caller {
+    /// Authenticates the client of an ask (RFC 6749 section 2.3): by secret, or by name alone when the
+    /// application is not confidential.
+    ///
+    /// # Errors
+    /// `invalid_client`, always in the same words.
+    pub fn prove(desk: &Desk, ask: &Ask) -> Result<Self, Refusal> {
+        let Some(offered) = ask.credentials() else {
+            return Err(Refusal::new(
+                Code::InvalidClient,
+                "Name the client with client_id, and its client_secret if it has one.",
+            ));
+        };
+        let directory = desk.registry.directory();
+        let application = directory.application(&offered.client_id).cloned();
+        let proved = compare(desk, offered, application.as_deref());
+        let caller = application.and_then(|application| {
+            let organization = directory.organization(&application.organization)?.clone();
+            let live = !application.disabled && !organization.disabled;
+            live.then(|| Self { application, organization, directory, secret: offered.secret.clone() })
+        });
+        match caller {
+            Some(caller) if proved => Ok(caller),
+            Some(_) => Err(failed().because("wrong or missing secret")),
+            None => Err(failed().because("unknown or disabled client")),
+        }
+    }
+
+    pub fn application(&self) -> &Arc<Application> {
+        &self.application
+    }
+
+    pub fn organization(&self) -> &Arc<Organization> {
+        &self.organization
+    }
+
+    /// The registry as it was when the caller was proved.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Whether the secret was sent.
+    pub fn confidential(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// The proved secret, for assertions that are signed with it.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+
+    /// The caller's own subject; no person's id holds a colon.
+    pub fn subject(&self) -> String {
+        subject_of(&self.application.client_id)
+    }
+}
+
+/// The subject of a client (RFC 9068 section 2.2; RFC 9700 section 4.15: never to be confused with a
+/// person's).
+pub fn subject_of(client_id: &str) -> String {
+    format!("client:{client_id}")
+}
+
+fn compare(desk: &Desk, offered: &Credentials, application: Option<&Application>) -> bool {
+    let nothing = Secret::from("");
+    let hash = desk.seal.client_secret(&offered.client_id, offered.secret.as_ref().unwrap_or(&nothing));
+    let now = desk.now();
+    let mut fits = same(&hash, "a stand-in, so that unknown clients cost a comparison too");
+    for stored in application.iter().flat_map(|application| &application.secrets) {
+        fits |= stored.expires_at.is_none_or(|end| now < end) & same(&hash, &stored.hash);
+    }
+    match &offered.secret {
+        Some(_) => fits,
+        None => application.is_some_and(|application| !application.confidential),
+    }
+}
+
+fn failed() -> Refusal {
+    Refusal::new(
+        Code::InvalidClient,
+        "Client authentication failed: the client is not known here, or its secret is missing or wrong.",
+    )
+}

@@ -1,0 +1,159 @@
+//! The grammar of scopes: `market:all`, `market:id:X`, `market:code:Y`, and the same for `store` and
+//! `stock_location`; parts are separated by spaces or commas. What was asked is echoed verbatim, because
+//! the vendor's client caches by it; what it means goes into the `market` claim.
+
+use portcullis_guard::claims::Market;
+
+use crate::refusal::{Code, Refusal};
+use crate::registry::{Application, ApplicationKind, Directory, Fence, FenceKind};
+
+/// The scope of every market of the organization.
+pub const ALL: &str = "market:all";
+/// The scope of personal credentials.
+pub const PROVISIONING: &str = "provisioning-api";
+
+/// A scope and what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reach {
+    /// As it was asked.
+    pub text: String,
+    /// `None` for every market.
+    pub market: Option<Market>,
+}
+
+/// The parts of a scope text.
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', ',']).filter(|part| !part.is_empty())
+}
+
+/// What a scope means for this application, and whether it may have it.
+///
+/// `group` is the customer group of the person, for private markets.
+///
+/// # Errors
+/// `invalid_scope` with what to ask for instead.
+pub fn resolve(
+    asked: Option<&str>,
+    application: &Application,
+    directory: &Directory,
+    group: Option<&str>,
+) -> Result<Reach, Refusal> {
+    let text = match asked.filter(|text| parts(text).next().is_some()) {
+        Some(text) => text.to_owned(),
+        None => default_of(application),
+    };
+    if application.kind == ApplicationKind::User {
+        return provisioning(text);
+    }
+    let fences = directory.fences(&application.organization);
+    let named = parts(&text).map(|part| locate(part, fences)).collect::<Result<Vec<_>, _>>()?;
+    stay_inside(&named, application, fences)?;
+    Ok(Reach { market: enclose(&named, fences, group)?, text })
+}
+
+fn default_of(application: &Application) -> String {
+    match application.kind {
+        ApplicationKind::User => PROVISIONING.into(),
+        _ if application.scopes.is_empty() => ALL.into(),
+        _ => application.scopes.join(" "),
+    }
+}
+
+fn provisioning(text: String) -> Result<Reach, Refusal> {
+    if parts(&text).all(|part| part == PROVISIONING) {
+        return Ok(Reach { text, market: None });
+    }
+    Err(refuse("A personal credential has the scope provisioning-api and no other."))
+}
+
+/// One part: everything, or a fence of the organization.
+fn locate<'a>(part: &str, fences: &'a [Fence]) -> Result<Option<&'a Fence>, Refusal> {
+    if part == ALL {
+        return Ok(None);
+    }
+    let mut words = part.splitn(3, ':');
+    let kind = match words.next() {
+        Some("market") => FenceKind::Market,
+        Some("store") => FenceKind::Store,
+        Some("stock_location") => FenceKind::StockLocation,
+        _ => return Err(grammar()),
+    };
+    let by_id = match words.next() {
+        Some("id") => true,
+        Some("code") => false,
+        _ => return Err(grammar()),
+    };
+    let name = words.next().filter(|name| !name.is_empty()).ok_or_else(grammar)?;
+    fences
+        .iter()
+        .find(|fence| fence.kind == kind && name == if by_id { &fence.id } else { &fence.code })
+        .map(Some)
+        .ok_or_else(|| {
+            refuse("A market, store or stock location in the scope does not exist in this organization.")
+        })
+}
+
+/// An application with scopes of its own may ask for those and nothing beside them.
+fn stay_inside(named: &[Option<&Fence>], application: &Application, fences: &[Fence]) -> Result<(), Refusal> {
+    let allowed: Vec<_> = application.scopes.iter().filter_map(|part| locate(part, fences).ok()).collect();
+    let free = application.scopes.is_empty() || allowed.contains(&None);
+    if free || named.iter().all(|part| allowed.contains(part)) {
+        return Ok(());
+    }
+    Err(refuse("The application may not ask for this scope."))
+}
+
+fn enclose(
+    named: &[Option<&Fence>],
+    fences: &[Fence],
+    group: Option<&str>,
+) -> Result<Option<Market>, Refusal> {
+    let of = |kind| named.iter().flatten().filter(move |fence| fence.kind == kind);
+    let mut markets: Vec<&Fence> = of(FenceKind::Market).copied().collect();
+    for store in of(FenceKind::Store) {
+        let market = store.market.as_deref();
+        markets.extend(fences.iter().find(|f| f.kind == FenceKind::Market && Some(f.id.as_str()) == market));
+    }
+    let locations: Vec<&Fence> = of(FenceKind::StockLocation).copied().collect();
+    let Some(first) = markets.first().copied() else {
+        if !locations.is_empty() {
+            return Err(refuse("A stock location needs its market in the same scope."));
+        }
+        return Ok(None);
+    };
+    for market in &markets {
+        if market.customer_group.is_some() && market.customer_group.as_deref() != group {
+            return Err(refuse("A market in the scope is private: only customers of its group may have it."));
+        }
+        if market.price_list != first.price_list || market.geocoder_id != first.geocoder_id {
+            return Err(refuse("Markets in one scope must share their price list and geocoder."));
+        }
+    }
+    if locations.iter().any(|l| !markets.iter().any(|m| m.stock_locations.contains(&l.id))) {
+        return Err(refuse("A stock location needs its market in the same scope."));
+    }
+    let mut stock: Vec<String> = match locations.is_empty() {
+        true => markets.iter().flat_map(|market| market.stock_locations.iter().cloned()).collect(),
+        false => locations.iter().map(|location| location.id.clone()).collect(),
+    };
+    stock.sort();
+    stock.dedup();
+    let mut ids: Vec<String> = markets.iter().map(|market| market.id.clone()).collect();
+    ids.dedup();
+    Ok(Some(Market {
+        id: ids,
+        stock_location_ids: stock,
+        geocoder_id: first.geocoder_id.clone(),
+        allows_external_prices: markets.iter().all(|market| market.allows_external_prices),
+    }))
+}
+
+fn grammar() -> Refusal {
+    refuse(
+        "A scope is market:all, or parts like market:code:CODE and stock_location:id:ID, separated by spaces.",
+    )
+}
+
+fn refuse(sentence: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidScope, sentence)
+}
