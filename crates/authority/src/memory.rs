@@ -174,7 +174,7 @@ impl Books {
         match (scope, self.people.get_mut(&id)) {
             (Scope::Subject, Some(person)) => person.generation += 1,
             (Scope::Actor, Some(person)) => person.actor_generation += 1,
-            _ => match self.holdings.generations.iter_mut().find(|(s, i, _)| (*s, &*i) == (scope, &id)) {
+            _ => match self.holdings.generations.iter_mut().find(|(s, i, _)| (*s, i) == (scope, &id)) {
                 Some((_, _, value)) => *value += 1,
                 None => self.holdings.generations.push((scope, id, 1)),
             },

@@ -109,7 +109,7 @@ async fn chain(desk: &Desk, caller: &Caller, ask: &Ask, subject: &Claims) -> Res
         return Err(Refusal::new(Code::InvalidRequest, "Nobody may stand twice in a chain of actors.").into());
     }
     let ended = |sub: &&str| caller.directory().generation(Scope::Actor, sub) > generation_in(&top, sub);
-    if subs.iter().any(|sub| ended(sub)) {
+    if subs.iter().any(ended) {
         return Err(dead("an actor in the chain has ended").into());
     }
     Ok(Box::new(top))
