@@ -1,5 +1,23 @@
 //! The feed: the ordered log of what has ended, as it travels from the server to guards.
+//!
+//! `record`, `chain`, `batch` and `manifest` are the wire; `table`, `names`, `clock` and `view` are what a
+//! guard knows; `follower` decides what to ask for next and `http` asks.
 
+pub mod batch;
+pub mod chain;
+pub mod digest;
+pub mod fault;
+pub mod keys;
+pub mod manifest;
 pub mod record;
 
+#[cfg(test)]
+mod press;
+
+pub use batch::{Batch, SealedBatch};
+pub use chain::Chain;
+pub use digest::Digest;
+pub use fault::FeedFault;
+pub use keys::FeedKeys;
+pub use manifest::{Manifest, Segment};
 pub use record::{FLAG_EMERGENCY, FLAG_TIME, Id, Kind, RECORD_BYTES, Record, name_id};
