@@ -5,11 +5,15 @@
 
 pub mod batch;
 pub mod chain;
+pub mod clock;
 pub mod digest;
 pub mod fault;
 pub mod keys;
 pub mod manifest;
+pub mod names;
 pub mod record;
+pub mod table;
+pub mod view;
 
 #[cfg(test)]
 mod press;
@@ -20,4 +24,6 @@ pub use digest::Digest;
 pub use fault::FeedFault;
 pub use keys::FeedKeys;
 pub use manifest::{Manifest, Segment};
+pub use names::{Names, feed_id};
 pub use record::{FLAG_EMERGENCY, FLAG_TIME, Id, Kind, RECORD_BYTES, Record, name_id};
+pub use view::{Freshness, MAX_STALENESS, Position, View};
