@@ -86,7 +86,13 @@ impl Record {
         let mut id = [0; 16];
         id.copy_from_slice(&bytes[12..]);
         let kind = Kind::from_number(bytes[0])?;
-        (bytes[2] == 0 && bytes[3] == 0).then(|| Self { kind, flags: bytes[1], exp: word(4), val: word(8), id })
+        (bytes[2] == 0 && bytes[3] == 0).then(|| Self {
+            kind,
+            flags: bytes[1],
+            exp: word(4),
+            val: word(8),
+            id,
+        })
     }
 }
 
