@@ -3,7 +3,10 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Id, Kind, name_id, table::Key};
+use super::{
+    Id, Kind, name_id,
+    table::{Key, Reader},
+};
 use crate::Claims;
 
 /// Everything under which one token could be ended, with the generations it carries.
@@ -46,6 +49,20 @@ impl Names {
             }
         }
         Self { issued_at: claims.iat, probes: names.probes.into() }
+    }
+}
+
+impl Probe {
+    /// Whether the table ends a token by this name. `issued_at` is given when the table holds any times.
+    pub fn hits(&self, table: &Reader, issued_at: Option<u64>) -> bool {
+        let outright = ends_outright(self.kind);
+        if table.find(self.by_generation).is_some_and(|least| outright || least > self.generation) {
+            return true;
+        }
+        // Equality ends: who logs in within the same second tries again.
+        issued_at.filter(|_| !outright).is_some_and(|issued_at| {
+            table.find(self.by_time).is_some_and(|cutoff| issued_at <= cutoff.into())
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::{Id, Kind};
 
@@ -56,25 +56,34 @@ impl Key {
 /// 2^64 divided by the golden ratio, odd: spreads neighbours far apart.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+type Parts = [Arc<Part>; PARTS];
+
 /// The set.
 pub struct Table {
-    parts: Box<[ArcSwap<Part>]>,
+    /// Swapped as a whole, so that one entry serves all lookups of a check: entering costs more than a lookup
+    /// and keeps the processor from overlapping them.
+    parts: ArcSwap<Parts>,
     /// Taken slots of each part. Whoever holds the lock is the writer.
     taken: Mutex<[usize; PARTS]>,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        let parts = (0..PARTS).map(|_| ArcSwap::from_pointee(Part::with_slots(LEAST_SLOTS))).collect();
-        Self { parts, taken: Mutex::new([0; PARTS]) }
+        let parts = std::array::from_fn(|_| Arc::new(Part::with_slots(LEAST_SLOTS)));
+        Self { parts: ArcSwap::from_pointee(parts), taken: Mutex::new([0; PARTS]) }
     }
 }
 
 impl Table {
+    /// Begins to look things up; meant to be short. Sees everything that was joined before, and much of
+    /// what is joined meanwhile.
+    pub fn read(&self) -> Reader {
+        Reader(self.parts.load())
+    }
+
     /// The number that is held for a key.
     pub fn find(&self, key: Key) -> Option<u32> {
-        let part = self.parts[key.part()].load();
-        part.place(key).ok().map(|slot| slot.life().val)
+        self.read().find(key)
     }
 
     /// Becomes the writer, waiting for the one before.
@@ -95,7 +104,17 @@ impl Table {
 
     /// Bytes of all slots.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| std::mem::size_of_val::<[Slot]>(&part.load().slots)).sum()
+        self.parts.load().iter().map(|part| std::mem::size_of_val::<[Slot]>(&part.slots)).sum()
+    }
+}
+
+/// Looks things up, without waiting for anybody.
+pub struct Reader(Guard<Arc<Parts>>);
+
+impl Reader {
+    /// The number that is held for a key.
+    pub fn find(&self, key: Key) -> Option<u32> {
+        self.0[key.part()].place(key).ok().map(|slot| slot.life().val)
     }
 }
 
@@ -109,7 +128,7 @@ impl Writer<'_> {
     /// Adds a key, or raises its time and number. Says whether anything changed.
     pub fn join(&mut self, key: Key, exp: u32, val: u32) -> bool {
         let at = key.part();
-        let part = self.table.parts[at].load_full();
+        let part = self.part(at);
         let life = Life { exp: exp.max(1), val };
         match part.place(key) {
             Ok(slot) => slot.raise(life),
@@ -128,7 +147,7 @@ impl Writer<'_> {
     /// Drops what is dead from one of the parts; `turn` counts up and goes round.
     pub fn sweep(&mut self, turn: u64, dead_before: u32) {
         let at = (turn % PARTS as u64) as usize;
-        let part = self.table.parts[at].load_full();
+        let part = self.part(at);
         // A part with nothing to drop is left alone: copying it would cost memory and gain nothing.
         if part.entries().any(|(_, life)| life.exp < dead_before) {
             self.rebuild(at, dead_before);
@@ -138,7 +157,7 @@ impl Writer<'_> {
     /// Copies what is alive into a part of the right size. Readers see the old part until the new one is
     /// whole, and there is no other writer, so no key is missing at any moment.
     fn rebuild(&mut self, at: usize, dead_before: u32) {
-        let old = self.table.parts[at].load_full();
+        let old = self.part(at);
         let alive = || old.entries().filter(|(_, life)| life.exp >= dead_before);
         let count = alive().count();
         let new = Part::with_room(count);
@@ -148,7 +167,13 @@ impl Writer<'_> {
             }
         }
         self.taken[at] = count;
-        self.table.parts[at].store(Arc::new(new));
+        let mut parts = Parts::clone(&self.table.parts.load());
+        parts[at] = Arc::new(new);
+        self.table.parts.store(Arc::new(parts));
+    }
+
+    fn part(&self, at: usize) -> Arc<Part> {
+        self.table.parts.load()[at].clone()
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::{
     FLAG_TIME, Kind, Names, Record,
     clock::{FeedClock, Reading},
-    names::{Probe, ends_outright},
+    names::ends_outright,
     table::{Key, Table},
 };
 use crate::Claims;
@@ -127,7 +127,8 @@ impl View {
     /// [`View::ended`] without hashing.
     pub fn ended_names(&self, names: &Names) -> Option<Kind> {
         let times = self.has_times.load(Acquire).then_some(names.issued_at);
-        names.probes.iter().find(|probe| self.hits(probe, times)).map(|probe| probe.kind)
+        let table = self.table.read();
+        names.probes.iter().find(|probe| probe.hits(&table, times)).map(|probe| probe.kind)
     }
 
     /// Increases with everything that ends. A caller that reads it, then finds a token alive, need not look
@@ -208,17 +209,6 @@ impl View {
         self.clock.not_before(as_of_ms, Reading::now());
         self.as_of_ms.fetch_max(as_of_ms, AcqRel);
         self.sweep();
-    }
-
-    fn hits(&self, probe: &Probe, issued_at: Option<u64>) -> bool {
-        let outright = ends_outright(probe.kind);
-        let by_generation =
-            self.table.find(probe.by_generation).is_some_and(|least| outright || least > probe.generation);
-        by_generation
-            || issued_at.filter(|_| !outright).is_some_and(|issued_at| {
-                // Equality ends: who logs in within the same second tries again.
-                self.table.find(probe.by_time).is_some_and(|cutoff| issued_at <= cutoff.into())
-            })
     }
 
     /// Records whose `exp` is before this are of no use to anybody. Judged by the feed's own time, which is
