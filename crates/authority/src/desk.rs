@@ -59,6 +59,8 @@ pub trait Inspector: Send + Sync {
     /// The claims of an access token of ours that is genuine and unexpired, ended or not: it may be
     /// revoked again.
     fn recognise(&self, token: &str, now_ms: u64) -> Option<Claims>;
+    /// What a token may do, resource by resource, in the vendor's words.
+    fn permissions(&self, claims: &Claims) -> serde_json::Value;
 }
 
 /// The numbers and names that the operator decides. Lifetimes are in seconds.

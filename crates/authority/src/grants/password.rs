@@ -1,0 +1,55 @@
+//! The password grant (RFC 6749 section 4.3), legacy: only where an operator has allowed it for the
+//! application, only for customers, only for sales channels. RFC 9700 section 2.4 asks not to use it.
+
+use async_trait::async_trait;
+
+use super::Grant;
+use crate::ask::Ask;
+use crate::client::Caller;
+use crate::desk::Desk;
+use crate::entitlement::{Entitlement, Promise, Subject, Via};
+use crate::refusal::{Code, Not, Refusal};
+use crate::registry::{Application, ApplicationKind, Who};
+use crate::scope;
+use crate::secret::Secret;
+use portcullis_guard::claims::OwnerKind;
+
+pub struct Password;
+
+#[async_trait]
+impl Grant for Password {
+    fn name(&self) -> &'static str {
+        "password"
+    }
+
+    fn allows(&self, application: &Application) -> bool {
+        application.kind == ApplicationKind::SalesChannel && application.password_grant
+    }
+
+    async fn decide(&self, desk: &Desk, caller: &Caller, ask: &Ask) -> Result<Entitlement, Not> {
+        let email = ask.need("username")?.trim().to_lowercase();
+        let password = Secret::from(ask.need("password")?);
+        let organization = &caller.application().organization;
+        let found = desk.registry.person(Who::CustomerEmail { organization, email: &email }).await?;
+        let known =
+            found.as_ref().filter(|person| !person.disabled).and_then(|person| person.password.clone());
+        let fits = desk.slow.password_fits(known, password).await?;
+        let Some(person) = found.filter(|_| fits) else {
+            return Err(Refusal::new(Code::InvalidGrant, "The username or the password is wrong.")
+                .because("unknown account, disabled account or wrong password")
+                .into());
+        };
+        let reach = scope::resolve(
+            ask.get("scope"),
+            caller.application(),
+            caller.directory(),
+            person.customer_group.as_deref(),
+        )?;
+        let mut entitlement = Entitlement::of(caller, reach, self.name(), desk.now());
+        entitlement.roles = vec!["sales_channel_customer".into()];
+        entitlement.gv.0 = person.generation;
+        entitlement.subject = Subject::Owner(OwnerKind::Customer, person.id);
+        entitlement.promise = Promise::Login(Via::Plain);
+        Ok(entitlement)
+    }
+}

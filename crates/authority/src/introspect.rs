@@ -1,0 +1,179 @@
+//! What a token says, for those who may ask: introspection (RFC 7662) and the vendor's token info. Both
+//! run the guard's own check, so they cannot disagree with a service.
+
+use portcullis_guard::Claims;
+use portcullis_guard::claims::OwnerKind;
+use serde_json::{Value, json};
+
+use crate::ask::Ask;
+use crate::client::Caller;
+use crate::desk::Desk;
+use crate::handle::Handle;
+use crate::ledger::Family;
+use crate::refusal::{Code, Not, Refusal, Trouble};
+use crate::registry::{Application, Directory, Who};
+use crate::secret::same;
+
+/// Who asks.
+enum Asker {
+    /// A service with a guard: every token of ours.
+    Guard,
+    /// An application: the tokens of its organization.
+    Organization(String),
+}
+
+/// `POST /oauth/introspect`.
+///
+/// # Errors
+/// `invalid_client` without a proof by secret.
+pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
+    let asker = prove(desk, ask)?;
+    let token = ask.need("token")?;
+    if let Some(handle) = Handle::read(token, &desk.terms.issuer, &desk.seal) {
+        return Ok(match desk.ledger.family(&handle.family).await? {
+            Some(family)
+                if is_current(desk, &handle, &family) && asker.may_see(Some(&family.organization)) =>
+            {
+                describe_family(desk, &family)
+            }
+            _ => inactive(),
+        });
+    }
+    let claims = desk.inspector.inspect(token, desk.clock.now_ms());
+    Ok(match claims {
+        Some(claims) if asker.may_see(claims.organization.as_ref().map(|o| o.id.as_str())) => {
+            describe(&claims)
+        }
+        _ => inactive(),
+    })
+}
+
+/// `GET /oauth/tokeninfo`.
+///
+/// # Errors
+/// `invalid_token`.
+pub async fn token_info(desk: &Desk, bearer: &str) -> Result<Value, Not> {
+    let claims = desk.inspector.inspect(bearer, desk.clock.now_ms());
+    let claims = claims.ok_or_else(|| {
+        Refusal::new(Code::InvalidToken, "The access token is not valid, expired or revoked.")
+    })?;
+    let directory = desk.registry.directory();
+    let application = directory.application(&claims.client_id);
+    let market = claims.market.as_ref();
+    let mut info = json!({
+        "token": {
+            "test": claims.test,
+            "market_ids": market.map(|market| &market.id),
+            "stock_location_ids": market.map(|market| &market.stock_location_ids),
+            "lifespan": claims.exp.saturating_sub(desk.now()),
+        },
+        "application": {
+            "id": claims.application.id,
+            "kind": claims.application.kind,
+            "name": application.map(|application| &application.name),
+            "core": claims.organization.is_some(),
+        },
+        "permissions": desk.inspector.permissions(&claims),
+        "accessible_apps": [],
+    });
+    if let Some(role) = application.and_then(|application| role_of(&directory, application, &claims)) {
+        info["role"] = role;
+    }
+    if let Some(owner) = owner_of(desk, &claims).await? {
+        info["owner"] = owner;
+    }
+    Ok(info)
+}
+
+impl Asker {
+    fn may_see(&self, organization: Option<&str>) -> bool {
+        match self {
+            Self::Guard => true,
+            Self::Organization(own) => organization == Some(own),
+        }
+    }
+}
+
+/// A guard account or an application, by secret: whoever only knows a name may not ask (RFC 7662
+/// section 2.1).
+fn prove(desk: &Desk, ask: &Ask) -> Result<Asker, Refusal> {
+    if let Some((id, secret)) = ask.credentials().and_then(|c| Some((&c.client_id, c.secret.as_ref()?))) {
+        let hash = desk.seal.client_secret(&format!("guard:{id}"), secret);
+        if desk.registry.directory().guard(id).is_some_and(|account| same(&account.hash, &hash)) {
+            return Ok(Asker::Guard);
+        }
+    }
+    let caller = Caller::prove(desk, ask)?;
+    if !caller.confidential() {
+        return Err(Refusal::new(Code::InvalidClient, "Introspection needs the client_secret."));
+    }
+    Ok(Asker::Organization(caller.organization().id.clone()))
+}
+
+fn is_current(desk: &Desk, handle: &Handle, family: &Family) -> bool {
+    let now = desk.now();
+    let hash = desk.seal.refresh_secret(&family.id, &handle.secret.0);
+    let live = family.ended_at.is_none() && now < family.idle_exp && now < family.abs_exp;
+    live && handle.n == family.n && same(&hash, &family.secret)
+}
+
+fn inactive() -> Value {
+    json!({ "active": false })
+}
+
+fn describe(claims: &Claims) -> Value {
+    let mut value = serde_json::to_value(claims).unwrap_or_else(|_| inactive());
+    value["active"] = true.into();
+    value["token_type"] = "Bearer".into();
+    value
+}
+
+fn describe_family(desk: &Desk, family: &Family) -> Value {
+    let subject = match &family.owner {
+        Some((_, id)) => id.clone(),
+        None => crate::client::subject_of(&family.client_id),
+    };
+    json!({
+        "active": true,
+        "token_type": "refresh_token",
+        "iss": desk.terms.issuer,
+        "client_id": family.client_id,
+        "sub": subject,
+        "scope": family.scope,
+        "sid": family.id,
+        "exp": family.abs_exp,
+    })
+}
+
+/// The role in the vendor's words: the application's, or that of the user behind the token.
+fn role_of(directory: &Directory, application: &Application, claims: &Claims) -> Option<Value> {
+    let organization = &claims.organization.as_ref()?.id;
+    let named = directory.roles().find(|role| {
+        &role.organization == organization && claims.rol.first().is_some_and(|name| *name == role.claim())
+    });
+    let own = application.role.as_ref().and_then(|id| directory.role(organization, id));
+    let role = named.or(own)?;
+    Some(json!({ "id": role.id, "kind": role.kind, "name": role.name }))
+}
+
+async fn owner_of(desk: &Desk, claims: &Claims) -> Result<Option<Value>, Trouble> {
+    let id = match (&claims.owner, &claims.user) {
+        (Some(owner), _) => &owner.id,
+        (None, Some(user)) => &user.id,
+        (None, None) => return Ok(None),
+    };
+    let Some(person) = desk.registry.person(Who::Id(id)).await? else { return Ok(None) };
+    let kind = match person.kind {
+        OwnerKind::Customer => "Customer",
+        OwnerKind::User => "User",
+    };
+    Ok(Some(json!({
+        "id": person.id,
+        "type": kind,
+        "email": person.email,
+        "first_name": person.first_name,
+        "last_name": person.last_name,
+        "owner": false,
+        "time_zone": person.time_zone,
+    })))
+}

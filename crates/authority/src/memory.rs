@@ -1,0 +1,188 @@
+//! The books in memory: the reference for every promise in [`crate::registry`] and [`crate::ledger`], used
+//! by unit tests and benchmarks. Nothing survives the process.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use portcullis_guard::claims::OwnerKind;
+
+use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Position, Session};
+use crate::refusal::Trouble;
+use crate::registry::{Directory, Holdings, Membership, Person, Registry, Scope, Who};
+
+/// Registry and ledger in one.
+pub struct Memory {
+    directory: ArcSwap<Directory>,
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    holdings: Holdings,
+    people: HashMap<String, Person>,
+    memberships: Vec<Membership>,
+    codes: HashMap<String, CodeRow>,
+    families: HashMap<String, Family>,
+    sessions: HashMap<String, Session>,
+    assertions: HashSet<(String, String)>,
+    audit: Vec<AuditRecord>,
+    seq: u64,
+}
+
+impl Memory {
+    pub fn new(holdings: Holdings, people: Vec<Person>, memberships: Vec<Membership>) -> Self {
+        let directory = ArcSwap::from_pointee(Directory::new(holdings.clone()));
+        let people = people.into_iter().map(|person| (person.id.clone(), person)).collect();
+        Self { directory, books: Mutex::new(Books { holdings, people, memberships, ..Books::default() }) }
+    }
+
+    /// Everything that was noted so far.
+    pub fn audit(&self) -> Vec<AuditRecord> {
+        self.books().audit.clone()
+    }
+
+    /// Changes a person, as an operator would.
+    pub fn change_person(&self, id: &str, change: impl FnOnce(&mut Person)) {
+        if let Some(person) = self.books().people.get_mut(id) {
+            change(person);
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Registry for Memory {
+    fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    async fn person(&self, who: Who<'_>) -> Result<Option<Person>, Trouble> {
+        let fits = |person: &&Person| match who {
+            Who::Id(id) => person.id == id,
+            Who::CustomerEmail { organization, email } => {
+                person.organization.as_deref() == Some(organization) && person.email == email
+            }
+            Who::UserEmail(email) => person.kind == OwnerKind::User && person.email == email,
+        };
+        Ok(self.books().people.values().find(fits).cloned())
+    }
+
+    async fn memberships(&self, user: &str) -> Result<Vec<Membership>, Trouble> {
+        Ok(self.books().memberships.iter().filter(|place| place.user == user).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Ledger for Memory {
+    async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
+        let mut books = self.books();
+        let done = books.act(deed.act);
+        books.audit.extend(deed.audit);
+        self.directory.store(Arc::new(Directory::new(books.holdings.clone())));
+        Ok(done)
+    }
+
+    async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
+        Ok(self.books().codes.get(hash).cloned())
+    }
+
+    async fn family(&self, id: &str) -> Result<Option<Family>, Trouble> {
+        Ok(self.books().families.get(id).cloned())
+    }
+
+    async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
+        Ok(self.books().sessions.get(hash).cloned())
+    }
+}
+
+impl Books {
+    fn act(&mut self, act: Act) -> Done {
+        match act {
+            Act::Note => Done::Committed { position: None },
+            Act::PutCode(code) => {
+                self.codes.insert(code.hash.clone(), code);
+                Done::Committed { position: None }
+            }
+            Act::SpendCode { hash, now, family } => match self.codes.get_mut(&hash) {
+                Some(code) if code.spent_by.is_some() => Done::Spent { family: code.spent_by.clone() },
+                Some(code) if now < code.expires_at => {
+                    code.spent_by = Some(family.id.clone());
+                    self.open(family)
+                }
+                _ => Done::Lost,
+            },
+            Act::OpenFamily(family) => self.open(family),
+            Act::UseAssertion { client_id, digest, family, .. } => {
+                if !self.assertions.insert((client_id, digest)) {
+                    return Done::Spent { family: None };
+                }
+                family.map_or(Done::Committed { position: None }, |family| self.open(family))
+            }
+            Act::Rotate(change) => match self.families.get_mut(&change.family) {
+                Some(family)
+                    if family.ended_at.is_none()
+                        && family.n == change.n
+                        && family.secret == change.secret
+                        && change.now < family.idle_exp
+                        && change.now < family.abs_exp =>
+                {
+                    family.n += 1;
+                    family.previous = Some(std::mem::replace(&mut family.secret, change.next));
+                    family.sealed = Some(change.sealed);
+                    family.rotated_at = change.now;
+                    family.idle_exp = change.idle_exp;
+                    Done::Committed { position: None }
+                }
+                _ => Done::Lost,
+            },
+            Act::EndFamily { id, reason, now, .. } => {
+                if let Some(family) = self.families.get_mut(&id) {
+                    family.ended_at.get_or_insert(now);
+                    family.end_reason.get_or_insert(reason);
+                }
+                self.logged()
+            }
+            Act::EndToken { .. } | Act::EndKey { .. } => self.logged(),
+            Act::Raise { scope, id, .. } => {
+                self.raise(scope, id);
+                self.logged()
+            }
+            Act::OpenSession(session) => {
+                self.sessions.insert(session.hash.clone(), session);
+                Done::Committed { position: None }
+            }
+            Act::EndSession { hash, now } => {
+                if let Some(session) = self.sessions.get_mut(&hash) {
+                    session.ended_at.get_or_insert(now);
+                }
+                Done::Committed { position: None }
+            }
+        }
+    }
+
+    fn open(&mut self, family: Family) -> Done {
+        self.families.insert(family.id.clone(), family);
+        Done::Committed { position: None }
+    }
+
+    fn raise(&mut self, scope: Scope, id: String) {
+        match (scope, self.people.get_mut(&id)) {
+            (Scope::Subject, Some(person)) => person.generation += 1,
+            (Scope::Actor, Some(person)) => person.actor_generation += 1,
+            _ => match self.holdings.generations.iter_mut().find(|(s, i, _)| (*s, i) == (scope, &id)) {
+                Some((_, _, value)) => *value += 1,
+                None => self.holdings.generations.push((scope, id, 1)),
+            },
+        }
+    }
+
+    fn logged(&mut self) -> Done {
+        self.seq += 1;
+        Done::Committed { position: Some(Position { epoch: 1, seq: self.seq }) }
+    }
+}

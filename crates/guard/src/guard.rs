@@ -1,0 +1,239 @@
+//! The guard: is this token genuine, for us, in time and not ended; and may it do this? Knows nothing of
+//! HTTP (`actix.rs`) and nothing of how keys, policy and revocations come here.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::access::Access;
+use crate::builder::{Builder, Clock, Environment};
+use crate::cache::{self, Cache, Digest, Entry};
+use crate::keys::KeySet;
+use crate::payload;
+use crate::policy::{
+    Action, Compiled, Facts, Filter, Forbidden, Permit, Policy, Registry, Subject, SubjectId,
+};
+use crate::revocation::{Mark, Revocations, Verdict};
+use crate::{Denied, Profile, Unverified, token};
+
+/// Checks tokens for one service. Cheap to clone; all clones share keys, policy and cache.
+#[derive(Clone)]
+pub struct Guard(Arc<Post>);
+
+/// What all clones of a guard share.
+struct Post {
+    issuer: String,
+    audience: String,
+    commerce_layer: bool,
+    environment: Environment,
+    clock: Clock,
+    revocations: Arc<dyn Revocations>,
+    registry: Registry,
+    keys: ArcSwap<KeySet>,
+    policy: ArcSwap<Compiled>,
+    cache: Cache,
+}
+
+impl Guard {
+    /// Begins a guard.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(told: Builder, registry: Registry, revocations: Arc<dyn Revocations>) -> Self {
+        Self(Arc::new(Post {
+            policy: ArcSwap::from_pointee(Compiled::new(told.policy, &registry)),
+            keys: ArcSwap::from_pointee(told.keys),
+            cache: Cache::new(told.tokens_kept),
+            issuer: told.issuer,
+            audience: told.audience,
+            commerce_layer: told.commerce_layer,
+            environment: told.environment,
+            clock: told.clock,
+            registry,
+            revocations,
+        }))
+    }
+
+    /// Checks an access token at the time of the guard's own clock.
+    ///
+    /// # Errors
+    /// As [`Guard::check_at`].
+    pub fn authenticate(&self, token: &str) -> Result<Access, Denied> {
+        self.check_at(token, (self.0.clock)())
+    }
+
+    /// Checks an access token at `now`, seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// As [`Guard::check_at`].
+    pub fn check(&self, token: &str, now: u64) -> Result<Access, Denied> {
+        self.check_at(token, now.saturating_mul(1000))
+    }
+
+    /// Checks an access token at `now_ms`, milliseconds since the Unix epoch: form, signature, type, issuer,
+    /// audience, environment, times (RFC 9068 section 4), and that it has not ended.
+    ///
+    /// # Errors
+    /// [`Denied`]. [`Denied::UnknownKey`] asks for a fresh key set, [`Denied::Stale`] says that the guard
+    /// cannot know and the token may be good.
+    pub fn check_at(&self, token: &str, now_ms: u64) -> Result<Access, Denied> {
+        let post = &*self.0;
+        let keys = post.keys.load();
+        let (signing_input, signature) = token::halves(token)?;
+        let digest = cache::digest(signature);
+        if let Some(held) = post.cache.find(&digest, signing_input)
+            && let Some(entry) = held.as_ref()
+            && entry.reading == keys.reading()
+        {
+            entry.access.contents().in_time(now_ms / 1000)?;
+            if !entry.mark.is_some_and(|mark| post.revocations.unchanged(&mark, now_ms)) {
+                let mark = post.alive(&entry.access, now_ms)?;
+                if mark.is_some() {
+                    post.keep(signing_input, digest, &entry.access, (keys.reading(), mark));
+                }
+            }
+            return Ok(entry.access.clone());
+        }
+        let access = post.verify(token, &keys)?;
+        access.contents().in_time(now_ms / 1000)?;
+        let mark = post.alive(&access, now_ms)?;
+        post.keep(signing_input, digest, &access, (keys.reading(), mark));
+        Ok(access)
+    }
+
+    /// Whether the token may do `action` on a resource of which the caller knows these facts.
+    ///
+    /// Every role that the token names must allow it, under each role's own restrictions.
+    ///
+    /// # Errors
+    /// [`Forbidden`] with the reason; a fact that a restriction needs and that is not given is one.
+    pub fn permit(
+        &self,
+        access: &Access,
+        subject: impl Subject,
+        action: Action,
+        facts: &Facts<'_>,
+    ) -> Result<(), Forbidden> {
+        let subject = self.subject(subject, action)?;
+        self.0.policy.load().judge(access, subject, action, Some(facts))
+    }
+
+    /// Whether the token may do `action` on *some* resource of this kind, before the resource is known. The
+    /// answer still has to see the resource: [`Permit::over`].
+    ///
+    /// # Errors
+    /// [`Forbidden`] when no resource of this kind could be allowed.
+    pub fn require<'a>(
+        &self,
+        access: &'a Access,
+        subject: impl Subject,
+        action: Action,
+    ) -> Result<Permit<'a>, Forbidden> {
+        let subject = self.subject(subject, action)?;
+        Permit::new(access, self.0.policy.load_full(), subject, action)
+    }
+
+    /// What is left to ask of each resource in a collection, so that a list is fenced in the query and not
+    /// after it.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when nothing in the collection could be allowed.
+    pub fn filter<'a>(
+        &self,
+        access: &'a Access,
+        subject: impl Subject,
+        action: Action,
+    ) -> Result<Filter<'a>, Forbidden> {
+        let subject = self.subject(subject, action)?;
+        self.0.policy.load().filter(access, subject, action)
+    }
+
+    /// The number of a subject, for callers that look it up once. `None` for a name nobody registered.
+    pub fn subject_id(&self, name: &str) -> Option<SubjectId> {
+        self.0.registry.find(name)
+    }
+
+    /// The keys that are trusted now.
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.0.keys.load_full()
+    }
+
+    /// Trusts these keys and no others from now on. A token whose key is gone is refused at its next check,
+    /// cached or not. True if anything changed.
+    pub fn replace_keys(&self, keys: KeySet) -> bool {
+        let changed = **self.0.keys.load() != keys;
+        if changed {
+            self.0.keys.store(Arc::new(keys));
+        }
+        changed
+    }
+
+    /// The policy that is in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load().policy()
+    }
+
+    /// Puts a policy in force, for every check from now on.
+    pub fn replace_policy(&self, policy: Policy) {
+        self.0.policy.store(Arc::new(Compiled::new(policy, &self.0.registry)));
+    }
+
+    /// True when the token was issued under a newer policy than the one in force here: fetch the policy
+    /// before refusing, so that whoever was just given a role can use it.
+    pub fn is_behind(&self, access: &Access) -> bool {
+        access.claims().pv > self.0.policy.load().policy().version()
+    }
+
+    fn subject(&self, subject: impl Subject, action: Action) -> Result<SubjectId, Forbidden> {
+        subject.find(&self.0.registry).ok_or(Forbidden::unknown_subject(action))
+    }
+}
+
+impl Post {
+    /// Everything about a token that does not depend on the time of day.
+    fn verify(&self, token: &str, keys: &KeySet) -> Result<Access, Denied> {
+        let token = Unverified::parse(token)?;
+        let key_id = token.key_id().ok_or(Denied::Malformed("no key id"))?;
+        keys.key(key_id).ok_or(Denied::UnknownKey)?.verify(&token)?;
+        let profile = match token.profile() {
+            Some(Profile::CommerceLayer) if !self.commerce_layer => return Err(Denied::WrongType),
+            profile => profile.ok_or(Denied::WrongType)?,
+        };
+        let contents = payload::read(token.payload(), profile)?;
+        let claims = &contents.claims;
+        if claims.iss != self.issuer {
+            return Err(Denied::WrongIssuer);
+        }
+        if !claims.aud.contains(&self.audience) {
+            return Err(Denied::WrongAudience);
+        }
+        if !self.environment.admits(claims.test) {
+            return Err(Denied::WrongEnvironment);
+        }
+        Ok(Access::new(contents, key_id))
+    }
+
+    /// That the token has not ended, and where the list stood just before it was asked.
+    fn alive(&self, access: &Access, now_ms: u64) -> Result<Option<Mark>, Denied> {
+        let mark = self.revocations.mark(access.key_id(), access.claims());
+        match self.revocations.verdict(access.key_id(), access.claims(), now_ms) {
+            Verdict::Live => Ok(mark),
+            Verdict::Ended(kind) => Err(Denied::Revoked(kind)),
+            Verdict::Stale => Err(Denied::Stale),
+        }
+    }
+
+    fn keep(&self, signing_input: &str, digest: Digest, access: &Access, at: (u64, Option<Mark>)) {
+        let (reading, mark) = at;
+        let (signing_input, access) = (signing_input.into(), access.clone());
+        self.cache.keep(Entry { digest, signing_input, access, reading, mark });
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Post { issuer, audience, environment, .. } = &*self.0;
+        write!(to, "Guard({issuer:?} for {audience:?}, {environment:?})")
+    }
+}
