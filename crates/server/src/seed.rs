@@ -17,7 +17,7 @@ use portcullis_authority::registry::{
 };
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_guard::claims::OwnerKind;
-use serde_json::json;
+use portcullis_guard::policy::{self, Policy};
 
 use crate::means::Passwords;
 use file::{File, Text};
@@ -125,13 +125,10 @@ fn roles(sheet: &mut Sheet<'_>, file: &File) -> Vec<Role> {
         }
         sheet.once(&format!("role of {organization}"), &it.id, key("id"));
         for permission in &it.permissions {
-            let wire = json!(permission.get_ref());
-            if let Err(why) = serde_json::from_value::<portcullis_guard::policy::Permission>(wire) {
-                sheet.wrong_at(
-                    permission.span(),
-                    key("permissions"),
-                    format!("this permission does not read: {why}."),
-                );
+            // The guard reads a policy strictly, so what it would refuse is refused here.
+            let alone = policy::Role::new([permission.get_ref().clone()]);
+            if let Err(why) = Policy::new(0).with_role("organization/role", alone) {
+                sheet.wrong_at(permission.span(), key("permissions"), format!("{why}."));
             }
         }
         roles.push(Role {

@@ -109,7 +109,11 @@ fn each_mistake_is_named_with_its_line_and_key() {
         ("[[roles]]\nid = \"admin\"", "line 5, roles[0].id: admin and read_only exist"),
         (
             "[[roles]]\nid = \"r\"\npermissions = [\n  { subject = \"orders\", actions = [\"fly\"] },\n]",
-            "line 7, roles[0].permissions: this permission does not read: \"fly\" is not an action",
+            "line 7: \"fly\" is not an action",
+        ),
+        (
+            "[[roles]]\nid = \"r\"\npermissions = [\n  { subject = \"orders\", actions = [\"read\"], when = [\"self\"] },\n]",
+            "line 7, roles[0].permissions: ",
         ),
         // What a kind of application must and cannot have.
         (
