@@ -112,6 +112,36 @@ impl SealedBatch {
     }
 }
 
+/// Several batches in one answer, each behind its length in four bytes.
+pub fn frame<B: AsRef<[u8]>>(batches: impl IntoIterator<Item = B>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for batch in batches {
+        let batch = batch.as_ref();
+        // INVARIANT: what `Batch::cut` lets through encodes to at most MAX_BATCH_BYTES, far below 4 GiB.
+        body.extend((batch.len() as u32).to_be_bytes());
+        body.extend(batch);
+    }
+    body
+}
+
+/// The batches of an answer. After one that does not fit nothing can be found.
+pub fn unframe(mut body: &[u8]) -> Vec<Result<SealedBatch, FeedFault>> {
+    let mut batches = Vec::new();
+    while !body.is_empty() {
+        let frame = body.split_first_chunk().and_then(|(length, rest)| {
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            rest.split_at_checked(length)
+        });
+        let Some((batch, rest)) = frame else {
+            batches.push(Err(FeedFault::Malformed));
+            break;
+        };
+        batches.push(SealedBatch::decode(batch));
+        body = rest;
+    }
+    batches
+}
+
 /// Records back to back, which is also the form of a segment. `None` for a ragged end, an unknown kind or
 /// more than [`MAX_RECORDS`].
 pub(super) fn decode_records(bytes: &[u8]) -> Option<Vec<Record>> {
@@ -220,6 +250,19 @@ mod tests {
         endless[16..24].fill(0);
         endless[24..32].fill(0xff);
         assert!(SealedBatch::decode(&endless).is_err());
+    }
+
+    #[test]
+    fn several_batches_travel_in_one_answer() {
+        let (press, _) = sealed();
+        let body = frame([press.batch(1, 1), press.batch(2, 3)]);
+        let firsts = |body: &[u8]| -> Vec<Option<u64>> {
+            unframe(body).into_iter().map(|sealed| Some(sealed.ok()?.batch.first)).collect()
+        };
+        assert_eq!(firsts(&body), [Some(1), Some(2)]);
+        assert_eq!(firsts(&body[..body.len() - 1]), [Some(1), None]);
+        assert_eq!(firsts(&[&body, [0, 0, 0].as_slice()].concat()), [Some(1), Some(2), None]);
+        assert_eq!(firsts(&[0xff; 8]), [None]);
     }
 
     #[test]

@@ -93,6 +93,8 @@ struct Bundles {
     /// A manifest must be this far, because a record announced something new.
     announced: u64,
     manifest_head: u64,
+    /// A manifest was read; before that nobody knows whether keys are pinned.
+    known: bool,
     /// A manifest was read since the last look at the tail; the next can hardly say more.
     just_read: bool,
 }
@@ -370,7 +372,7 @@ impl Bundles {
         self.keys = manifest.jwks_sha256;
         self.policy = manifest.policy_sha256;
         self.manifest_head = manifest.head;
-        self.just_read = true;
+        (self.known, self.just_read) = (true, true);
         if self.keys.is_some() {
             self.keys_wanted = false;
         }
@@ -392,7 +394,7 @@ impl Bundles {
     fn errands(&self) -> impl Iterator<Item = Command> {
         let keys = match self.keys {
             Some(name) => (self.keys_held != Some(name)).then_some(Command::FetchKeys(Some(name))),
-            None => self.keys_wanted.then_some(Command::FetchKeys(None)),
+            None => (self.known && self.keys_wanted).then_some(Command::FetchKeys(None)),
         };
         let policy = self.policy.filter(|name| self.policy_held != Some(*name)).map(Command::FetchPolicy);
         keys.into_iter().chain(policy)

@@ -4,7 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Digest, FeedFault, FeedKeys, batch::MAX_RECORDS, keys::Key8};
+use super::{Chain, Digest, FeedFault, FeedKeys, Record, batch::MAX_RECORDS, keys::Key8};
 
 /// The media type of a manifest in its header, so that no other token of ours can pass for one (RFC 8725
 /// section 3.11).
@@ -56,6 +56,17 @@ pub struct Segment {
     /// The chain after `last`.
     #[serde(with = "bytes32")]
     pub chain: Chain,
+}
+
+impl Segment {
+    /// Seals what is left of the stretch from `first` to `last`; `chain` is the one after `last`. Gives the
+    /// content as well.
+    pub fn seal(first: u64, last: u64, chain: Chain, records: &[Record]) -> (Self, Vec<u8>) {
+        let content: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+        let max_exp = records.iter().map(|record| record.exp.into()).max().unwrap_or(0);
+        let (count, bytes) = (records.len() as u64, content.len() as u64);
+        (Self { sha256: Digest::of(&content), first, last, count, max_exp, bytes, chain }, content)
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -9,6 +9,8 @@ pub mod clock;
 pub mod digest;
 pub mod fault;
 pub mod follower;
+#[cfg(feature = "http-feed")]
+pub mod http;
 pub mod keys;
 pub mod manifest;
 pub mod names;
@@ -24,6 +26,8 @@ pub use chain::Chain;
 pub use digest::Digest;
 pub use fault::FeedFault;
 pub use follower::{Command, Counts, Follower};
+#[cfg(feature = "http-feed")]
+pub use http::{HttpConfig, HttpFeed, KeyHint, Sink};
 pub use keys::FeedKeys;
 pub use manifest::{Manifest, Segment};
 pub use names::{Names, feed_id};

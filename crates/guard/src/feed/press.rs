@@ -55,6 +55,11 @@ impl Press {
         self.pair.sign(input).as_ref().try_into().expect("a signature is 64 bytes")
     }
 
+    #[cfg(feature = "http-feed")]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     pub fn head(&self) -> u64 {
         self.records.len() as u64
     }
@@ -84,17 +89,7 @@ impl Press {
     pub fn seal(&mut self, last: u64) {
         let first = self.tail_first();
         let records = &self.records[first as usize - 1..last as usize];
-        let content: Vec<u8> = records.iter().flat_map(Record::encode).collect();
-        let segment = Segment {
-            sha256: Digest::of(&content),
-            first,
-            last,
-            count: records.len() as u64,
-            max_exp: FAR.into(),
-            bytes: content.len() as u64,
-            chain: self.chain_at(last),
-        };
-        self.segments.push((segment, content));
+        self.segments.push(Segment::seal(first, last, self.chain_at(last), records));
     }
 
     pub fn segment(&self, name: &Digest) -> &[u8] {

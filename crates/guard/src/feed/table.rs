@@ -201,7 +201,7 @@ impl Part {
         // The bits that chose the part are the same for all keys in it; the others become a fraction of
         // the length.
         let fraction = u128::from(key.hash() << PART_BITS);
-        let start = (fraction * self.slots.len() as u128 >> 64) as usize;
+        let start = ((fraction * self.slots.len() as u128) >> 64) as usize;
         let mut at = start;
         loop {
             let slot = &self.slots[at];

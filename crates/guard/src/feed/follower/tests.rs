@@ -320,7 +320,9 @@ fn an_announced_policy_is_fetched_once_the_manifest_names_it() {
 
 #[test]
 fn pinned_keys_are_fetched_when_the_pin_changes_and_others_when_asked() {
-    let mut scene = Scene::live();
+    let mut scene = Scene::new();
+    assert_eq!(scene.follower.errands(), [], "a manifest may pin them");
+    scene.sync();
     assert_eq!(scene.follower.errands(), [Command::FetchKeys(None)], "the first time always");
     scene.follower.keys_delivered(Digest::of(b"keys 1"));
     assert_eq!(scene.follower.errands(), []);
