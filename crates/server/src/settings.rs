@@ -15,6 +15,7 @@ use portcullis_authority::registry::Profile;
 use serde::{Deserialize, Serialize};
 
 pub use day::Day;
+pub(crate) use findings::is_loopback;
 pub use findings::{Finding, Weight};
 pub use layers::Wrong;
 pub use proxies::{Network, TrustedProxies};
