@@ -221,6 +221,20 @@ fn a_chain_that_does_not_continue_ours_starts_over() {
 }
 
 #[test]
+fn a_tail_that_does_not_lead_to_the_manifests_head_is_not_the_whole() {
+    let mut scene = Scene::new();
+    scene.press.seal(10);
+    scene.press.write((11..=13).map(token));
+    let elsewhere = Manifest { chain: scene.press.chain_at(12), ..scene.press.manifest() };
+    scene.follower.manifest(&scene.press.signed(&elsewhere)).unwrap();
+    while let Command::FetchSegment(name) = scene.follower.next() {
+        scene.segment(&name).unwrap();
+    }
+    assert_eq!(scene.batch(11, 13), Err(FeedFault::BrokenChain));
+    assert_eq!(scene.freshness(), Freshness::Cold);
+}
+
+#[test]
 fn a_manifest_with_another_history_starts_over() {
     let mut scene = Scene::live();
     scene.press = Press::new(FEED, 1);

@@ -255,6 +255,15 @@ fn a_record_is_forgotten_only_after_its_grace() {
     assert_eq!(view.records(), 0);
 }
 
+#[test]
+fn a_late_record_is_taken_in_while_its_grace_lasts() {
+    let view = view();
+    view.note_as_of(Position { epoch: 1, seq: 1 }, BEGIN_MS);
+    let oldest = (BEGIN_MS / 1000 - GRACE_SECONDS) as u32;
+    assert!(view.apply(&[Record { exp: oldest, ..record(Kind::Token, [1; 16], 0) }]));
+    assert!(!view.apply(&[Record { exp: oldest - 1, ..record(Kind::Token, [2; 16], 0) }]));
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let kind = (0u8..12).prop_map(|number| Kind::from_number(number).expect("all twelve are kinds"));
     (kind, 0u8..2, 0u32..6, 0u8..3).prop_map(|(kind, flags, val, id)| Record {
@@ -278,6 +287,8 @@ fn answers(view: &View) -> Vec<Option<u32>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_order_of_overlapping_pieces_gives_the_same_view(
         records in prop::collection::vec(any_record(), 1..40),
