@@ -13,11 +13,12 @@ mod sheet;
 use portcullis_authority::desk::Dice;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::{
-    Application, Directory, Fence, FenceKind, GuardAccount, Membership, Organization, Person, Role, RoleKind,
+    Directory, Fence, FenceKind, GuardAccount, Membership, Organization, Person, Role, RoleKind,
 };
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_guard::claims::OwnerKind;
 use portcullis_guard::policy::{self, Policy};
+use portcullis_store::SeedSet;
 
 use crate::means::Passwords;
 use file::{File, Text};
@@ -38,18 +39,6 @@ pub struct Ground<'a> {
 pub struct Sown {
     pub set: SeedSet,
     pub generated: Vec<(String, Secret)>,
-}
-
-/// What to put into the books.
-#[derive(Clone, Debug, Default)]
-pub struct SeedSet {
-    pub organizations: Vec<Organization>,
-    pub applications: Vec<Application>,
-    pub roles: Vec<Role>,
-    pub fences: Vec<Fence>,
-    pub guards: Vec<GuardAccount>,
-    pub people: Vec<Person>,
-    pub memberships: Vec<Membership>,
 }
 
 /// Why a file could not be sown.
