@@ -55,7 +55,10 @@ pub trait Slow: Send + Sync {
 /// The guard's own check, so that introspection and services can never disagree.
 pub trait Inspector: Send + Sync {
     /// The claims of an access token of ours that is genuine, unexpired and not ended, for any audience.
-    fn inspect(&self, token: &str, now_ms: u64) -> Option<Claims>;
+    ///
+    /// # Errors
+    /// Trouble when this server has lost touch with its own log and cannot know.
+    fn inspect(&self, token: &str, now_ms: u64) -> Result<Option<Claims>, Trouble>;
     /// The claims of an access token of ours that is genuine and unexpired, ended or not: it may be
     /// revoked again.
     fn recognise(&self, token: &str, now_ms: u64) -> Option<Claims>;

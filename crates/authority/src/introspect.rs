@@ -39,7 +39,7 @@ pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
             _ => inactive(),
         });
     }
-    let claims = desk.inspector.inspect(token, desk.clock.now_ms());
+    let claims = desk.inspector.inspect(token, desk.clock.now_ms())?;
     Ok(match claims {
         Some(claims) if asker.may_see(claims.organization.as_ref().map(|o| o.id.as_str())) => {
             describe(&claims)
@@ -53,7 +53,7 @@ pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
 /// # Errors
 /// `invalid_token`.
 pub async fn token_info(desk: &Desk, bearer: &str) -> Result<Value, Not> {
-    let claims = desk.inspector.inspect(bearer, desk.clock.now_ms());
+    let claims = desk.inspector.inspect(bearer, desk.clock.now_ms())?;
     let claims = claims.ok_or_else(|| {
         Refusal::new(Code::InvalidToken, "The access token is not valid, expired or revoked.")
     })?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
+pub use portcullis_guard::policy::Permission;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Trouble;
@@ -348,18 +349,6 @@ pub enum RoleKind {
     Admin,
     ReadOnly,
     Custom,
-}
-
-/// What a role may do with one kind of resource.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Permission {
-    pub subject: String,
-    /// `create`, `read`, `list`, `update`, `destroy`, ... (the guard's vocabulary).
-    pub actions: Vec<String>,
-    /// Restrictions in the guard's closed vocabulary.
-    #[serde(default)]
-    pub when: Vec<String>,
 }
 
 /// A market, a store or a stock location, as far as scopes need it.

@@ -5,6 +5,7 @@
 //! What the signature covers is compared in full.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 use ring::digest;
@@ -15,9 +16,24 @@ use crate::revocation::Mark;
 /// The largest token that is kept, bytes of signing input. The server issues none above 4 kB.
 const LARGEST_KEPT: usize = 4 * 1024;
 
-/// A flat table of pairs: a token lives in one of two places, found by its digest.
+/// Places in a shelf: four tags and four pointers are one line of memory.
+const PLACES: usize = 4;
+
+/// A table of small shelves. A token lies on one of two shelves, found by its digest; a new one goes to
+/// the emptier, so that the table is well filled before anything is pushed out.
 pub(crate) struct Cache {
-    pairs: Box<[[ArcSwapOption<Entry>; 2]]>,
+    shelves: Box<[Shelf]>,
+}
+
+type Shelf = [Place; PLACES];
+
+/// Room for one token.
+#[derive(Default)]
+struct Place {
+    /// Eight bytes of the digest, so that a search touches no entry but the right one; 0 is free. Only a
+    /// hint: two writers may leave it beside another's entry, which is then not found.
+    tag: AtomicU64,
+    held: ArcSwapOption<Entry>,
 }
 
 /// SHA-256 of the signature segment.
@@ -38,36 +54,54 @@ impl Cache {
     /// Room for about `tokens` tokens; none for 0. A typical entry takes 3.5 kB: 1.2 of signing input and
     /// the claims.
     pub fn new(tokens: usize) -> Self {
-        let pairs = if tokens == 0 { 0 } else { tokens.div_ceil(2).next_power_of_two() };
-        Self { pairs: std::iter::repeat_with(Default::default).take(pairs).collect() }
+        let shelves = if tokens == 0 { 0 } else { tokens.div_ceil(PLACES).next_power_of_two() };
+        Self { shelves: std::iter::repeat_with(Shelf::default).take(shelves).collect() }
     }
 
     /// The entry of exactly this token.
     pub fn find(&self, digest: &Digest, signing_input: &str) -> Option<Guard<Option<Arc<Entry>>>> {
-        self.pair(digest)?.iter().map(ArcSwapOption::load).find(|held| {
+        let tag = tag(digest);
+        let tagged =
+            self.shelves_of(digest).flatten().filter(|place| place.tag.load(Ordering::Acquire) == tag);
+        tagged.map(|place| place.held.load()).find(|held| {
             held.as_ref().is_some_and(|it| it.digest == *digest && *it.signing_input == *signing_input)
         })
     }
 
-    /// Keeps an entry in the place of the same token, else in a free place, else in the place of whichever
-    /// token dies sooner.
+    /// Keeps an entry in the place of the same token, else in a free place of the emptier shelf, else in
+    /// the place of whichever token dies first.
     pub fn keep(&self, entry: Entry) {
-        let Some([first, second]) = self.pair(&entry.digest) else { return };
         if entry.signing_input.len() > LARGEST_KEPT {
             return;
         }
-        let rank = |place: &ArcSwapOption<Entry>| match &*place.load() {
-            Some(held) if held.digest == entry.digest => (0, 0),
-            None => (1, 0),
-            Some(held) => (2, held.access.claims().exp),
-        };
-        let place = if rank(second) < rank(first) { second } else { first };
-        place.store(Some(Arc::new(entry)));
+        let tag = tag(&entry.digest);
+        let ranked = self.shelves_of(&entry.digest).flat_map(|shelf| {
+            let taken = shelf.iter().filter(|place| place.tag.load(Ordering::Relaxed) != 0).count() as u64;
+            shelf.iter().map(move |place| (place.rank(tag, taken), place))
+        });
+        if let Some((_, place)) = ranked.min_by_key(|(rank, _)| *rank) {
+            place.held.store(Some(Arc::new(entry)));
+            place.tag.store(tag, Ordering::Release);
+        }
     }
 
-    fn pair(&self, digest: &Digest) -> Option<&[ArcSwapOption<Entry>; 2]> {
-        let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) as usize;
-        self.pairs.get(number & self.pairs.len().wrapping_sub(1))
+    /// The two shelves of a token; none when nothing is kept.
+    fn shelves_of(&self, digest: &Digest) -> impl Iterator<Item = &Shelf> {
+        let mask = self.shelves.len().wrapping_sub(1);
+        let pick =
+            |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
+        [pick(0), pick(4)].into_iter().filter_map(move |number| self.shelves.get(number as usize & mask))
+    }
+}
+
+impl Place {
+    /// How willingly this place takes a token with this tag; the smallest takes it.
+    fn rank(&self, tag: u64, taken: u64) -> (u8, u64) {
+        match self.tag.load(Ordering::Relaxed) {
+            own if own == tag => (0, 0),
+            0 => (1, taken),
+            _ => (2, self.held.load().as_ref().map_or(0, |held| held.access.claims().exp)),
+        }
     }
 }
 
@@ -76,4 +110,10 @@ pub(crate) fn digest(signature: &str) -> Digest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, signature.as_bytes()).as_ref());
     bytes
+}
+
+/// Bytes of the digest that the choice of shelves does not use; never 0.
+fn tag(digest: &Digest) -> u64 {
+    let bytes = [8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| digest[at]);
+    u64::from_be_bytes(bytes).max(1)
 }

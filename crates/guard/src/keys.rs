@@ -220,6 +220,9 @@ impl PartialEq for KeySet {
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

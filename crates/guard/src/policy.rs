@@ -73,6 +73,7 @@ pub struct Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
+    /// Where two are about the same subject and action, either is enough.
     pub permissions: Vec<Permission>,
 }
 
@@ -82,7 +83,9 @@ pub struct Role {
 pub struct Permission {
     /// A name from the registry, one that a service added, or `*` for every subject there is.
     pub subject: String,
+    /// What may be done.
     pub actions: Actions,
+    /// What must hold for the resource; all of it. Nothing here means no restriction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Restriction>,
 }

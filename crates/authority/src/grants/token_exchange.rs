@@ -122,13 +122,13 @@ fn generation_in(top: &Actor, sub: &str) -> u32 {
 }
 
 /// A token of ours that is alive, checked as a service would check it.
-fn look_at(desk: &Desk, ask: &Ask, name: &'static str, kind: &'static str) -> Result<Claims, Refusal> {
+fn look_at(desk: &Desk, ask: &Ask, name: &'static str, kind: &'static str) -> Result<Claims, Not> {
     if !matches!(ask.need(kind)?, ACCESS_TOKEN | JWT) {
         let sentence = format!("The {kind} must be {ACCESS_TOKEN}.");
-        return Err(Refusal::new(Code::InvalidRequest, sentence));
+        return Err(Refusal::new(Code::InvalidRequest, sentence).into());
     }
-    let token = ask.need(name)?;
-    desk.inspector.inspect(token, desk.clock.now_ms()).ok_or_else(|| dead("not a live access token of ours"))
+    let found = desk.inspector.inspect(ask.need(name)?, desk.clock.now_ms())?;
+    found.ok_or_else(|| dead("not a live access token of ours").into())
 }
 
 fn refuse_other_kinds(ask: &Ask) -> Result<(), Refusal> {

@@ -1,5 +1,35 @@
 //! The feed: the ordered log of what has ended, as it travels from the server to guards.
+//!
+//! `record`, `chain`, `batch` and `manifest` are the wire; `table`, `names`, `clock` and `view` are what a
+//! guard knows; `follower` decides what to ask for next and `http` asks.
 
+pub mod batch;
+pub mod chain;
+pub mod clock;
+pub mod digest;
+pub mod fault;
+pub mod follower;
+#[cfg(feature = "http-feed")]
+pub mod http;
+pub mod keys;
+pub mod manifest;
+pub mod names;
 pub mod record;
+pub mod table;
+pub mod view;
 
+#[cfg(test)]
+mod press;
+
+pub use batch::{Batch, SealedBatch};
+pub use chain::Chain;
+pub use digest::Digest;
+pub use fault::FeedFault;
+pub use follower::{Command, Counts, Follower};
+#[cfg(feature = "http-feed")]
+pub use http::{HttpConfig, HttpFeed, KeyHint, Sink};
+pub use keys::FeedKeys;
+pub use manifest::{Manifest, Segment};
+pub use names::{Names, feed_id};
 pub use record::{FLAG_EMERGENCY, FLAG_TIME, Id, Kind, RECORD_BYTES, Record, name_id};
+pub use view::{Freshness, MAX_STALENESS, Position, View};

@@ -1,0 +1,163 @@
+//! The endpoints of a feed: addresses, credentials, sizes and times. Believes nothing of what comes back.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use ureq::{Agent, Body, http::Response};
+
+use super::HttpConfig;
+use crate::feed::{
+    Digest, FeedFault, Position, RECORD_BYTES, SealedBatch,
+    batch::{MAX_BATCH_BYTES, MAX_RECORDS, unframe},
+};
+
+/// A tail answers with the next beat, within a second; this much later the connection is not alive.
+const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the server is told how long it may hold a tail.
+const TAIL_WAIT_SECONDS: u32 = 25;
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Large things come over slow lines as well.
+const BULK_TIMEOUT: Duration = Duration::from_secs(10);
+
+const MOST_SEGMENT: u64 = (MAX_RECORDS * RECORD_BYTES) as u64;
+const MOST_MANIFEST: u64 = 4 << 20;
+const MOST_KEYS: u64 = 1 << 20;
+const MOST_POLICY: u64 = 16 << 20;
+const MOST_TAIL: u64 = 8 * MAX_BATCH_BYTES as u64;
+const MOST_TIME: u64 = 32;
+
+/// The source did not give what it should have; try again later. Why does not matter to a follower.
+#[derive(Debug)]
+pub(super) struct Trouble;
+
+impl From<ureq::Error> for Trouble {
+    fn from(_: ureq::Error) -> Self {
+        Self
+    }
+}
+
+impl From<FeedFault> for Trouble {
+    fn from(_: FeedFault) -> Self {
+        Self
+    }
+}
+
+/// The endpoints. Keeps its connections; one for each thread that asks.
+pub(super) struct Source {
+    agent: Agent,
+    base: String,
+    feed: String,
+    guard: String,
+    authorization: String,
+}
+
+/// The body of a report.
+#[derive(Serialize)]
+struct Report<'a> {
+    guard: &'a str,
+    feed: &'a str,
+    epoch: u64,
+    seq: u64,
+    as_of: u64,
+    version: &'a str,
+}
+
+impl Source {
+    pub fn new(config: &HttpConfig, feed: &str) -> Self {
+        // A redirect would carry the credentials elsewhere, and the environment has no say in where a
+        // guard hears of revocations.
+        let agent = Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).build();
+        let credentials = STANDARD.encode(format!("{}:{}", config.guard, config.secret));
+        Self {
+            agent: agent.into(),
+            base: config.base.trim_end_matches('/').into(),
+            feed: feed.into(),
+            guard: config.guard.clone(),
+            authorization: format!("Basic {credentials}"),
+        }
+    }
+
+    /// The keys of the feed.
+    pub fn feed_keys(&self) -> Result<String, Trouble> {
+        text(ok(self.get("/.well-known/rv-jwks.json", TIMEOUT)?)?, MOST_KEYS)
+    }
+
+    /// The keys of tokens.
+    pub fn keys(&self) -> Result<String, Trouble> {
+        text(ok(self.get("/.well-known/jwks.json", TIMEOUT)?)?, MOST_KEYS)
+    }
+
+    pub fn policy(&self, name: &Digest) -> Result<String, Trouble> {
+        text(ok(self.get(&format!("/policy/{name}"), TIMEOUT)?)?, MOST_POLICY)
+    }
+
+    pub fn manifest(&self) -> Result<String, Trouble> {
+        text(ok(self.get(&self.feed_path("manifest"), BULK_TIMEOUT)?)?, MOST_MANIFEST)
+    }
+
+    /// A segment, or `None` when it has gone since the manifest was made.
+    pub fn segment(&self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
+        let answer = self.get(&self.feed_path(&format!("segments/{name}")), BULK_TIMEOUT)?;
+        match answer.status().as_u16() {
+            404 | 410 => Ok(None),
+            _ => Ok(Some(bytes(ok(answer)?, MOST_SEGMENT)?)),
+        }
+    }
+
+    /// The batches after a position as soon as there are any, or `None` when the server cannot continue from
+    /// there: too old (410) or another epoch (409).
+    pub fn tail(&self, after: Position) -> Result<Option<Vec<Result<SealedBatch, FeedFault>>>, Trouble> {
+        let Position { epoch, seq } = after;
+        let path = self.feed_path(&format!("tail?after={epoch}.{seq}&wait={TAIL_WAIT_SECONDS}"));
+        let answer = self.get(&path, TAIL_TIMEOUT)?;
+        match answer.status().as_u16() {
+            409 | 410 => Ok(None),
+            _ => Ok(Some(unframe(&bytes(ok(answer)?, MOST_TAIL)?))),
+        }
+    }
+
+    /// The server's clock in milliseconds.
+    pub fn time(&self) -> Result<u64, Trouble> {
+        let answer = text(ok(self.get("/revocations/time", TIMEOUT)?)?, MOST_TIME)?;
+        answer.trim().parse().map_err(|_| Trouble)
+    }
+
+    /// Says how far this guard is.
+    pub fn report(&self, at: Position, as_of: u64) -> Result<(), Trouble> {
+        let version = env!("CARGO_PKG_VERSION");
+        let (guard, feed, Position { epoch, seq }) = (&self.guard, &self.feed, at);
+        let report = Report { guard, feed, epoch, seq, as_of, version };
+        let body = serde_json::to_vec(&report).map_err(|_| Trouble)?;
+        let request = self.agent.post(format!("{}/guards/report", self.base));
+        let request = request.config().timeout_global(Some(TIMEOUT)).build();
+        let request = request.header("Authorization", &self.authorization);
+        let answer = request.header("Content-Type", "application/json").send(&body)?;
+        // Read to its end, or the connection could not be used again.
+        bytes(answer, MOST_KEYS).map(drop)
+    }
+
+    fn feed_path(&self, rest: &str) -> String {
+        format!("/revocations/{}/{rest}", self.feed)
+    }
+
+    fn get(&self, path: &str, timeout: Duration) -> Result<Response<Body>, Trouble> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(Some(timeout)).build();
+        let is_public = path.starts_with("/.well-known/");
+        let request = if is_public { request } else { request.header("Authorization", &self.authorization) };
+        Ok(request.call()?)
+    }
+}
+
+fn ok(answer: Response<Body>) -> Result<Response<Body>, Trouble> {
+    if answer.status().as_u16() == 200 { Ok(answer) } else { Err(Trouble) }
+}
+
+fn bytes(answer: Response<Body>, most: u64) -> Result<Vec<u8>, Trouble> {
+    Ok(answer.into_body().into_with_config().limit(most + 1).read_to_vec()?)
+}
+
+fn text(answer: Response<Body>, most: u64) -> Result<String, Trouble> {
+    String::from_utf8(bytes(answer, most)?).map_err(|_| Trouble)
+}

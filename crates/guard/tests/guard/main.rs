@@ -1,0 +1,10 @@
+//! The guard as a service sees it: through its public face, with real signatures.
+
+#[cfg(feature = "actix")]
+mod door;
+mod forgery;
+mod issuer;
+mod matrix;
+mod residual;
+mod revocation;
+mod roles;

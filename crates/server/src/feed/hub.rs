@@ -1,0 +1,345 @@
+//! The hub: one task follows the log in SQL, and any number of requests read what it has made ready.
+//!
+//! Every server runs one; there is no leader. A row is published only after it was read from SQL in order,
+//! so what is published never has a gap, whoever wrote it and in whatever process.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use portcullis_authority::desk::Clock;
+use portcullis_authority::ledger::{LogRow, Position};
+use portcullis_authority::policy;
+use portcullis_authority::refusal::Trouble;
+use portcullis_authority::registry::Registry as _;
+use portcullis_guard::feed::clock::Reading;
+use portcullis_guard::feed::{Digest, Record, View};
+use portcullis_store::Store;
+use tokio::sync::{Notify, watch};
+
+use super::shelf::{After, Shelf};
+use super::{Press, Receipt, Reports, receipt};
+
+/// How often other processes' commits are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Rows read at a time.
+const BITE: usize = 8192;
+/// Bytes of one answer to a guard, about.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a guard is answered that asks for the tail.
+pub enum Tail {
+    Batches(Vec<u8>),
+    /// Sealed already: fetch the manifest.
+    Gone,
+    /// Another epoch, or a future that this server does not know.
+    Elsewhere,
+}
+
+/// A document that guards fetch by the hash of its content.
+struct Sheet {
+    name: Digest,
+    text: Arc<str>,
+}
+
+impl Sheet {
+    fn new(text: String) -> Self {
+        Self { name: Digest::of(text.as_bytes()), text: text.into() }
+    }
+}
+
+/// The server's side of one feed.
+pub struct Hub {
+    feed: String,
+    issuer: String,
+    max_staleness_ms: u64,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    view: Arc<View>,
+    press: Press,
+    shelf: RwLock<Shelf>,
+    head: watch::Sender<Position>,
+    news: Arc<Notify>,
+    keys: ArcSwap<Sheet>,
+    policy: ArcSwap<Sheet>,
+    manifest: ArcSwap<(ManifestOf, Arc<str>)>,
+    pub reports: Reports,
+}
+
+/// What a signed manifest depends on; while it is the same, so is the manifest.
+type ManifestOf = Option<(Position, Digest, Digest)>;
+
+/// What a hub is made from.
+pub struct HubParts {
+    pub feed: String,
+    pub issuer: String,
+    pub max_staleness: Duration,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub view: Arc<View>,
+    pub press: Press,
+    /// The published key set, as text.
+    pub jwks: String,
+}
+
+impl Hub {
+    /// Reads what is live and complete, and begins there.
+    ///
+    /// # Errors
+    /// Trouble when the store cannot be read.
+    pub async fn open(parts: HubParts) -> Result<Arc<Self>, Trouble> {
+        let news = Arc::new(Notify::new());
+        listen(&parts.store, parts.view.clone(), news.clone());
+        let shelf = read_shelf(&parts.store, parts.clock.as_ref(), &parts.view).await?;
+        let policy = policy::of(&parts.store.directory())?.to_json();
+        let hub = Arc::new(Self {
+            head: watch::Sender::new(shelf.position()),
+            shelf: RwLock::new(shelf),
+            feed: parts.feed,
+            issuer: parts.issuer,
+            max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
+            store: parts.store,
+            clock: parts.clock,
+            view: parts.view,
+            press: parts.press,
+            news,
+            keys: ArcSwap::from_pointee(Sheet::new(parts.jwks)),
+            policy: ArcSwap::from_pointee(Sheet::new(policy)),
+            manifest: ArcSwap::from_pointee((None, "".into())),
+            reports: Reports::default(),
+        });
+        hub.note_as_of();
+        Ok(hub)
+    }
+
+    /// Follows the log until `stop` says so. Trouble with the store is waited out: guards go stale
+    /// meanwhile, which is the honest answer.
+    pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let beat = tokio::spawn(self.clone().beat(stop.clone()));
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => break,
+                () = self.news.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if let Err(trouble) = self.catch_up().await {
+                tracing::warn!(%trouble, "the feed cannot be read");
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        beat.abort();
+    }
+
+    /// A committed beat each second: the only thing that makes guards fresh (design 1.2 rule 7).
+    async fn beat(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            if let Err(trouble) = self.store.beat().await {
+                tracing::warn!(%trouble, "no beat could be written; guards will refuse when their bound is reached");
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => break,
+                () = tokio::time::sleep(Duration::from_millis(1000)) => {}
+            }
+        }
+    }
+
+    /// The feed's name.
+    pub fn feed(&self) -> &str {
+        &self.feed
+    }
+
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    pub fn max_staleness_ms(&self) -> u64 {
+        self.max_staleness_ms
+    }
+
+    /// The clock that guards compare with, milliseconds.
+    pub fn time_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Where the feed stands.
+    pub fn position(&self) -> Position {
+        self.shelf().position()
+    }
+
+    /// The public key set of the feed itself.
+    pub fn feed_keys(&self) -> &str {
+        self.press.jwks()
+    }
+
+    /// The published token keys, exactly the bytes that the manifest names.
+    pub fn token_keys(&self) -> Arc<str> {
+        self.keys.load().text.clone()
+    }
+
+    /// The policy with this name, if it is the current one.
+    pub fn policy(&self, name: &Digest) -> Option<Arc<str>> {
+        let sheet = self.policy.load();
+        (sheet.name == *name).then(|| sheet.text.clone())
+    }
+
+    /// Publishes other token keys.
+    pub fn replace_keys(&self, jwks: String) {
+        self.keys.store(Arc::new(Sheet::new(jwks)));
+    }
+
+    pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
+        self.shelf().segment(name)
+    }
+
+    /// The signed manifest of this moment.
+    ///
+    /// # Errors
+    /// Trouble when it cannot be written.
+    pub fn manifest(&self) -> Result<(Position, Arc<str>), Trouble> {
+        let (keys, policy) = (self.keys.load().name, self.policy.load().name);
+        let shelf = self.shelf();
+        let of: ManifestOf = Some((shelf.position(), keys, policy));
+        let made = self.manifest.load();
+        if made.0 == of {
+            return Ok((shelf.position(), made.1.clone()));
+        }
+        let manifest = shelf.manifest(&self.issuer, &self.feed, keys, policy);
+        let position = shelf.position();
+        drop(shelf);
+        let text = manifest.sign(self.press.key8(), |message| self.press.sign(message));
+        let text: Arc<str> = text.map_err(|e| Trouble::new("manifest", e))?.into();
+        self.manifest.store(Arc::new((of, text.clone())));
+        Ok((position, text))
+    }
+
+    /// What comes after a position; waits for it, at most so long. A beat comes each second, so an empty
+    /// answer is rare and honest.
+    pub async fn tail(&self, after: Position, wait: Duration) -> Tail {
+        let until = Instant::now() + wait;
+        let mut head = self.head.subscribe();
+        loop {
+            head.mark_unchanged();
+            match self.shelf().after(after, ANSWER_BYTES) {
+                After::Batches(bytes) => return Tail::Batches(bytes),
+                After::Gone => return Tail::Gone,
+                After::Elsewhere => return Tail::Elsewhere,
+                After::Wait => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if tokio::time::timeout(left, head.changed()).await.is_err() {
+                return Tail::Batches(Vec::new());
+            }
+        }
+    }
+
+    /// Waits until every connected guard has applied a position, at most so long, and says who has.
+    pub async fn settle(&self, position: Position, committed_at: u64, wait: Duration) -> Receipt {
+        let until = Instant::now() + wait;
+        let mut changes = self.reports.changes();
+        loop {
+            changes.mark_unchanged();
+            let connected = self.reports.since(self.time_ms().saturating_sub(self.max_staleness_ms));
+            let receipt = Receipt::of(position, committed_at, self.max_staleness_ms, connected);
+            let left = until.saturating_duration_since(Instant::now());
+            if receipt.is_settled() || tokio::time::timeout(left, changes.changed()).await.is_err() {
+                return receipt;
+            }
+        }
+    }
+
+    /// A receipt that anybody can verify with the feed's key.
+    pub fn signed(&self, receipt: &Receipt) -> String {
+        self.press.statement(receipt::TYPE, &receipt.payload(&self.issuer, &self.feed))
+    }
+
+    /// Reads what is new in SQL and publishes it.
+    async fn catch_up(&self) -> Result<(), Trouble> {
+        loop {
+            let rows = self.store.log_after(self.position().seq, BITE).await?;
+            if rows.is_empty() {
+                break;
+            }
+            let more = rows.len() == BITE;
+            match self.append(&rows) {
+                true => self.take_in(&rows).await?,
+                false => self.begin_again().await?,
+            }
+            if !more {
+                break;
+            }
+        }
+        if self.shelf_mut().tidy(self.time_ms()) {
+            self.begin_again().await?;
+        }
+        Ok(())
+    }
+
+    /// Signs and publishes rows; false when they do not follow what is there.
+    fn append(&self, rows: &[LogRow]) -> bool {
+        let Some(batch) = self.shelf().cut(rows) else { return false };
+        let bytes = self.press.press(&batch, &self.feed);
+        self.view.apply(&batch.records);
+        self.shelf_mut().append(batch, bytes);
+        self.note_as_of();
+        self.head.send_replace(self.position());
+        true
+    }
+
+    /// Lets rows of other processes change what this one holds in memory.
+    async fn take_in(&self, rows: &[LogRow]) -> Result<(), Trouble> {
+        if self.store.absorb(rows).await? || rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy)
+        {
+            self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
+        }
+        Ok(())
+    }
+
+    /// After a change of epoch or a gap (rows purged while we were away): everything anew, forgetting
+    /// nothing that the view holds.
+    async fn begin_again(&self) -> Result<(), Trouble> {
+        let shelf = read_shelf(&self.store, self.clock.as_ref(), &self.view).await?;
+        *self.shelf_mut() = shelf;
+        self.store.reload().await?;
+        self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
+        self.note_as_of();
+        self.head.send_replace(self.position());
+        Ok(())
+    }
+
+    fn note_as_of(&self) {
+        let shelf = self.shelf();
+        let (position, as_of_ms) = (shelf.position(), shelf.as_of_ms());
+        drop(shelf);
+        self.view.clock().settle(self.time_ms(), 0, Reading::now());
+        let position = portcullis_guard::feed::Position { epoch: position.epoch, seq: position.seq };
+        self.view.note_as_of(position, as_of_ms);
+    }
+
+    fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shelf_mut(&self) -> RwLockWriteGuard<'_, Shelf> {
+        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Our own commits reach our own view before they are answered, and wake the hub.
+fn listen(store: &Store, view: Arc<View>, news: Arc<Notify>) {
+    store.on_commit(Arc::new(move |rows: &[LogRow]| {
+        let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
+        view.apply(&records);
+        news.notify_one();
+    }));
+}
+
+async fn read_shelf(store: &Store, clock: &dyn Clock, view: &View) -> Result<Shelf, Trouble> {
+    let live = store.live_records(clock.now()).await?;
+    let head = live.head;
+    if !view.set_salt(&head.salt) {
+        return Err(Trouble::new("feed", "the salt in SQL is not the one that this server began with"));
+    }
+    let records: Vec<Record> = live.rows.iter().map(|row| row.record).collect();
+    view.apply(&records);
+    Ok(Shelf::new(head.position, head.chain, head.as_of_ms, head.salt, &live.rows))
+}

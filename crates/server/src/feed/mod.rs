@@ -1,0 +1,15 @@
+//! The server's side of the feed: follows the log in SQL, signs it in batches, keeps what guards ask for in
+//! memory, and knows how far each guard has come.
+//!
+//! SQL is the truth; everything here is a copy that is made again at start. Nothing here decides what ends.
+
+mod hub;
+mod press;
+mod receipt;
+mod reports;
+mod shelf;
+
+pub use hub::{Hub, Tail};
+pub use press::Press;
+pub use receipt::{Applied, Receipt};
+pub use reports::{GuardState, Report, Reports};

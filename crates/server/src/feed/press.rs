@@ -1,0 +1,71 @@
+//! Signs what leaves this server as feed: batches, manifests and receipts, with the feed's Ed25519 key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_authority::refusal::Trouble;
+use portcullis_guard::feed::Batch;
+use portcullis_guard::feed::keys::{Key8, key8};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::{Value, json};
+
+/// The feed key.
+pub struct Press {
+    key: Ed25519KeyPair,
+    key8: Key8,
+    jwks: String,
+}
+
+impl Press {
+    /// Reads the private JWK of the feed (RFC 8037).
+    ///
+    /// # Errors
+    /// Trouble when it is not an Ed25519 key.
+    pub fn new(jwk: &Value) -> Result<Self, Trouble> {
+        let member = |name: &str| {
+            let text = jwk[name].as_str().unwrap_or_default();
+            URL_SAFE_NO_PAD.decode(text).map_err(|e| Trouble::new("feed key", e))
+        };
+        let key = Ed25519KeyPair::from_seed_and_public_key(&member("d")?, &member("x")?)
+            .map_err(|_| Trouble::new("feed key", "not an Ed25519 key pair"))?;
+        let public: [u8; 32] = key
+            .public_key()
+            .as_ref()
+            .try_into()
+            .map_err(|_| Trouble::new("feed key", "a public key of another length"))?;
+        let key8 = key8(&public);
+        let shown = json!({"keys": [{
+            "kty": "OKP", "crv": "Ed25519", "use": "rv", "alg": "EdDSA",
+            "x": URL_SAFE_NO_PAD.encode(public), "kid": URL_SAFE_NO_PAD.encode(key8),
+        }]});
+        Ok(Self { key, key8, jwks: shown.to_string() })
+    }
+
+    /// The feed's public key set, as text.
+    pub fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    pub fn key8(&self) -> Key8 {
+        self.key8
+    }
+
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.key.sign(message).as_ref());
+        signature
+    }
+
+    /// The wire form of a batch.
+    pub fn press(&self, batch: &Batch, feed: &str) -> Vec<u8> {
+        batch.encode(feed, self.key8, |message| self.sign(message))
+    }
+
+    /// A compact JWS of this type (RFC 7515 section 7.1).
+    pub fn statement(&self, typ: &str, payload: &Value) -> String {
+        let kid = URL_SAFE_NO_PAD.encode(self.key8);
+        let header = json!({"alg": "EdDSA", "typ": typ, "kid": kid}).to_string();
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+}

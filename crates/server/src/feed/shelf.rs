@@ -1,0 +1,284 @@
+//! What guards ask for, kept in memory: sealed segments and, from where they end, the tail of signed
+//! batches. No clock, no SQL and no signing here, so every rule is a plain test.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use portcullis_authority::ledger::{LogRow, Position};
+use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, Segment};
+
+/// Records in one segment, at most.
+const SEGMENT_RECORDS: usize = 65_536;
+/// Batches of the tail are sealed when there are more records than this,
+const TAIL_RECORDS: usize = 131_072;
+/// or when they are older than this, milliseconds.
+const TAIL_MS: u64 = 15 * 60 * 1000;
+/// With more segments than this it is time to make them anew from SQL.
+const MANY_SEGMENTS: usize = 64;
+/// Seconds that a segment stays after its last record is of no use.
+const AFTERLIFE: u64 = 120;
+
+/// A signed batch of the tail.
+pub struct Pressed {
+    pub first: u64,
+    pub last: u64,
+    pub as_of_ms: u64,
+    pub bytes: Arc<[u8]>,
+    records: Vec<Record>,
+    chain: Chain,
+}
+
+/// Segments and tail of one epoch.
+pub struct Shelf {
+    epoch: u64,
+    head: u64,
+    chain: Chain,
+    as_of_ms: u64,
+    salt: Vec<u8>,
+    segments: Vec<(Segment, Arc<[u8]>)>,
+    tail: VecDeque<Pressed>,
+    tail_first: u64,
+    tail_chain: Chain,
+    tail_records: usize,
+}
+
+/// What a guard is told that asks for what comes after its position.
+pub enum After {
+    /// These bytes, each batch behind its length in four bytes.
+    Batches(Vec<u8>),
+    /// Nothing yet.
+    Wait,
+    /// Sealed already: fetch the manifest.
+    Gone,
+    /// Of another epoch, or of a future that this server does not know.
+    Elsewhere,
+}
+
+impl Shelf {
+    /// Everything that is live at `head`, sealed; the tail begins after it.
+    pub fn new(head: Position, chain: Chain, as_of_ms: u64, salt: Vec<u8>, live: &[LogRow]) -> Self {
+        let mut shelf = Self {
+            epoch: head.epoch,
+            head: head.seq,
+            chain,
+            as_of_ms,
+            salt,
+            segments: Vec::new(),
+            tail: VecDeque::new(),
+            tail_first: head.seq + 1,
+            tail_chain: chain,
+            tail_records: 0,
+        };
+        for rows in live.chunks(SEGMENT_RECORDS) {
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+            let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
+            shelf.seal(first.position.seq, last.position.seq, &records);
+        }
+        shelf
+    }
+
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, seq: self.head }
+    }
+
+    pub fn as_of_ms(&self) -> u64 {
+        self.as_of_ms
+    }
+
+    /// The batch that these rows make, if they follow the head without a gap.
+    pub fn cut(&self, rows: &[LogRow]) -> Option<Batch> {
+        let contiguous = rows
+            .iter()
+            .zip(self.head + 1..)
+            .all(|(row, seq)| row.position == Position { epoch: self.epoch, seq });
+        let as_of_ms = rows.last()?.as_of_ms.max(self.as_of_ms);
+        let records = rows.iter().map(|row| row.record).collect();
+        contiguous.then(|| Batch::cut(self.epoch, self.head + 1, as_of_ms, &self.chain, records))?
+    }
+
+    /// Appends a batch that [`Shelf::cut`] made.
+    pub fn append(&mut self, batch: Batch, bytes: Vec<u8>) {
+        self.head = batch.last;
+        self.chain = batch.chain;
+        self.as_of_ms = batch.as_of_ms;
+        self.tail_records += batch.records.len();
+        self.tail.push_back(Pressed {
+            first: batch.first,
+            last: batch.last,
+            as_of_ms: batch.as_of_ms,
+            bytes: bytes.into(),
+            records: batch.records,
+            chain: batch.chain,
+        });
+    }
+
+    /// Seals the old half of a long tail and drops segments that nobody needs. Says whether there are so
+    /// many segments that they should be made anew.
+    pub fn tidy(&mut self, now_ms: u64) -> bool {
+        let old = self.tail.front().is_some_and(|batch| batch.as_of_ms + TAIL_MS < now_ms);
+        if self.tail_records > TAIL_RECORDS || old {
+            self.seal_old_half();
+        }
+        self.segments.retain(|(segment, _)| segment.max_exp + AFTERLIFE > now_ms / 1000);
+        self.segments.len() > MANY_SEGMENTS
+    }
+
+    /// What comes after a position, at most about `limit` bytes of it.
+    pub fn after(&self, position: Position, limit: usize) -> After {
+        if position.epoch != self.epoch || position.seq > self.head {
+            return After::Elsewhere;
+        }
+        if position.seq + 1 < self.tail_first {
+            return After::Gone;
+        }
+        let mut bytes = Vec::new();
+        let from = self.tail.partition_point(|batch| batch.last <= position.seq);
+        for batch in self.tail.iter().skip(from).take_while_inclusive(limit) {
+            bytes.extend_from_slice(&u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend_from_slice(&batch.bytes);
+        }
+        if bytes.is_empty() { After::Wait } else { After::Batches(bytes) }
+    }
+
+    pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
+        self.segments.iter().find(|(segment, _)| segment.sha256 == *name).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// The table of contents, unsigned.
+    pub fn manifest(&self, iss: &str, feed: &str, jwks: Digest, policy: Digest) -> Manifest {
+        Manifest {
+            iss: iss.into(),
+            feed: feed.into(),
+            epoch: self.epoch,
+            as_of: self.as_of_ms,
+            head: self.head,
+            chain: self.chain,
+            salt: self.salt.clone(),
+            segments: self.segments.iter().map(|(segment, _)| segment.clone()).collect(),
+            tail_first: self.tail_first,
+            tail_chain: self.tail_chain,
+            jwks_sha256: Some(jwks),
+            policy_sha256: Some(policy),
+        }
+    }
+
+    fn seal_old_half(&mut self) {
+        let goal = self.tail_records / 2;
+        let (mut records, mut taken, mut last) = (Vec::new(), 0, None);
+        while taken <= goal {
+            let Some(batch) = self.tail.pop_front() else { break };
+            taken += batch.records.len();
+            last = Some((batch.last, batch.chain));
+            records.extend(batch.records.into_iter().filter(|record| record.kind != Kind::Beat));
+        }
+        let Some((last, chain)) = last else { return };
+        let first = self.tail_first;
+        self.tail_records -= taken;
+        self.tail_first = last + 1;
+        self.tail_chain = chain;
+        for records in records.chunks(SEGMENT_RECORDS) {
+            self.seal(first, last, records);
+        }
+    }
+
+    fn seal(&mut self, first: u64, last: u64, records: &[Record]) {
+        let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+        let segment = Segment {
+            sha256: Digest::of(&bytes),
+            first,
+            last,
+            count: records.len() as u64,
+            max_exp: records.iter().map(|record| u64::from(record.exp)).max().unwrap_or(0),
+            bytes: bytes.len() as u64,
+        };
+        self.segments.push((segment, bytes.into()));
+    }
+}
+
+/// Takes batches until they are more than `limit` bytes, and at least one.
+trait TakeSome<'a> {
+    fn take_while_inclusive(self, limit: usize) -> impl Iterator<Item = &'a Pressed>;
+}
+
+impl<'a, I: Iterator<Item = &'a Pressed>> TakeSome<'a> for I {
+    fn take_while_inclusive(self, limit: usize) -> impl Iterator<Item = &'a Pressed> {
+        self.scan(0, move |sent, batch| {
+            let more = *sent <= limit;
+            *sent += batch.bytes.len();
+            more.then_some(batch)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_guard::feed::chain;
+
+    use super::*;
+
+    fn row(seq: u64, kind: Kind) -> LogRow {
+        let record = Record { kind, flags: 0, exp: 9_000, val: 0, id: [u8::try_from(seq % 250).unwrap_or(0); 16] };
+        LogRow { position: Position { epoch: 1, seq }, as_of_ms: seq * 1000, record }
+    }
+
+    fn empty() -> Shelf {
+        Shelf::new(Position { epoch: 1, seq: 0 }, chain::start("live:eu1", 1), 1, vec![1], &[])
+    }
+
+    fn extend(shelf: &mut Shelf, rows: &[LogRow]) {
+        let batch = shelf.cut(rows).expect("rows follow the head");
+        let bytes = vec![0; 10];
+        shelf.append(batch, bytes);
+    }
+
+    #[test]
+    fn rows_with_a_gap_or_of_another_epoch_make_no_batch() {
+        let mut shelf = empty();
+        assert!(shelf.cut(&[row(2, Kind::Token)]).is_none());
+        assert!(shelf.cut(&[]).is_none());
+        assert!(shelf.cut(&[LogRow { position: Position { epoch: 2, seq: 1 }, ..row(1, Kind::Token) }]).is_none());
+        extend(&mut shelf, &[row(1, Kind::Token), row(2, Kind::Beat)]);
+        assert_eq!(shelf.position(), Position { epoch: 1, seq: 2 });
+    }
+
+    #[test]
+    fn a_guard_is_told_what_it_lacks_and_no_more() {
+        let mut shelf = empty();
+        extend(&mut shelf, &[row(1, Kind::Token)]);
+        extend(&mut shelf, &[row(2, Kind::Token)]);
+        let sent = |shelf: &Shelf, seq| match shelf.after(Position { epoch: 1, seq }, 1000) {
+            After::Batches(bytes) => bytes.len() / 14,
+            After::Wait => 0,
+            After::Gone | After::Elsewhere => 99,
+        };
+        assert_eq!((sent(&shelf, 0), sent(&shelf, 1), sent(&shelf, 2)), (2, 1, 0));
+        assert!(matches!(shelf.after(Position { epoch: 1, seq: 3 }, 1000), After::Elsewhere));
+        assert!(matches!(shelf.after(Position { epoch: 2, seq: 1 }, 1000), After::Elsewhere));
+    }
+
+    #[test]
+    fn an_old_tail_is_sealed_and_nothing_is_lost() {
+        let mut shelf = empty();
+        for seq in 1..=10 {
+            extend(&mut shelf, &[row(seq, if seq % 2 == 0 { Kind::Beat } else { Kind::Token })]);
+        }
+        shelf.tidy(TAIL_MS + 5_000);
+        let manifest = shelf.manifest("iss", "live:eu1", Digest([0; 32]), Digest([0; 32]));
+        assert_eq!(manifest.tail_first, 7);
+        assert_eq!((manifest.segments[0].first, manifest.segments[0].last, manifest.segments[0].count), (1, 6, 3));
+        assert!(matches!(shelf.after(Position { epoch: 1, seq: 5 }, 1000), After::Gone));
+        assert!(matches!(shelf.after(Position { epoch: 1, seq: 6 }, 1000), After::Batches(_)));
+        let bytes = shelf.segment(&manifest.segments[0].sha256).expect("named in the manifest");
+        assert_eq!(Digest::of(&bytes), manifest.segments[0].sha256);
+    }
+
+    #[test]
+    fn a_segment_goes_when_its_last_record_is_of_no_use() {
+        let mut shelf = Shelf::new(Position { epoch: 1, seq: 5 }, [0; 32], 5, vec![1], &[row(3, Kind::Token)]);
+        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);
+        shelf.tidy(9_119_000);
+        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);
+        shelf.tidy(9_120_000);
+        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 0);
+    }
+}

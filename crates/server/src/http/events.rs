@@ -1,0 +1,46 @@
+//! The feed as server-sent events: `id: <epoch>.<seq>` and the batches of an answer in base64. Ends when a
+//! follower must begin anew; it then fetches the manifest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::Stream;
+use futures_util::stream;
+use portcullis_authority::ledger::Position;
+
+use crate::feed::Tail;
+use crate::house::House;
+
+/// How long one look waits; a beat comes each second.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The events after a position.
+pub fn of(house: Arc<House>, after: Position) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    stream::unfold((house, after), async |(house, after)| {
+        let event = match house.hub.tail(after, LOOK).await {
+            Tail::Batches(bytes) if bytes.is_empty() => (Bytes::from_static(b": nothing yet\n\n"), after),
+            Tail::Batches(bytes) => {
+                let last = last_of(&bytes).unwrap_or(after);
+                (Bytes::from(format!("id: {last}\ndata: {}\n\n", STANDARD.encode(&bytes))), last)
+            }
+            Tail::Gone | Tail::Elsewhere => return None,
+        };
+        Some((Ok(event.0), (house, event.1)))
+    })
+}
+
+/// The position after the last batch of an answer.
+fn last_of(mut bytes: &[u8]) -> Option<Position> {
+    let mut last = None;
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (batch, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        let word = |at: usize| Some(u64::from_be_bytes(batch.get(at..at + 8)?.try_into().ok()?));
+        // "RVB1" | feed u32 | epoch u64 | first u64 | last u64 (design 1.3).
+        last = Some(Position { epoch: word(8)?, seq: word(24)? });
+        bytes = rest;
+    }
+    last
+}
