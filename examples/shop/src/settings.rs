@@ -47,9 +47,6 @@ pub struct Settings {
     /// A PEM file with the key of that certificate.
     #[arg(long, env = "PORTCULLIS_SHOP_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// A PEM file with the private certificate authority of the issuer.
-    #[arg(long, env = "PORTCULLIS_CA")]
-    pub ca: Option<PathBuf>,
 }
 
 /// The claim `test`, in words.

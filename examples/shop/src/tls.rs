@@ -1,4 +1,4 @@
-//! PEM files made into what rustls wants.
+//! PEM files made into the server side of TLS.
 
 use std::io;
 use std::path::Path;
@@ -13,23 +13,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 /// # Errors
 /// A file that cannot be read or does not hold what it should.
 pub fn server(certificates: &Path, key: &Path) -> io::Result<ServerConfig> {
-    let chain = self::certificates(certificates)?;
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect)
+        .map_err(|why| wrong(certificates, &why))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|why| wrong(key, &why))?;
     ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|why| wrong(certificates, &why))
-}
-
-/// The certificates in a file.
-///
-/// # Errors
-/// A file that cannot be read or holds no certificate.
-pub fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|why| wrong(file, &why))?.collect();
-    let found = found.map_err(|why| wrong(file, &why))?;
-    if found.is_empty() { Err(wrong(file, &"no certificate in it")) } else { Ok(found) }
 }
 
 fn wrong(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
