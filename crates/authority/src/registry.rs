@@ -137,6 +137,12 @@ impl Directory {
     pub fn generation(&self, scope: Scope, id: &str) -> u32 {
         self.generations.get(&(scope, id.to_owned())).copied().unwrap_or(0)
     }
+
+    /// Shows a generation that was just committed, ahead of the next snapshot. Never backwards.
+    pub fn raise(&mut self, scope: Scope, id: &str, generation: u32) {
+        let shown = self.generations.entry((scope, id.to_owned())).or_default();
+        *shown = generation.max(*shown);
+    }
 }
 
 /// What a generation counts for. `Subject` covers people and is read with the person.

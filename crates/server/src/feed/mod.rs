@@ -9,7 +9,7 @@ mod receipt;
 mod reports;
 mod shelf;
 
-pub use hub::{Hub, Tail};
+pub use hub::{Hub, HubParts, Tail};
 pub use press::Press;
 pub use receipt::{Applied, Receipt};
 pub use reports::{GuardState, Report, Reports};

@@ -1,0 +1,16 @@
+//! The house: what every request handler may reach. Made once by `serve.rs`, shared by all workers.
+
+use std::sync::Arc;
+
+use portcullis_authority::Authority;
+
+use crate::feed::Hub;
+use crate::settings::Settings;
+
+/// Shared by all request handlers as `web::Data<House>`.
+pub struct House {
+    pub authority: Authority,
+    pub hub: Arc<Hub>,
+    /// With the port that was really bound, see [`Settings::with_port`].
+    pub settings: Settings,
+}

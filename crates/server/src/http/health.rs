@@ -1,0 +1,19 @@
+//! Whether the server lives, and whether it can work. Neither says anything about the inside.
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::reply;
+use crate::house::House;
+
+/// The process answers.
+pub async fn alive() -> HttpResponse {
+    reply::no_store(reply::json(&json!({ "status": "ok" })))
+}
+
+/// The ledger answers too: without it nothing can be promised. It is asked for a session that cannot be,
+/// which costs one lookup by key.
+pub async fn ready(house: web::Data<House>) -> HttpResponse {
+    let looked = house.authority.desk().ledger.session("readiness").await;
+    reply::ready(looked.err().as_ref())
+}

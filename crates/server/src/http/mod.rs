@@ -1,0 +1,106 @@
+//! The door: HTTP in, an ask to the authority, HTTP out. Handlers read, make one call and reply; no rule of
+//! the protocol lives here, and only `reply.rs` knows a status code.
+
+mod authorize;
+mod browser;
+mod consent;
+mod cookie;
+mod cors;
+mod form;
+mod front;
+mod health;
+mod heard;
+mod introspect;
+mod legacy;
+mod page;
+mod provisioning;
+mod reply;
+mod revoke;
+mod sign_in;
+mod token;
+mod token_info;
+mod visit;
+mod well_known;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::{App, Error, FromRequest, Handler, Resource, Responder, web};
+
+use crate::house::House;
+
+/// The whole application, with everything around it that every answer needs.
+pub fn door(
+    house: web::Data<House>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(house).wrap(from_fn(visit::accompany)).configure(routes)
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    // Called by programs and by browser pages of the applications, on the issuer's host and the old ones.
+    app.service(post("/oauth/token", token::answer).wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll)));
+    app.service(post("/oauth/revoke", revoke::answer).wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll)));
+    app.service(post("/oauth/introspect", introspect::answer));
+    app.service(get("/oauth/tokeninfo", token_info::answer));
+
+    // Seen by people. No browser page may call these (RFC 9700 section 2.6).
+    app.service(get("/oauth/authorize", authorize::answer));
+    app.service(post("/oauth/authorize/sign-in", sign_in::answer));
+    app.service(both("/oauth/authorize/consent", consent::ask, consent::answer));
+    app.service(get("/", front::answer));
+
+    // Public documents.
+    app.service(get("/.well-known/jwks.json", well_known::keys));
+    app.service(get("/.well-known/oauth-authorization-server", well_known::metadata));
+
+    // The vendor's provisioning host and path.
+    app.service(get("/api/user", provisioning::user));
+    app.service(get("/api/roles", provisioning::roles));
+
+    app.service(get("/healthz", health::alive));
+    app.service(get("/readyz", health::ready));
+    app.default_service(web::to(reply::nothing_here));
+}
+
+fn get<F, Args>(path: &'static str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(async || reply::wrong_method("GET, HEAD")))
+}
+
+fn post<F, Args>(path: &'static str, handler: F) -> Resource
+where
+    F: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::post().to(handler))
+        .default_service(web::to(async || reply::wrong_method("POST")))
+}
+
+/// A page that asks (GET) and hears the answer (POST).
+fn both<G, GetArgs, P, PostArgs>(path: &'static str, ask: G, answer: P) -> Resource
+where
+    G: Handler<GetArgs, Output: Responder + 'static>,
+    GetArgs: FromRequest + 'static,
+    P: Handler<PostArgs, Output: Responder + 'static>,
+    PostArgs: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(ask))
+        .route(web::post().to(answer))
+        .default_service(web::to(async || reply::wrong_method("GET, POST")))
+}

@@ -1,0 +1,304 @@
+//! The bridge from inside words to outside words: the only room that knows a status code.
+//!
+//! Every refusal carries both the members of RFC 6749 section 5.2 and the vendor's `errors` list, because
+//! each kind of client looks at one of the two and takes the lack of it for success. Causes and the words
+//! of broken parts stop here.
+
+use std::borrow::Cow;
+
+use actix_web::http::header::{self, HeaderValue, TryIntoHeaderPair};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use portcullis_authority::refusal::{Code, Not, Refusal, Trouble};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Which door was knocked at: the vendor words some refusals differently at some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Token,
+    Revoke,
+    Introspect,
+    /// A core API path: a dead token is `INVALID_TOKEN`, and `status` is text as JSON:API has it.
+    TokenInfo,
+    /// A provisioning API path: a dead token is `UNAUTHORIZED`.
+    Provisioning,
+}
+
+/// An answer with a body for programs.
+pub fn json(body: &impl Serialize) -> HttpResponse {
+    with_json(StatusCode::OK, body)
+}
+
+/// An answer in JSON:API (its media type allows no parameters).
+pub fn json_api(body: &Value) -> HttpResponse {
+    let mut answer = no_store(json(body));
+    set(&mut answer, (header::CONTENT_TYPE, "application/vnd.api+json"));
+    answer
+}
+
+/// A document that anybody may read from anywhere and keep for five minutes. New keys are published long
+/// before they sign, so nobody misses one by that.
+pub fn public_document(body: impl Into<String>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .body(body.into())
+}
+
+/// A page. `policy` is its Content-Security-Policy.
+pub fn page(html: String, policy: &str) -> HttpResponse {
+    html_page(StatusCode::OK, html, policy)
+}
+
+/// A page that says why not.
+pub fn refused_page(html: String, policy: &str) -> HttpResponse {
+    html_page(StatusCode::BAD_REQUEST, html, policy)
+}
+
+/// A page that asks to come back in a moment.
+pub fn broken_page(html: String, policy: &str) -> HttpResponse {
+    let mut answer = html_page(StatusCode::SERVICE_UNAVAILABLE, html, policy);
+    set(&mut answer, (header::RETRY_AFTER, RETRY_SECONDS));
+    answer
+}
+
+/// Sends the browser on with a GET, whatever it did before: with 307 it would post the password again to
+/// the client (RFC 9700 section 4.12).
+pub fn see_other(address: &str) -> HttpResponse {
+    no_store(HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish())
+}
+
+/// A preflight that was understood; what it may do is in the headers, if it may do anything.
+pub fn preflight() -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+/// The server can work, or says what it waits for.
+pub fn ready(trouble: Option<&Trouble>) -> HttpResponse {
+    match trouble {
+        None => no_store(json(&json!({ "status": "ready" }))),
+        Some(trouble) => broken(trouble),
+    }
+}
+
+/// There is nothing at this address.
+pub async fn nothing_here() -> HttpResponse {
+    problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
+}
+
+/// The address exists, the method does not.
+pub fn wrong_method(allow: &'static str) -> HttpResponse {
+    let mut answer = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("This address answers to {allow}."),
+    );
+    set(&mut answer, (header::ALLOW, allow));
+    answer
+}
+
+/// Not done, as the world is told.
+#[derive(Debug)]
+pub enum Denied {
+    Refused(At, Refusal),
+    Broken(Trouble),
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body did not arrive in time.
+    TooSlow,
+}
+
+impl Denied {
+    /// For `map_err`: says at which door it was refused.
+    pub fn at(at: At) -> impl Fn(Not) -> Self {
+        move |not| match not {
+            Not::Refused(refusal) => Self::Refused(at, refusal),
+            Not::Broken(trouble) => Self::Broken(trouble),
+        }
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(at, refusal) => write!(out, "{at:?}: {}", refusal.code.as_str()),
+            Self::Broken(trouble) => write!(out, "{} is broken", trouble.what),
+            Self::TooLarge(limit) => write!(out, "a body of more than {limit} bytes"),
+            Self::TooSlow => out.write_str("a body that did not arrive"),
+        }
+    }
+}
+
+impl ResponseError for Denied {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Refused(at, refusal) => status_of(*at, refusal.code),
+            Self::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        match self {
+            Self::Refused(at, refusal) => refused(*at, refusal),
+            Self::Broken(trouble) => broken(trouble),
+            Self::TooLarge(limit) => problem(
+                self.status_code(),
+                "payload_too_large",
+                format!("Send at most {} KiB.", limit / 1024),
+            ),
+            Self::TooSlow => problem(self.status_code(), "request_timeout", "The body did not arrive."),
+        }
+    }
+}
+
+const RETRY_SECONDS: &str = "1";
+const REALM_BASIC: &str = "Basic realm=\"portcullis\"";
+
+fn status_of(at: At, code: Code) -> StatusCode {
+    match (at, code) {
+        (At::Revoke, Code::InvalidClient | Code::UnauthorizedClient) => StatusCode::FORBIDDEN,
+        (At::TokenInfo | At::Provisioning, Code::AccessDenied) => StatusCode::FORBIDDEN,
+        (_, Code::InvalidClient | Code::InvalidToken) => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn refused(at: At, refusal: &Refusal) -> HttpResponse {
+    let status = status_of(at, refusal.code);
+    let mut said = Said { status, title: refusal.code.as_str(), detail: &refusal.sentence, code: name(status) };
+    match (at, refusal.code) {
+        // The vendor answers a revocation without a valid client like this, and its clients test for it.
+        (At::Revoke, Code::InvalidClient | Code::UnauthorizedClient) => {
+            said.title = Code::UnauthorizedClient.as_str();
+        }
+        (At::TokenInfo, Code::InvalidToken) => said.code = "INVALID_TOKEN",
+        _ => {}
+    }
+    let mut body = said.body();
+    if matches!(at, At::TokenInfo | At::Provisioning) {
+        body["errors"][0]["status"] = status.as_str().into();
+    }
+    let mut answer = no_store(with_json(status, &body));
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 section 15.5.2: a 401 always names a scheme.
+        let challenge = match refusal.code {
+            Code::InvalidToken => bearer_challenge(refusal),
+            _ => REALM_BASIC.into(),
+        };
+        set(&mut answer, (header::WWW_AUTHENTICATE, challenge));
+    }
+    answer
+}
+
+/// RFC 6750 section 3.
+fn bearer_challenge(refusal: &Refusal) -> String {
+    format!(
+        "Bearer realm=\"portcullis\", error=\"{}\", error_description=\"{}\"",
+        refusal.code.as_str(),
+        plain(&refusal.sentence)
+    )
+}
+
+fn broken(trouble: &Trouble) -> HttpResponse {
+    tracing::error!(what = trouble.what, why = %trouble.why, "a part of the server does not work");
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "temporarily_unavailable",
+        "The server cannot do this at the moment. Nothing was done; try again in a second.",
+    );
+    set(&mut answer, (header::RETRY_AFTER, RETRY_SECONDS));
+    answer
+}
+
+fn problem(status: StatusCode, title: &str, detail: impl Into<Cow<'static, str>>) -> HttpResponse {
+    let said = Said { status, title, detail: &detail.into(), code: name(status) };
+    no_store(with_json(status, &said.body()))
+}
+
+struct Said<'a> {
+    status: StatusCode,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+}
+
+impl Said<'_> {
+    fn body(&self) -> Value {
+        json!({
+            "error": self.title,
+            "error_description": plain(self.detail),
+            "errors": [{
+                "title": self.title,
+                "detail": self.detail,
+                "code": self.code,
+                "status": self.status.as_u16(),
+                "meta": {},
+            }],
+        })
+    }
+}
+
+/// The vendor's `code`: the name of the status in capitals.
+fn name(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "BAD_REQUEST",
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+        StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
+        StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",
+        _ => "SERVICE_UNAVAILABLE",
+    }
+}
+
+/// Only the characters that `error_description` may hold (RFC 6749 section 5.2), which are also safe
+/// inside a quoted header parameter.
+fn plain(sentence: &str) -> String {
+    let fitting = |c| match c {
+        '"' => '\'',
+        '\\' => '/',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    sentence.chars().map(fitting).collect()
+}
+
+fn with_json(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => HttpResponseBuilder::new(status).content_type("application/json").body(bytes),
+        Err(wrong) => broken(&Trouble::new("writing an answer", wrong)),
+    }
+}
+
+fn html_page(status: StatusCode, html: String, policy: &str) -> HttpResponse {
+    let mut builder = HttpResponseBuilder::new(status);
+    builder
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .insert_header((header::X_FRAME_OPTIONS, "DENY"));
+    no_store(builder.body(html))
+}
+
+/// Answers that speak of one caller are kept by nobody (RFC 6749 section 5.1).
+pub fn no_store(mut answer: HttpResponse) -> HttpResponse {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// Sets a header. A value that is not fit for one is left out rather than failing the whole answer.
+pub fn set(answer: &mut HttpResponse, pair: impl TryIntoHeaderPair) {
+    if let Ok((name, value)) = pair.try_into_pair() {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// Whether a request only asks what it may do.
+pub fn is_preflight(method: &Method) -> bool {
+    method == Method::OPTIONS
+}

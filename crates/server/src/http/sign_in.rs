@@ -1,0 +1,68 @@
+//! `POST /oauth/authorize/sign-in`: a name and a password from our own page.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use portcullis_authority::Consent;
+use portcullis_authority::ask::Ask;
+use portcullis_authority::refusal::{Code, Not};
+use portcullis_authority::secret::Secret;
+
+use super::browser::Browser;
+use super::cookie::Jar;
+use super::form::{Step, stale};
+use super::heard::Posted;
+use super::page::{self, SignInPage};
+use super::reply::Denied;
+use super::{authorize, consent, visit};
+use crate::house::House;
+
+pub async fn answer(
+    house: web::Data<House>,
+    request: HttpRequest,
+    posted: Result<Posted, Denied>,
+) -> HttpResponse {
+    let browser = Browser::of(&house, &request);
+    let done = match posted {
+        Ok(Posted(ask)) => try_sign_in(&browser, &request, &ask).await,
+        Err(denied) => return page::denied(denied, &browser.origin),
+    };
+    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+}
+
+/// The page. It is shown with 200 also after a wrong password: a 401 would owe the browser a challenge
+/// (RFC 9110 section 15.5.2), and a form is none.
+pub fn page(browser: &Browser<'_>, consent: Consent, username: &str, problem: Option<&str>) -> HttpResponse {
+    let form = browser.seal(Step::SignIn(consent.clone()));
+    let page = SignInPage {
+        application: &consent.application_name,
+        organization: &consent.organization_name,
+        form: &form,
+        username,
+        problem,
+    };
+    browser.show(&page, &consent)
+}
+
+async fn try_sign_in(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) -> Result<HttpResponse, Not> {
+    let Step::SignIn(consent) = browser.open(ask.get("form"))? else { return Err(stale().into()) };
+    visit::name(request, browser.desk(), Some(&consent.client_id));
+    let username = ask.get("username").unwrap_or_default();
+    let password = Secret::from(ask.get("password").unwrap_or_default());
+    let signed = match browser.authority().sign_in(&consent, username, password, &browser.origin).await {
+        Ok(signed) => signed,
+        Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
+            return Ok(page(browser, consent, username, Some(&refusal.sentence)));
+        }
+        Err(not) => return Err(not),
+    };
+    // Signing in always makes a new session; the one before must not live on unseen.
+    if let Some(before) = &browser.session {
+        browser.authority().sign_out(before, &browser.origin).await?;
+    }
+    let mut answer = if consent.first_party {
+        authorize::send_back(browser, &consent, &signed.visitor).await?
+    } else {
+        consent::redirect(browser, consent, &signed.visitor)
+    };
+    browser.leave(&mut answer, Jar::Session, signed.cookie.expose());
+    Ok(answer)
+}

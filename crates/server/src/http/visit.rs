@@ -1,0 +1,133 @@
+//! What is true of every visit, whichever door it goes to: it has a name and a trusted address, its answer
+//! carries the security headers, and it leaves one line in the log.
+//!
+//! The line holds the pattern of the route, never the address that was asked for, because queries carry
+//! codes; and a client's name only when it is one that we know.
+
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::error::ErrorInternalServerError;
+use actix_web::{Error, HttpMessage as _, HttpRequest, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_authority::ask::Origin;
+use portcullis_authority::desk::Desk;
+
+use crate::house::House;
+
+/// The known application that a request named, for the log and for CORS.
+#[derive(Clone, Debug)]
+pub struct Named(pub String);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer.
+pub async fn accompany(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let began = Instant::now();
+    let house = house(&request)?;
+    let origin = origin_of(&request, &house);
+    let request_id = origin.request_id.clone().unwrap_or_default();
+    request.extensions_mut().insert(origin);
+    let method = request.method().clone();
+    let mut answer = next.call(request).await?;
+    protect(answer.headers_mut(), over_tls(&house));
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    let visit = answer.request();
+    tracing::info!(
+        method = method.as_str(),
+        route = visit.match_pattern().as_deref().unwrap_or("none"),
+        status = answer.status().as_u16(),
+        micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        request_id,
+        client_id = visit.extensions().get::<Named>().map(|named| named.0.as_str()),
+        "answered"
+    );
+    Ok(answer)
+}
+
+/// The house, which `mod.rs` gives to the whole application.
+pub fn house(request: &ServiceRequest) -> Result<web::Data<House>, Error> {
+    request.app_data::<web::Data<House>>().cloned().ok_or_else(|| ErrorInternalServerError("no house"))
+}
+
+/// Whether the world reaches this server over TLS, whoever ends it.
+pub fn over_tls(house: &House) -> bool {
+    house.settings.issuer.starts_with("https://")
+}
+
+/// Where a request came from, as [`accompany`] found it.
+pub fn origin(request: &HttpRequest) -> Origin {
+    request.extensions().get::<Origin>().cloned().unwrap_or_default()
+}
+
+/// Remembers the application that a request names, if it is one of ours: anything else that a stranger
+/// writes there has no business in the log.
+pub fn name(request: &HttpRequest, desk: &Desk, client_id: Option<&str>) {
+    if let Some(known) = client_id.filter(|id| desk.registry.directory().application(id).is_some()) {
+        request.extensions_mut().insert(Named(known.to_owned()));
+    }
+}
+
+fn origin_of(request: &ServiceRequest, house: &House) -> Origin {
+    let forwarded = request.headers().get_all("x-forwarded-for");
+    let forwarded = forwarded.map(|list| list.to_str().unwrap_or_default());
+    let proxies = &house.settings.trusted_proxies;
+    let address = request.peer_addr().map(|peer| proxies.client(peer.ip(), forwarded).to_string());
+    let made = || URL_SAFE_NO_PAD.encode(house.authority.desk().id());
+    Origin { address, request_id: Some(given_id(request.headers()).unwrap_or_else(made)) }
+}
+
+/// An id that somebody before us made, as long as it is one: it goes into logs and into the audit.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let sane = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    ((8..=64).contains(&id.len()) && id.bytes().all(sane)).then(|| id.to_owned())
+}
+
+fn protect(headers: &mut HeaderMap, secure: bool) {
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(header::REFERRER_POLICY, "no-referrer");
+    if secure {
+        say(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(id: &'static str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static(id));
+        given_id(&headers)
+    }
+
+    #[test]
+    fn only_a_sane_request_id_is_taken_over() {
+        assert_eq!(given("3f0c-77_a.b").as_deref(), Some("3f0c-77_a.b"));
+        for wrong in ["short", "has space in it", "quote\"quote\"", "<script>alert</script>"] {
+            assert_eq!(given(wrong), None, "{wrong}");
+        }
+        assert_eq!(given_id(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn transport_security_is_promised_only_where_it_is_kept() {
+        let mut headers = HeaderMap::new();
+        protect(&mut headers, false);
+        assert!(!headers.contains_key(header::STRICT_TRANSPORT_SECURITY));
+        protect(&mut headers, true);
+        assert!(headers.contains_key(header::STRICT_TRANSPORT_SECURITY));
+        assert_eq!(headers.get(header::X_CONTENT_TYPE_OPTIONS).unwrap(), "nosniff");
+    }
+}

@@ -1,0 +1,193 @@
+//! The desk's outside parts: the system's clock, the system's dice, and password hashing on a bounded
+//! number of threads.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use async_trait::async_trait;
+use portcullis_authority::desk::{Clock, Dice, Slow};
+use portcullis_authority::refusal::Trouble;
+use portcullis_authority::secret::Secret;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::Semaphore;
+
+use crate::settings;
+
+/// Time and chance, handed in so that tests can move the one and fix the other.
+#[derive(Clone)]
+pub struct Means {
+    pub clock: Arc<dyn Clock>,
+    pub dice: Arc<dyn Dice>,
+}
+
+impl Means {
+    /// The system's own.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), dice: Arc::new(SystemDice::default()) }
+    }
+}
+
+/// The machine's clock. It must be kept by NTP: lifetimes are promises about real time.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The operating system's random numbers.
+#[derive(Debug)]
+pub struct SystemDice(SystemRandom);
+
+impl Default for SystemDice {
+    fn default() -> Self {
+        Self(SystemRandom::new())
+    }
+}
+
+impl Dice for SystemDice {
+    fn fill(&self, bytes: &mut [u8]) {
+        // A server that cannot have random numbers must not go on with anything else instead.
+        self.0.fill(bytes).expect("the operating system always gives random numbers");
+    }
+}
+
+/// Argon2id (RFC 9106), a bounded number at a time.
+pub struct Passwords {
+    argon: Argon2<'static>,
+    dice: Arc<dyn Dice>,
+    /// Places for those who hash and those who wait.
+    places: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+    /// A hash of the same cost that no password fits, for accounts that do not exist.
+    nobody: String,
+}
+
+impl Passwords {
+    /// # Errors
+    /// Trouble for parameters that Argon2 does not take.
+    pub fn new(settings: &settings::Passwords, dice: Arc<dyn Dice>) -> Result<Self, Trouble> {
+        let params = Params::new(settings.memory_kib, settings.iterations, settings.parallelism, None)
+            .map_err(trouble)?;
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let mut passwords = Self {
+            argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            dice,
+            places: Arc::new(Semaphore::new(
+                workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS),
+            )),
+            workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))),
+            nobody: String::new(),
+        };
+        let mut unguessable = [0; 32];
+        passwords.dice.fill(&mut unguessable);
+        passwords.nobody = passwords.hash_bytes(&unguessable)?;
+        Ok(passwords)
+    }
+
+    /// The PHC text to keep. Slow: not for threads that answer requests.
+    ///
+    /// # Errors
+    /// Trouble for a password of gigabytes.
+    pub fn hash(&self, password: &Secret) -> Result<String, Trouble> {
+        self.hash_bytes(password.expose().as_bytes())
+    }
+
+    fn hash_bytes(&self, password: &[u8]) -> Result<String, Trouble> {
+        let mut salt = [0; 16];
+        self.dice.fill(&mut salt);
+        let hash: PasswordHash = self.argon.hash_password_with_salt(password, &salt).map_err(trouble)?;
+        Ok(hash.to_string())
+    }
+}
+
+#[async_trait]
+impl Slow for Passwords {
+    async fn password_fits(&self, phc: Option<String>, password: Secret) -> Result<bool, Trouble> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Trouble::new("passwords", "too many wait already"))?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(trouble)?;
+        let known = phc.is_some();
+        let phc = phc.unwrap_or_else(|| self.nobody.clone());
+        let argon = self.argon.clone();
+        let fits = tokio::task::spawn_blocking(move || {
+            // Held until the work is done, even when nobody waits for the answer any more.
+            let _held = (place, worker);
+            let stored = PasswordHash::new(&phc).map_err(trouble)?;
+            Ok::<_, Trouble>(argon.verify_password(password.expose().as_bytes(), &stored).is_ok())
+        });
+        Ok(fits.await.map_err(trouble)?? && known)
+    }
+}
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Passwords(..)")
+    }
+}
+
+fn trouble(why: impl std::fmt::Display) -> Trouble {
+    Trouble::new("passwords", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FixedDice;
+
+    fn passwords(workers: usize, queue: usize) -> Passwords {
+        let settings = settings::Passwords { memory_kib: 64, iterations: 1, parallelism: 1, workers, queue };
+        Passwords::new(&settings, Arc::new(FixedDice::new(1))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_password_fits() {
+        let passwords = passwords(1, 1);
+        let phc = passwords.hash(&Secret::from("open sesame")).unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
+        assert!(passwords.password_fits(Some(phc.clone()), Secret::from("open sesame")).await.unwrap());
+        assert!(!passwords.password_fits(Some(phc), Secret::from("open barley")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_account_is_a_no_after_the_same_work() {
+        assert!(!passwords(1, 1).password_fits(None, Secret::from("x")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_stored_text_that_does_not_read_is_trouble_and_not_a_no() {
+        assert!(passwords(1, 1).password_fits(Some("plain".into()), Secret::from("plain")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_nobody_waits() {
+        let passwords = passwords(1, 1);
+        let _busy = Arc::clone(&passwords.workers).acquire_owned().await.unwrap();
+        let _held = Arc::clone(&passwords.places).acquire_owned().await.unwrap();
+        let waiting = passwords.password_fits(None, Secret::from("x"));
+        let refused = async {
+            tokio::task::yield_now().await;
+            passwords.password_fits(None, Secret::from("x")).await
+        };
+        tokio::select! {
+            biased;
+            _ = waiting => panic!("there is no free worker"),
+            answer = refused => assert!(answer.unwrap_err().why.contains("too many wait")),
+        }
+    }
+
+    #[test]
+    fn the_clock_runs_in_milliseconds() {
+        let now = SystemClock.now_ms();
+        assert!(now > 1_700_000_000_000 && SystemClock.now() >= now / 1000);
+    }
+}

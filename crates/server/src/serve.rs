@@ -1,0 +1,206 @@
+//! A running server: opens the books, lays the desk, and lets requests in. It runs on threads of its own,
+//! so that a test can start one, ask it things and stop it.
+
+mod story;
+mod tls;
+mod upkeep;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{HttpServer, web};
+use portcullis_authority::Authority;
+use portcullis_authority::desk::Desk;
+use portcullis_authority::keyring::Keyring;
+use portcullis_authority::refusal::Trouble;
+use portcullis_authority::secret::Seal;
+use portcullis_guard::feed::View;
+use portcullis_store::Store;
+use tokio::sync::watch;
+
+use crate::feed::{Hub, HubParts, Press};
+use crate::house::House;
+use crate::inspector::Glass;
+use crate::means::{Means, Passwords};
+use crate::settings::{Settings, Weight};
+use crate::{books, http};
+
+pub use story::story;
+
+/// Longer than the usual 60 seconds of load balancers, so that they close first and no request meets a
+/// connection that is being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request, or a TLS handshake, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to let go of a connection that is over.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long requests that have begun may take when the server stops, seconds.
+const DRAIN: u64 = 20;
+/// Connections for each worker; beyond them the kernel lets clients wait.
+const CONNECTIONS: usize = 10_000;
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// With the port that was bound, where the settings say 0.
+    pub issuer: String,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<Result<(), Trouble>>,
+}
+
+impl Running {
+    /// Takes no more requests, finishes those that have begun, and ends.
+    ///
+    /// # Errors
+    /// Trouble that it ended with.
+    pub fn stop(self) -> Result<(), Trouble> {
+        self.stop.send_replace(true);
+        self.thread.join().map_err(|_| trouble("the server's thread panicked"))?
+    }
+
+    /// Whether it still runs; it ends by itself only when something is broken.
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+}
+
+/// Starts a server and returns once it answers.
+///
+/// # Errors
+/// Trouble with the settings, the keys, the store or the address.
+pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
+    // Two crypto providers in one program make rustls panic at first use, unless one is chosen before.
+    // Somebody may have chosen already; then there is nothing to do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    refuse_bad(&settings)?;
+    let (told, ready) = mpsc::channel();
+    let (stop, stopped) = watch::channel(false);
+    let thread = std::thread::Builder::new()
+        .name("portcullis".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(trouble)?;
+            runtime.block_on(run(settings, means, stopped, told))
+        })
+        .map_err(trouble)?;
+    match ready.recv() {
+        Ok((address, issuer)) => Ok(Running { address, issuer, stop, thread }),
+        // The thread ended before it was ready, so it has something to say.
+        Err(_) => match thread.join() {
+            Ok(Err(why)) => Err(why),
+            _ => Err(trouble("the server ended before it was ready")),
+        },
+    }
+}
+
+async fn run(
+    settings: Settings,
+    means: Means,
+    mut stopped: watch::Receiver<bool>,
+    ready: mpsc::Sender<(SocketAddr, String)>,
+) -> Result<(), Trouble> {
+    let listener = TcpListener::bind((settings.listen.address, settings.listen.port))
+        .map_err(|e| trouble(format!("{}:{}: {e}", settings.listen.address, settings.listen.port)))?;
+    let address = listener.local_addr().map_err(trouble)?;
+    let settings = settings.with_port(address.port());
+    let store = books::open(&settings, &means).await?;
+    let (house, glass) = furnish(&settings, &means, &store).await?;
+    let house = web::Data::new(house);
+    let mut upkeep = vec![
+        tokio::spawn(house.hub.clone().follow(stopped.clone())),
+        tokio::spawn(upkeep::policy(glass, store.clone())),
+        tokio::spawn(upkeep::purge(store, means.clock.clone())),
+    ];
+    let server = open_door(&settings, listener, house)?;
+    let handle = server.handle();
+    upkeep.push(tokio::spawn(async move {
+        // An error means that nobody can say stop any more, which is the same wish.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        handle.stop(true).await;
+    }));
+    // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
+    let _ = ready.send((address, settings.issuer.clone()));
+    tracing::info!(%address, issuer = settings.issuer, "ready");
+    let ended = server.await.map_err(trouble);
+    upkeep.iter().for_each(tokio::task::JoinHandle::abort);
+    tracing::info!("stopped");
+    ended
+}
+
+/// Everything that handlers reach, and the glass that must hear of new roles.
+async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(House, Arc<Glass>), Trouble> {
+    let keys = books::keys(settings)?;
+    let keyring = Keyring::new(&keys.keyring)?;
+    let staleness = Duration::from_millis(settings.feed.max_staleness_ms);
+    let view = Arc::new(View::new(&settings.feed.name, staleness));
+    let glass = Arc::new(Glass::new(&settings.issuer, view.clone()).map_err(trouble)?);
+    glass.replace_keys(keyring.published())?;
+    // Without a beat an idle feed would look stale, and introspection would refuse until the first one.
+    store.beat().await?;
+    let hub = Hub::open(HubParts {
+        feed: settings.feed.name.clone(),
+        issuer: settings.issuer.clone(),
+        max_staleness: staleness,
+        store: store.clone(),
+        clock: means.clock.clone(),
+        view,
+        press: Press::new(&keys.feed)?,
+        jwks: keyring.published().to_owned(),
+    })
+    .await?;
+    let desk = Desk {
+        registry: Arc::new(store.clone()),
+        ledger: Arc::new(store.clone()),
+        clock: means.clock.clone(),
+        dice: means.dice.clone(),
+        slow: Arc::new(Passwords::new(&settings.passwords, means.dice.clone())?),
+        inspector: glass.clone(),
+        seal: Arc::new(Seal::new(&keys.seal_master)),
+        terms: settings.terms(),
+    };
+    let house = House { authority: Authority::new(desk, keyring), hub, settings: settings.clone() };
+    Ok((house, glass))
+}
+
+fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>) -> Result<Server, Trouble> {
+    let workers = match settings.listen.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(move || http::door(house.clone()))
+        .workers(workers)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(PATIENCE)
+        .client_disconnect_timeout(FAREWELL)
+        .tls_handshake_timeout(PATIENCE)
+        .max_connections(CONNECTIONS)
+        .shutdown_timeout(DRAIN)
+        .disable_signals();
+    let server = match &settings.tls {
+        Some(files) => server.listen_rustls_0_23(listener, tls::config(files)?),
+        None => server.listen(listener),
+    };
+    Ok(server.map_err(trouble)?.run())
+}
+
+fn refuse_bad(settings: &Settings) -> Result<(), Trouble> {
+    let (refused, warned): (Vec<_>, Vec<_>) =
+        settings.check().into_iter().partition(|finding| finding.weight == Weight::Refusal);
+    for finding in warned {
+        tracing::warn!("{}", finding.sentence);
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let sentences: Vec<_> = refused.into_iter().map(|finding| finding.sentence).collect();
+    Err(Trouble::new("settings", sentences.join("\n")))
+}
+
+fn trouble(why: impl std::fmt::Display) -> Trouble {
+    Trouble::new("server", why)
+}

@@ -1,0 +1,330 @@
+//! The settings: everything that an operator decides, with defaults that run a server on one machine.
+//!
+//! Layers are read in `layers.rs`, judged in `findings.rs`. Nothing here is ever taken from a request.
+
+mod day;
+mod findings;
+mod layers;
+mod proxies;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_authority::desk::Terms;
+use portcullis_authority::registry::Profile;
+use serde::{Deserialize, Serialize};
+
+pub use day::Day;
+pub(crate) use findings::is_loopback;
+pub use findings::{Finding, Weight};
+pub use layers::Wrong;
+pub use proxies::{Network, TrustedProxies};
+
+/// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
+const TOKEN_LIMIT: usize = 4096;
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    pub mode: Mode,
+    /// `https://auth.<domain>`, byte for byte what tokens say in `iss`. A port of 0 becomes the port that
+    /// was bound, for tests.
+    pub issuer: String,
+    /// The domain under which `<slug>.<domain>` is an organization's old host.
+    pub domain: Option<String>,
+    pub listen: Listen,
+    pub tls: Option<Tls>,
+    /// From these alone is `X-Forwarded-For` believed.
+    pub trusted_proxies: TrustedProxies,
+    pub store: Store,
+    pub keys: Keys,
+    pub tokens: Tokens,
+    pub passwords: Passwords,
+    pub legacy: Legacy,
+    pub feed: Feed,
+    pub log: Log,
+}
+
+/// How strict the server is with its own settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One machine, plain HTTP, demo data.
+    #[default]
+    Dev,
+    /// Refuses to start with anything that belongs to a demonstration.
+    Production,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    pub address: std::net::IpAddr,
+    /// 0 takes a free one.
+    pub port: u16,
+    /// Threads that answer requests; 0 is one per processor.
+    pub workers: usize,
+}
+
+/// PEM files. Without them the server speaks plain HTTP, for a proxy in front of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:PATH` or `postgres://...`.
+    pub url: String,
+    /// Connections at most.
+    pub pool: usize,
+    /// How long a request waits for the database before it gives up.
+    pub patience_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    pub directory: PathBuf,
+    /// First part of the ids of new keys; names the feed that their tokens follow.
+    pub region: String,
+}
+
+/// Lifetimes in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    pub access_lifetime: u32,
+    pub refresh_lifetime: u32,
+    pub code_lifetime: u32,
+    pub refresh_grace: u32,
+    pub session_lifetime: u32,
+    pub algorithm: String,
+    pub profile: Profile,
+    #[serde(deserialize_with = "layers::list")]
+    pub audience: Vec<String>,
+}
+
+/// Argon2id (RFC 9106), and how much of the machine it may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Passwords {
+    pub memory_kib: u32,
+    pub iterations: u32,
+    pub parallelism: u32,
+    /// Passwords hashed at the same time; 0 is one per processor.
+    pub workers: usize,
+    /// Passwords that may wait; beyond them the answer is "try again later".
+    pub queue: usize,
+}
+
+/// The old host and path of each organization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Legacy {
+    pub hosts: bool,
+    /// The first day on which they answer no more.
+    pub until: Option<Day>,
+    /// Since when they are deprecated (RFC 9745).
+    pub deprecated: Day,
+    /// What the `Sunset` header announces (RFC 8594); by itself it ends nothing.
+    pub sunset: Option<Day>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feed {
+    /// `<environment>:<region>`.
+    pub name: String,
+    /// How old a guard's picture may be before it closes.
+    pub max_staleness_ms: u64,
+    /// How often the feed says that it is alive.
+    pub beat_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// In the words of tracing's `EnvFilter`, for example `info,portcullis=debug`.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Settings {
+    /// The part that the rules of the protocol need.
+    pub fn terms(&self) -> Terms {
+        let tokens = &self.tokens;
+        Terms {
+            issuer: self.issuer.clone(),
+            audience: tokens.audience.clone(),
+            algorithm: tokens.algorithm.clone(),
+            profile: tokens.profile,
+            access_lifetime: tokens.access_lifetime,
+            refresh_lifetime: tokens.refresh_lifetime,
+            code_lifetime: tokens.code_lifetime,
+            refresh_grace: tokens.refresh_grace,
+            session_lifetime: tokens.session_lifetime,
+            token_limit: TOKEN_LIMIT,
+        }
+    }
+
+    /// The same settings with secrets hidden, for people to read.
+    pub fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        if let Ok(mut url) = url::Url::parse(&self.store.url)
+            && url.password().is_some()
+            && url.set_password(Some("hidden")).is_ok()
+        {
+            shown.store.url = url.into();
+        }
+        shown
+    }
+
+    /// The port that was bound, put where the issuer says 0.
+    pub fn with_port(mut self, port: u16) -> Self {
+        if let Some(front) = self.issuer.strip_suffix(":0") {
+            self.issuer = format!("{front}:{port}");
+        }
+        self.listen.port = port;
+        self
+    }
+}
+
+impl Store {
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms)
+    }
+}
+
+impl Legacy {
+    /// Whether the old hosts answer at this time (seconds).
+    pub fn answers(&self, now: u64) -> bool {
+        self.hosts && self.until.is_none_or(|day| now < day.start())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Dev,
+            issuer: "http://127.0.0.1:8080".into(),
+            domain: None,
+            listen: Listen::default(),
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            store: Store::default(),
+            keys: Keys::default(),
+            tokens: Tokens::default(),
+            passwords: Passwords::default(),
+            legacy: Legacy::default(),
+            feed: Feed::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080, workers: 0 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: "sqlite:data/portcullis.db".into(), pool: 8, patience_ms: 3000 }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { directory: "keys".into(), region: "eu1".into() }
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        let terms = Terms::default();
+        Self {
+            access_lifetime: terms.access_lifetime,
+            refresh_lifetime: terms.refresh_lifetime,
+            code_lifetime: terms.code_lifetime,
+            refresh_grace: terms.refresh_grace,
+            session_lifetime: terms.session_lifetime,
+            algorithm: terms.algorithm,
+            profile: terms.profile,
+            audience: terms.audience,
+        }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        // The smallest setting that OWASP's password storage sheet recommends for Argon2id.
+        Self { memory_kib: 19456, iterations: 2, parallelism: 1, workers: 0, queue: 64 }
+    }
+}
+
+impl Default for Legacy {
+    fn default() -> Self {
+        // The vendor refused the old addresses from November 2024 on.
+        Self { hosts: true, until: None, deprecated: Day::of(2024, 11, 1), sunset: None }
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { name: "live:eu1".into(), max_staleness_ms: 10_000, beat_ms: 1000 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_authoritys_own_terms() {
+        let (ours, theirs) = (Settings::default().terms(), Terms::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn a_password_in_the_store_address_is_not_shown() {
+        let mut settings = Settings::default();
+        settings.store.url = "postgres://portcullis:hush@db.internal/books".into();
+        let shown = settings.shown().store.url;
+        assert_eq!(shown, "postgres://portcullis:hidden@db.internal/books");
+    }
+
+    #[test]
+    fn an_issuer_with_port_0_takes_the_port_that_was_bound() {
+        let settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
+        assert_eq!(settings.with_port(4711).issuer, "http://127.0.0.1:4711");
+        assert_eq!(Settings::default().with_port(4711).issuer, "http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn the_old_hosts_fall_silent_on_their_day() {
+        let legacy = Legacy { until: Some(Day::of(2027, 1, 1)), ..Legacy::default() };
+        assert!(legacy.answers(Day::of(2026, 12, 31).start()));
+        assert!(!legacy.answers(Day::of(2027, 1, 1).start()));
+        assert!(!Legacy { hosts: false, ..Legacy::default() }.answers(0));
+    }
+}

@@ -1,0 +1,196 @@
+//! Judging the settings before they do harm. A refusal stops the server; a warning is said and lived with.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+
+use portcullis_authority::keyring::ALGORITHMS;
+use url::{Host, Url};
+
+use super::{Mode, Settings};
+use crate::keys::{self, KeyDirectory, Purpose};
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub weight: Weight,
+    /// Names the key and says what to do.
+    pub sentence: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// The server does not start.
+    Refusal,
+    Warning,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weight = match self.weight {
+            Weight::Refusal => "refused",
+            Weight::Warning => "warning",
+        };
+        write!(out, "{weight}: {}", self.sentence)
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong or doubtful. Looks at files that the settings name, changes nothing.
+    pub fn check(&self) -> Vec<Finding> {
+        let mut found = Found(Vec::new());
+        self.check_issuer(&mut found);
+        self.check_numbers(&mut found);
+        self.check_files(&mut found);
+        if self.mode == Mode::Production {
+            self.check_production(&mut found);
+        }
+        found.0
+    }
+
+    fn check_issuer(&self, found: &mut Found) {
+        // RFC 8414 section 2: no query, no fragment; the trailing slash would make two names of one issuer.
+        match Url::parse(&self.issuer) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                if url.query().is_some() || url.fragment().is_some() || self.issuer.ends_with('/') {
+                    found.refuse("issuer must have no query, no fragment and no slash at its end.");
+                }
+                if !url.username().is_empty() || url.password().is_some() {
+                    found.refuse("issuer must name no user.");
+                }
+                let plain = url.as_str().trim_end_matches('/');
+                if !self.issuer.ends_with('/') && plain != self.issuer {
+                    found.refuse(format!("issuer must be in its plain form, which is {plain:?}."));
+                }
+            }
+            _ => found.refuse("issuer must be an address such as https://auth.example.com."),
+        }
+    }
+
+    fn check_numbers(&self, found: &mut Found) {
+        let tokens = &self.tokens;
+        if !ALGORITHMS.contains(&tokens.algorithm.as_str()) {
+            found.refuse(format!("tokens.algorithm must be one of {}.", ALGORITHMS.join(", ")));
+        }
+        if tokens.audience.is_empty() || tokens.audience.iter().any(String::is_empty) {
+            found.refuse("tokens.audience must name at least one service.");
+        }
+        let bounds = [
+            ("tokens.access_lifetime", tokens.access_lifetime, 60, 31_536_000),
+            ("tokens.refresh_lifetime", tokens.refresh_lifetime, 60, 31_536_000),
+            ("tokens.code_lifetime", tokens.code_lifetime, 1, 600),
+            ("tokens.refresh_grace", tokens.refresh_grace, 0, 60),
+            ("tokens.session_lifetime", tokens.session_lifetime, 60, 31_536_000),
+            ("passwords.memory_kib", self.passwords.memory_kib, 8, 4_194_304),
+            ("passwords.iterations", self.passwords.iterations, 1, 100),
+            ("passwords.parallelism", self.passwords.parallelism, 1, 64),
+            ("feed.beat_ms", capped(self.feed.beat_ms), 100, 60_000),
+            ("feed.max_staleness_ms", capped(self.feed.max_staleness_ms), 100, 3_600_000),
+            ("store.pool", capped(self.store.pool as u64), 1, 10_000),
+            ("store.patience_ms", capped(self.store.patience_ms), 1, 600_000),
+        ];
+        for (name, value, least, most) in bounds {
+            if value < least || value > most {
+                found.refuse(format!("{name} must be between {least} and {most}; it is {value}."));
+            }
+        }
+        if self.feed.max_staleness_ms < 2 * self.feed.beat_ms {
+            found.refuse("feed.max_staleness_ms must be at least twice feed.beat_ms, or guards close between two beats.");
+        }
+        let region = &self.keys.region;
+        if region.is_empty() || region.len() > 16 || !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            found.refuse("keys.region must be 1 to 16 letters and digits, such as eu1.");
+        }
+    }
+
+    fn check_files(&self, found: &mut Found) {
+        if let Some(tls) = &self.tls {
+            for (name, file) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
+                if !file.is_file() {
+                    found.refuse(format!("{name}: there is no file {}.", file.display()));
+                }
+            }
+            if keys::open_to_others(&tls.key) == Some(true) {
+                let sentence =
+                    format!("tls.key: others can read {}; run chmod 600 on it.", tls.key.display());
+                found.strictly(self.mode, sentence);
+            }
+        }
+        if self.keys.directory.exists()
+            && let Err(trouble) = KeyDirectory::open(&self.keys.directory).and_then(|keys| keys.load())
+        {
+            found.refuse(format!("keys.directory: {}.", trouble.why));
+        }
+    }
+
+    fn check_production(&self, found: &mut Found) {
+        if !self.issuer.starts_with("https://") {
+            found.refuse("issuer must be https in production.");
+        }
+        if Url::parse(&self.issuer).is_ok_and(|url| url.host().is_some_and(|host| is_loopback(&host))) {
+            found.refuse("issuer must not be this machine's own address in production.");
+        }
+        match KeyDirectory::open(&self.keys.directory).map(|keys| keys.purpose()) {
+            Ok(Purpose::Own) => {}
+            Ok(Purpose::Demo | Purpose::Example) => found.refuse(
+                "keys.directory holds keys made for a demonstration; make your own with portcullis keys init.",
+            ),
+            Err(_) if self.keys.directory.exists() => {}
+            Err(_) => found.refuse(format!(
+                "keys.directory: {} does not exist; make it with portcullis keys init.",
+                self.keys.directory.display()
+            )),
+        }
+        if names_a_demo(&self.store.url) {
+            found.refuse("store.url names a demo or in-memory database; production needs one of its own.");
+        }
+        if self.passwords.memory_kib < 19456 || self.passwords.iterations < 2 {
+            found.refuse("passwords: production needs at least memory_kib 19456 and iterations 2.");
+        }
+        if self.trusted_proxies.everybody() {
+            found.refuse("trusted_proxies must not hold the whole internet in production.");
+        }
+        if self.tls.is_none() && self.trusted_proxies.is_empty() && !self.listen.address.is_loopback() {
+            found.warn("Without tls and without trusted_proxies, requests cross the network unprotected.");
+        }
+    }
+}
+
+struct Found(Vec<Finding>);
+
+impl Found {
+    fn refuse(&mut self, sentence: impl Into<String>) {
+        self.0.push(Finding { weight: Weight::Refusal, sentence: sentence.into() });
+    }
+
+    fn warn(&mut self, sentence: impl Into<String>) {
+        self.0.push(Finding { weight: Weight::Warning, sentence: sentence.into() });
+    }
+
+    /// Refused in production, a warning elsewhere.
+    fn strictly(&mut self, mode: Mode, sentence: String) {
+        match mode {
+            Mode::Production => self.refuse(sentence),
+            Mode::Dev => self.warn(sentence),
+        }
+    }
+}
+
+fn capped(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(address) => IpAddr::from(*address).is_loopback(),
+        Host::Ipv6(address) => IpAddr::from(*address).is_loopback(),
+    }
+}
+
+fn names_a_demo(store: &str) -> bool {
+    let path = store.strip_prefix("sqlite:").unwrap_or(store);
+    let name = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    path.contains(":memory:") || name.split(['-', '_', '.']).any(|word| word == "demo")
+}

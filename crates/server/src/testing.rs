@@ -1,0 +1,124 @@
+//! For tests, ours and those of services: a clock that is moved by hand, dice that always fall alike, and
+//! a directory that vanishes. Never wire any of it into a server that real people use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use portcullis_authority::desk::{Clock, Dice};
+use ring::digest;
+
+use crate::means::Means;
+
+/// A clock that stands until it is moved.
+#[derive(Debug)]
+pub struct MovableClock(AtomicU64);
+
+impl MovableClock {
+    /// Standing at this second.
+    pub fn at(seconds: u64) -> Self {
+        Self(AtomicU64::new(seconds * 1000))
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.advance_ms(seconds * 1000);
+    }
+
+    pub fn advance_ms(&self, milliseconds: u64) {
+        self.0.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovableClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Dice that fall the same in every run: SHA-256 over a seed and a counter.
+#[derive(Debug)]
+pub struct FixedDice {
+    seed: u64,
+    thrown: AtomicU64,
+}
+
+impl FixedDice {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, thrown: AtomicU64::new(0) }
+    }
+}
+
+impl Dice for FixedDice {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(digest::SHA256_OUTPUT_LEN) {
+            let turn = self.thrown.fetch_add(1, Ordering::SeqCst);
+            let throw = [self.seed.to_be_bytes(), turn.to_be_bytes()].concat();
+            chunk.copy_from_slice(&digest::digest(&digest::SHA256, &throw).as_ref()[..chunk.len()]);
+        }
+    }
+}
+
+/// A movable clock and fixed dice, and the clock once more to move it.
+pub fn means(seconds: u64) -> (Means, Arc<MovableClock>) {
+    let clock = Arc::new(MovableClock::at(seconds));
+    (Means { clock: clock.clone(), dice: Arc::new(FixedDice::new(1)) }, clock)
+}
+
+/// A new directory that is removed when this value goes.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// # Panics
+    /// When the system's directory for temporary files cannot be written to.
+    pub fn new() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let name = format!("portcullis-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::SeqCst));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("tests run where temporary files can be made");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A directory that stays behind is untidy, and no reason to fail a test.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_dice_fall_alike_and_never_repeat() {
+        let throw = |dice: &FixedDice| {
+            let mut bytes = [0; 40];
+            dice.fill(&mut bytes);
+            bytes
+        };
+        let (left, right) = (FixedDice::new(7), FixedDice::new(7));
+        let first = throw(&left);
+        assert_eq!(first, throw(&right));
+        assert_ne!(first, throw(&left));
+        assert_ne!(throw(&FixedDice::new(8)), first);
+    }
+
+    #[test]
+    fn the_clock_moves_when_told() {
+        let (means, clock) = means(1_800_000_000);
+        clock.advance(5);
+        assert_eq!(means.clock.now(), 1_800_000_005);
+    }
+}

@@ -1,0 +1,220 @@
+//! The acts of the ledger, each a conditional statement or two inside somebody else's transaction.
+//!
+//! Every "once" and "only if unchanged" is in a WHERE clause or a primary key, so that the database says
+//! who was first. Who may do it, and what to tell the caller, is not known here.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use portcullis_authority::ledger::{Act, CodeRow, Family, Rotation, Session};
+use portcullis_authority::registry::Scope;
+use portcullis_guard::feed::{Kind, Record, name_id};
+
+use crate::db::{Fault, both};
+use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
+use crate::schema::{assertions, codes, families, generations, sessions};
+
+/// What an act came to, before its transaction has ended.
+pub(crate) enum Effect {
+    /// Done, and nothing to tell the guards.
+    Quiet,
+    /// Done, and this is the line for the feed.
+    Record(Record),
+    /// Done, and a generation in the registry has a new value.
+    Raised { record: Record, scope: Scope, id: String },
+    /// It was so already, and its line is in the feed.
+    Already,
+    /// Used before.
+    Spent { family: Option<String> },
+    /// Not as it was expected.
+    Lost,
+}
+
+impl Effect {
+    /// Whether the act was done, now or before.
+    pub(crate) fn happened(&self) -> bool {
+        !matches!(self, Self::Spent { .. } | Self::Lost)
+    }
+
+    /// The line for the feed.
+    pub(crate) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Record(record) | Self::Raised { record, .. } => Some(*record),
+            Self::Quiet | Self::Already | Self::Spent { .. } | Self::Lost => None,
+        }
+    }
+}
+
+/// Acts on an open transaction.
+pub(crate) trait Acts {
+    /// Does the act. `salt` is the feed's.
+    async fn act(&mut self, act: &Act, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn put_code(&mut self, code: &CodeRow) -> Result<Effect, Fault>;
+    async fn spend_code(&mut self, hash: &str, now: u64, family: &Family) -> Result<Effect, Fault>;
+    async fn open_family(&mut self, family: &Family) -> Result<Effect, Fault>;
+    async fn use_assertion(
+        &mut self,
+        client: &str,
+        digest: &str,
+        exp: u64,
+        family: Option<&Family>,
+    ) -> Result<Effect, Fault>;
+    async fn rotate(&mut self, rotation: &Rotation) -> Result<Effect, Fault>;
+    async fn end_family(&mut self, id: &str, reason: &str, now: u64, exp: u64) -> Result<Effect, Fault>;
+    async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault>;
+    async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault>;
+}
+
+both! {
+    impl Acts {
+        async fn act(&mut self, act: &Act, salt: &[u8]) -> Result<Effect, Fault> {
+            match act {
+                Act::Note => Ok(Effect::Quiet),
+                Act::PutCode(code) => self.put_code(code).await,
+                Act::SpendCode { hash, now, family } => self.spend_code(hash, *now, family).await,
+                Act::OpenFamily(family) => self.open_family(family).await,
+                Act::UseAssertion { client_id, digest, exp, family } => {
+                    self.use_assertion(client_id, digest, *exp, family.as_ref()).await
+                }
+                Act::Rotate(rotation) => self.rotate(rotation).await,
+                Act::EndFamily { id, reason, now, exp } => self.end_family(id, reason, *now, *exp).await,
+                Act::EndToken { jti, exp } => Ok(Effect::Record(ending(Kind::Token, *jti, *exp))),
+                Act::EndKey { kid, exp } => {
+                    Ok(Effect::Record(ending(Kind::Key, name_id(salt, Kind::Key, kid), *exp)))
+                }
+                Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
+                Act::OpenSession(session) => self.open_session(session).await,
+                Act::EndSession { hash, now } => self.end_session(hash, *now).await,
+            }
+        }
+
+        async fn put_code(&mut self, code: &CodeRow) -> Result<Effect, Fault> {
+            diesel::insert_into(codes::table).values(StoredCode::of(code)?).execute(self).await?;
+            Ok(Effect::Quiet)
+        }
+
+        async fn spend_code(&mut self, hash: &str, now: u64, family: &Family) -> Result<Effect, Fault> {
+            let spent = diesel::update(codes::table)
+                .filter(codes::hash.eq(hash))
+                .filter(codes::spent_by.is_null())
+                .filter(codes::expires_at.gt(signed(now)))
+                .set(codes::spent_by.eq(&family.id))
+                .execute(self)
+                .await?;
+            if spent == 1 {
+                return self.open_family(family).await;
+            }
+            let by: Option<Option<String>> =
+                codes::table.find(hash).select(codes::spent_by).first(self).await.optional()?;
+            Ok(match by.flatten() {
+                Some(family) => Effect::Spent { family: Some(family) },
+                None => Effect::Lost,
+            })
+        }
+
+        async fn open_family(&mut self, family: &Family) -> Result<Effect, Fault> {
+            diesel::insert_into(families::table).values(StoredFamily::of(family)?).execute(self).await?;
+            Ok(Effect::Quiet)
+        }
+
+        async fn use_assertion(
+            &mut self,
+            client: &str,
+            digest: &str,
+            exp: u64,
+            family: Option<&Family>,
+        ) -> Result<Effect, Fault> {
+            let first = diesel::insert_into(assertions::table)
+                .values((
+                    assertions::client_id.eq(client),
+                    assertions::digest.eq(digest),
+                    assertions::exp.eq(signed(exp)),
+                ))
+                .on_conflict((assertions::client_id, assertions::digest))
+                .do_nothing()
+                .execute(self)
+                .await?;
+            match family {
+                _ if first == 0 => Ok(Effect::Spent { family: None }),
+                Some(family) => self.open_family(family).await,
+                None => Ok(Effect::Quiet),
+            }
+        }
+
+        async fn rotate(&mut self, rotation: &Rotation) -> Result<Effect, Fault> {
+            let now = signed(rotation.now);
+            let rotated = diesel::update(families::table)
+                .filter(families::id.eq(&rotation.family))
+                .filter(families::n.eq(signed(rotation.n)))
+                .filter(families::secret.eq(&rotation.secret))
+                .filter(families::ended_at.is_null())
+                .filter(families::idle_exp.gt(now))
+                .filter(families::abs_exp.gt(now))
+                .set((
+                    families::n.eq(families::n + 1),
+                    families::previous.eq(families::secret.nullable()),
+                    families::secret.eq(&rotation.next),
+                    families::sealed.eq(&rotation.sealed),
+                    families::rotated_at.eq(now),
+                    families::idle_exp.eq(signed(rotation.idle_exp)),
+                ))
+                .execute(self)
+                .await?;
+            Ok(if rotated == 1 { Effect::Quiet } else { Effect::Lost })
+        }
+
+        async fn end_family(&mut self, id: &str, reason: &str, now: u64, exp: u64) -> Result<Effect, Fault> {
+            let record = ending(Kind::Family, rows::raw_id(id)?, exp);
+            let ended = diesel::update(families::table)
+                .filter(families::id.eq(id))
+                .filter(families::ended_at.is_null())
+                .set((families::ended_at.eq(signed(now)), families::end_reason.eq(reason)))
+                .execute(self)
+                .await?;
+            if ended == 1 {
+                return Ok(Effect::Record(record));
+            }
+            // A family that we do not know ends as well (design 1.2 rule 5): its tokens may still be about.
+            let known: i64 = families::table.filter(families::id.eq(id)).count().get_result(self).await?;
+            Ok(if known == 1 { Effect::Already } else { Effect::Record(record) })
+        }
+
+        async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault> {
+            let (in_table, kind) = rows::scope_words(scope);
+            let id = if scope == Scope::Everything { "" } else { id };
+            let value: i64 = diesel::insert_into(generations::table)
+                .values((
+                    generations::scope.eq(in_table),
+                    generations::id.eq(id),
+                    generations::value.eq(1),
+                ))
+                .on_conflict((generations::scope, generations::id))
+                .do_update()
+                .set(generations::value.eq(generations::value + 1))
+                .returning(generations::value)
+                .get_result(self)
+                .await?;
+            let record = Record { val: word(unsigned(value)), ..ending(kind, name_id(salt, kind, id), exp) };
+            Ok(Effect::Raised { record, scope, id: id.to_owned() })
+        }
+
+        async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault> {
+            diesel::insert_into(sessions::table).values(StoredSession::of(session)?).execute(self).await?;
+            Ok(Effect::Quiet)
+        }
+
+        async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault> {
+            diesel::update(sessions::table)
+                .filter(sessions::hash.eq(hash))
+                .filter(sessions::ended_at.is_null())
+                .set(sessions::ended_at.eq(signed(now)))
+                .execute(self)
+                .await?;
+            Ok(Effect::Quiet)
+        }
+    }
+}
+
+fn ending(kind: Kind, id: [u8; 16], exp: u64) -> Record {
+    Record { kind, flags: 0, exp: word(exp), val: 0, id }
+}

@@ -1,0 +1,312 @@
+//! The two databases behind one face: connections, settings that keep promises, and migrations.
+//!
+//! Queries are written once; `on!`, `tx!` and `both!` expand them for either connection. Nothing here
+//! knows what is kept.
+
+use std::future::Future;
+use std::time::Duration;
+
+use diesel::sqlite::SqliteConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{
+    AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+use portcullis_authority::refusal::Trouble;
+use tokio::runtime::Handle;
+
+/// SQLite, whose calls run on the blocking pool.
+pub(crate) type Sqlite = SyncConnectionWrapper<SqliteConnection>;
+/// PostgreSQL, without libpq.
+pub(crate) type Postgres = AsyncPgConnection;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// Servers that start together migrate one after another. Any constant would do, as long as it stays.
+const MIGRATION_LOCK: i64 = 0x0050_4f52_5443_554c;
+
+/// How long another process may take to make its tables in a SQLite file.
+const SECOND_TRY: Duration = Duration::from_millis(500);
+
+/// What can go wrong between us and a database. An enum of our own, because the futures of transaction
+/// closures that return a boxed error are not `Send`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("{0}")]
+    Query(#[from] diesel::result::Error),
+    #[error("no connection: {0}")]
+    Connection(String),
+    #[error("no answer within the patience of {0:?}")]
+    Patience(Duration),
+    /// A row, or a value on its way into one, that does not read.
+    #[error("{what} does not read: {why}")]
+    Unreadable { what: &'static str, why: String },
+}
+
+impl Fault {
+    /// A value that does not read.
+    pub(crate) fn unreadable(what: &'static str, why: impl std::fmt::Display) -> Self {
+        Self::Unreadable { what, why: why.to_string() }
+    }
+}
+
+impl From<PoolError> for Fault {
+    fn from(error: PoolError) -> Self {
+        Self::Connection(error.to_string())
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Trouble::new("store", fault)
+    }
+}
+
+/// A database.
+#[derive(Clone)]
+pub(crate) struct Db {
+    pub(crate) pools: Pools,
+    pub(crate) patience: Duration,
+}
+
+/// Connections to whichever it is.
+#[derive(Clone)]
+pub(crate) enum Pools {
+    Sqlite(Pool<Sqlite>),
+    Postgres(Pool<Postgres>),
+}
+
+/// Runs on a connection of whichever database this is.
+macro_rules! on {
+    ($db:expr, |$c:ident| $body:expr) => {
+        match &$db.pools {
+            $crate::db::Pools::Sqlite(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                let $c = &mut *held;
+                $body
+            }
+            $crate::db::Pools::Postgres(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                let $c = &mut *held;
+                $body
+            }
+        }
+    };
+}
+
+/// The same in a transaction that may write: `BEGIN IMMEDIATE` on SQLite, so that a later write cannot
+/// find the file busy half-way; the ordinary one on PostgreSQL.
+macro_rules! tx {
+    ($db:expr, |$c:ident| $body:expr) => {
+        match &$db.pools {
+            $crate::db::Pools::Sqlite(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                (*held).immediate_transaction(async |$c| $body).await
+            }
+            $crate::db::Pools::Postgres(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                diesel_async::AsyncConnection::transaction(&mut *held, async |$c| $body).await
+            }
+        }
+    };
+}
+
+/// The same in a transaction that only reads, and sees one moment throughout.
+macro_rules! glance {
+    ($db:expr, |$c:ident| $body:expr) => {
+        match &$db.pools {
+            $crate::db::Pools::Sqlite(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                diesel_async::AsyncConnection::transaction(&mut *held, async |$c| $body).await
+            }
+            $crate::db::Pools::Postgres(pool) => {
+                let mut held = $db.patient(pool.get()).await??;
+                (*held).build_transaction().repeatable_read().read_only().run(async |$c| $body).await
+            }
+        }
+    };
+}
+
+/// Implements a trait for both connections with one text.
+macro_rules! both {
+    (impl $name:ident { $($body:tt)* }) => {
+        impl $name for $crate::db::Sqlite { $($body)* }
+        impl $name for $crate::db::Postgres { $($body)* }
+    };
+}
+
+pub(crate) use {both, glance, on, tx};
+
+/// Executes an insert of many rows at once. SQLite's kind of it does not exist for diesel-async and runs
+/// as a blocking call, hence a trait with two texts.
+pub(crate) trait Bulk<Q> {
+    async fn bulk(&mut self, insert: Q) -> Result<usize, Fault>;
+}
+
+impl<Q> Bulk<Q> for Sqlite
+where
+    Q: diesel::query_dsl::methods::ExecuteDsl<SqliteConnection> + Send + 'static,
+{
+    async fn bulk(&mut self, insert: Q) -> Result<usize, Fault> {
+        use diesel::query_dsl::methods::ExecuteDsl;
+        Ok(self.spawn_blocking(move |connection| ExecuteDsl::execute(insert, connection)).await?)
+    }
+}
+
+impl<Q> Bulk<Q> for Postgres
+where
+    Q: diesel_async::methods::ExecuteDsl<Postgres> + Send + 'static,
+{
+    async fn bulk(&mut self, insert: Q) -> Result<usize, Fault> {
+        Ok(diesel_async::methods::ExecuteDsl::execute(insert, self).await?)
+    }
+}
+
+/// The items in owned pieces of at most so many.
+pub(crate) fn bites<T>(items: Vec<T>, most: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(move || {
+        let bite: Vec<T> = items.by_ref().take(most).collect();
+        (!bite.is_empty()).then_some(bite)
+    })
+}
+
+impl Db {
+    /// Opens the database that `url` names and brings its tables up to date. Needs a multi-thread
+    /// runtime, because migrations run in place.
+    pub(crate) async fn open(url: &str, size: usize, patience: Duration) -> Result<Self, Fault> {
+        let db = Self { pools: pools(url, size, patience)?, patience };
+        db.migrate().await?;
+        Ok(db)
+    }
+
+    /// Waits, but not for ever.
+    pub(crate) async fn patient<F: Future>(&self, work: F) -> Result<F::Output, Fault> {
+        tokio::time::timeout(self.patience, work).await.map_err(|_| Fault::Patience(self.patience))
+    }
+
+    /// The same for work with the database.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        self.patient(work).await?
+    }
+
+    /// A busy file is one writer's at a time; a server takes care of its writers itself.
+    pub(crate) fn one_writer(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite(_))
+    }
+
+    async fn migrate(&self) -> Result<(), Fault> {
+        match &self.pools {
+            Pools::Sqlite(pool) => {
+                let first = run_migrations(self.patient(pool.get()).await??);
+                if first.is_ok() {
+                    return first;
+                }
+                // SQLite has no lock to wait for: whoever was second finds the tables made a moment later.
+                tokio::time::sleep(SECOND_TRY).await;
+                run_migrations(self.patient(pool.get()).await??)
+            }
+            Pools::Postgres(pool) => {
+                // The connection is thrown away afterwards, and with it the lock and the missing limit.
+                let mut held = Object::take(self.patient(pool.get()).await??);
+                held.batch_execute("SET statement_timeout TO 0; SET lock_timeout TO 0;").await?;
+                diesel::sql_query(format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+                    .execute(&mut held)
+                    .await?;
+                run_migrations(held)
+            }
+        }
+    }
+}
+
+fn run_migrations<C>(held: C) -> Result<(), Fault>
+where
+    C: AsyncConnection,
+    AsyncMigrationHarness<C>: MigrationHarness<C::Backend>,
+{
+    let mut harness = AsyncMigrationHarness::new(held);
+    harness.run_pending_migrations(MIGRATIONS).map_err(|why| Fault::unreadable("a migration", why))?;
+    Ok(())
+}
+
+fn pools(url: &str, size: usize, patience: Duration) -> Result<Pools, Fault> {
+    let built =
+        |error: diesel_async::pooled_connection::deadpool::BuildError| Fault::Connection(error.to_string());
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let manager = AsyncDieselConnectionManager::new_with_config(url, postgres_config(patience));
+        return Pool::builder(manager).max_size(size).build().map(Pools::Postgres).map_err(built);
+    }
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains("://") {
+        return Err(Fault::Connection("the address is neither sqlite:PATH nor postgres://...".into()));
+    }
+    // A database in memory is its connection, so there can only be one.
+    let size = if path == ":memory:" { 1 } else { size };
+    let manager = AsyncDieselConnectionManager::new_with_config(path, sqlite_config(patience));
+    Pool::builder(manager).max_size(size).build().map(Pools::Sqlite).map_err(built)
+}
+
+/// `synchronous=FULL` and not `NORMAL`: an answered promise is on disk, not in the write-ahead log's cache.
+fn sqlite_config(patience: Duration) -> ManagerConfig<Sqlite> {
+    let pragmas = format!(
+        "PRAGMA busy_timeout={}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+        patience.as_millis()
+    );
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |path| {
+        let (path, pragmas) = (path.to_owned(), pragmas.clone());
+        async move {
+            let mut connection = Sqlite::establish(&path).await?;
+            connection
+                .batch_execute(&pragmas)
+                .await
+                .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            Ok(connection)
+        }
+        .boxed()
+    });
+    config
+}
+
+/// The driver of a connection is spawned on the runtime that opened the store, so that a web worker which
+/// is busy signing does not hold up everybody's database. `synchronous_commit` is never off, for the same
+/// reason as `synchronous=FULL`; a stronger setting of the operator stays.
+fn postgres_config(patience: Duration) -> ManagerConfig<Postgres> {
+    let settings = format!(
+        "SET statement_timeout TO {limit}; SET lock_timeout TO {limit}; \
+         SET idle_in_transaction_session_timeout TO {idle}; \
+         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';",
+        limit = patience.as_millis(),
+        idle = patience.as_millis() * 2,
+    );
+    let home = Handle::try_current().ok();
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    config.custom_setup = Box::new(move |url| {
+        let (url, settings, home) = (url.to_owned(), settings.clone(), home.clone());
+        async move {
+            let made = async move {
+                let mut connection = Postgres::establish(&url).await?;
+                connection
+                    .batch_execute(&settings)
+                    .await
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(connection)
+            };
+            match home {
+                Some(home) => home
+                    .spawn(made)
+                    .await
+                    .unwrap_or_else(|why| Err(diesel::ConnectionError::BadConnection(why.to_string()))),
+                None => made.await,
+            }
+        }
+        .boxed()
+    });
+    config
+}

@@ -1,0 +1,196 @@
+//! The registry's reading side: the snapshot that every request looks into, and people one by one.
+//!
+//! The snapshot is made anew from the tables when something changes. Generations that this process
+//! raised are laid over it, so that a snapshot read a moment too early never takes one back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use portcullis_authority::ledger::LogRow;
+use portcullis_authority::refusal::Trouble;
+use portcullis_authority::registry::{
+    Directory, GuardAccount, Holdings, Membership, Person, Registry, Scope, Who,
+};
+use portcullis_guard::feed::Kind;
+
+use crate::Store;
+use crate::db::{Fault, both, glance, on};
+use crate::rows::{self, StoredMembership, StoredPerson, folded, unsigned, word};
+use crate::schema::{
+    applications, fences, generations, guards, memberships, organizations, people, registry_version, roles,
+};
+
+#[async_trait]
+impl Registry for Store {
+    fn directory(&self) -> Arc<Directory> {
+        self.books.shelf.current.load_full()
+    }
+
+    async fn person(&self, who: Who<'_>) -> Result<Option<Person>, Trouble> {
+        let found = self.books.db.within(async { Ok(on!(self.books.db, |c| c.person(who).await?)) }).await?;
+        Ok(found)
+    }
+
+    async fn memberships(&self, user: &str) -> Result<Vec<Membership>, Trouble> {
+        let rows: Vec<StoredMembership> = self
+            .books
+            .db
+            .within(async {
+                Ok(on!(self.books.db, |c| memberships::table
+                    .filter(memberships::user_id.eq(user))
+                    .order(memberships::id)
+                    .select(StoredMembership::as_select())
+                    .load(c)
+                    .await?))
+            })
+            .await?;
+        Ok(rows.into_iter().map(StoredMembership::read).collect::<Result<_, _>>()?)
+    }
+}
+
+impl Store {
+    /// Makes the snapshot anew from the tables. If it cannot be read, the one before stays.
+    pub async fn reload(&self) -> Result<(), Trouble> {
+        // One after another: of two that overlap, the one that read earlier must not be put up later.
+        let _alone = self.books.shelf.reloading.lock().await;
+        self.books.shelf.replace(self.holdings().await?);
+        Ok(())
+    }
+
+    async fn holdings(&self) -> Result<Holdings, Fault> {
+        glance!(self.books.db, |c| c.holdings().await)
+    }
+
+    /// Takes notice of rows that another process committed. True when the snapshot was made anew.
+    pub async fn absorb(&self, rows: &[LogRow]) -> Result<bool, Trouble> {
+        let version = self.directory().version;
+        let changed = rows.iter().any(|row| match row.record.kind {
+            Kind::Policy => u64::from(row.record.val) > version,
+            Kind::Client | Kind::Organization | Kind::Everything | Kind::Actor => true,
+            _ => false,
+        });
+        if changed {
+            self.reload().await?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Where the snapshot stands.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    current: ArcSwap<Directory>,
+    /// Generations that this process raised since it started; also the lock around every replacement.
+    raised: Mutex<HashMap<(Scope, String), u32>>,
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Shelf {
+    /// Puts a freshly read snapshot up.
+    fn replace(&self, holdings: Holdings) {
+        let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = Directory::new(holdings);
+        for ((scope, id), generation) in raised.iter() {
+            fresh.raise(*scope, id, *generation);
+        }
+        self.current.store(Arc::new(fresh));
+    }
+
+    /// Shows generations that were just committed, without reading anything.
+    pub(crate) fn raise(&self, news: Vec<(Scope, String, u32)>) {
+        // People carry their own generation and are not in the snapshot.
+        let news: Vec<_> = news.into_iter().filter(|(scope, ..)| *scope != Scope::Subject).collect();
+        if news.is_empty() {
+            return;
+        }
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Directory::clone(&self.current.load_full());
+        for (scope, id, generation) in news {
+            next.raise(scope, &id, generation);
+            let kept = raised.entry((scope, id)).or_default();
+            *kept = generation.max(*kept);
+        }
+        self.current.store(Arc::new(next));
+    }
+}
+
+/// Reading the registry.
+trait Shelves {
+    async fn holdings(&mut self) -> Result<Holdings, Fault>;
+    async fn person(&mut self, who: Who<'_>) -> Result<Option<Person>, Fault>;
+}
+
+both! {
+    impl Shelves {
+        async fn holdings(&mut self) -> Result<Holdings, Fault> {
+            let version: i64 =
+                registry_version::table.find(1).select(registry_version::version).first(self).await?;
+            let organizations: Vec<String> =
+                organizations::table.select(organizations::doc).order(organizations::id).load(self).await?;
+            let applications: Vec<String> =
+                applications::table.select(applications::doc).order(applications::id).load(self).await?;
+            let roles: Vec<String> =
+                roles::table.select(roles::doc).order((roles::organization_id, roles::id)).load(self).await?;
+            let fences: Vec<String> = fences::table
+                .select(fences::doc)
+                .order((fences::organization_id, fences::kind, fences::id))
+                .load(self)
+                .await?;
+            let guards: Vec<(String, String)> = guards::table.order(guards::id).load(self).await?;
+            let raised: Vec<(String, String, i64)> =
+                generations::table.filter(generations::scope.ne("subject")).load(self).await?;
+            Ok(Holdings {
+                version: unsigned(version),
+                organizations: docs("an organization", organizations)?,
+                applications: docs("an application", applications)?,
+                roles: docs("a role", roles)?,
+                fences: docs("a fence", fences)?,
+                guards: guards.into_iter().map(|(id, hash)| GuardAccount { id, hash }).collect(),
+                generations: raised.into_iter().map(counted).collect::<Result<_, _>>()?,
+            })
+        }
+
+        async fn person(&mut self, who: Who<'_>) -> Result<Option<Person>, Fault> {
+            let all = people::table.select(StoredPerson::as_select());
+            let found = match who {
+                Who::Id(id) => all.filter(people::id.eq(id)).first(self).await,
+                Who::CustomerEmail { organization, email } => {
+                    all.filter(people::kind.eq("customer"))
+                        .filter(people::organization_id.eq(organization))
+                        .filter(people::email.eq(folded(email)))
+                        .first(self)
+                        .await
+                }
+                Who::UserEmail(email) => {
+                    all.filter(people::kind.eq("user"))
+                        .filter(people::email.eq(folded(email)))
+                        .first(self)
+                        .await
+                }
+            };
+            let Some(row) = found.optional()? else { return Ok(None) };
+            let counts: Vec<(String, i64)> = generations::table
+                .filter(generations::id.eq(&row.id))
+                .filter(generations::scope.eq_any(["subject", "actor"]))
+                .select((generations::scope, generations::value))
+                .load(self)
+                .await?;
+            let of = |scope: &str| {
+                counts.iter().find(|(counted, _)| counted == scope).map_or(0, |(_, n)| word(unsigned(*n)))
+            };
+            row.read(of("subject"), of("actor")).map(Some)
+        }
+    }
+}
+
+fn docs<T: serde::de::DeserializeOwned>(what: &'static str, docs: Vec<String>) -> Result<Vec<T>, Fault> {
+    docs.iter().map(|doc| rows::read(what, doc)).collect()
+}
+
+fn counted((scope, id, value): (String, String, i64)) -> Result<(Scope, String, u32), Fault> {
+    Ok((rows::scope(&scope)?, id, word(unsigned(value))))
+}

@@ -1,0 +1,146 @@
+//! The tables, for diesel. Their reasons are told in `migrations/`; nothing else here.
+
+diesel::table! {
+    organizations (id) { id -> Text, slug -> Text, doc -> Text, }
+}
+
+diesel::table! {
+    applications (id) { id -> Text, client_id -> Text, organization_id -> Text, doc -> Text, }
+}
+
+diesel::table! {
+    roles (organization_id, id) { organization_id -> Text, id -> Text, doc -> Text, }
+}
+
+diesel::table! {
+    fences (organization_id, kind, id) {
+        organization_id -> Text,
+        kind -> Text,
+        id -> Text,
+        code -> Text,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    guards (id) { id -> Text, hash -> Text, }
+}
+
+diesel::table! {
+    people (id) {
+        id -> Text,
+        kind -> Text,
+        organization_id -> Nullable<Text>,
+        email -> Text,
+        password -> Nullable<Text>,
+        disabled -> Bool,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    memberships (id) {
+        id -> Text,
+        user_id -> Text,
+        organization_id -> Text,
+        role_id -> Text,
+        active -> Bool,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    generations (scope, id) { scope -> Text, id -> Text, value -> BigInt, }
+}
+
+diesel::table! {
+    registry_version (id) { id -> BigInt, version -> BigInt, }
+}
+
+diesel::table! {
+    codes (hash) { hash -> Text, expires_at -> BigInt, spent_by -> Nullable<Text>, doc -> Text, }
+}
+
+diesel::table! {
+    families (id) {
+        id -> Text,
+        client_id -> Text,
+        organization_id -> Text,
+        n -> BigInt,
+        secret -> Text,
+        previous -> Nullable<Text>,
+        sealed -> Nullable<Text>,
+        rotated_at -> BigInt,
+        idle_exp -> BigInt,
+        abs_exp -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        end_reason -> Nullable<Text>,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    sessions (hash) {
+        hash -> Text,
+        person_id -> Text,
+        expires_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    assertions (client_id, digest) { client_id -> Text, digest -> Text, exp -> BigInt, }
+}
+
+diesel::table! {
+    audit (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        event -> Text,
+        organization_id -> Nullable<Text>,
+        client_id -> Nullable<Text>,
+        subject -> Nullable<Text>,
+        actors -> Text,
+        grant_type -> Nullable<Text>,
+        jti -> Nullable<Text>,
+        sid -> Nullable<Text>,
+        scope -> Nullable<Text>,
+        address -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        detail -> Nullable<Text>,
+        prev_hash -> Text,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    audit_head (id) { id -> BigInt, seq -> BigInt, hash -> Text, }
+}
+
+diesel::table! {
+    rv_feed (name) {
+        name -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+        salt -> Text,
+        chain -> Text,
+        as_of_ms -> BigInt,
+        last_beat_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    rv_log (feed, seq) {
+        feed -> Text,
+        seq -> BigInt,
+        epoch -> BigInt,
+        kind -> BigInt,
+        flags -> BigInt,
+        exp -> BigInt,
+        val -> BigInt,
+        id -> Text,
+        as_of_ms -> BigInt,
+    }
+}

@@ -1,0 +1,274 @@
+//! The registry's writing side: a set of organizations, applications, people and so on, put in by id, all
+//! or nothing.
+//!
+//! What is not in a set stays as it is; nothing is deleted here, because an id that is gone from a file
+//! may still be in tokens. Whether somebody may write is decided above.
+
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::RunQueryDsl;
+use portcullis_authority::ledger::{AuditRecord, LogRow};
+use portcullis_authority::refusal::Trouble;
+use portcullis_authority::registry::{
+    Application, Fence, GuardAccount, Membership, Organization, Person, Role,
+};
+use portcullis_guard::feed::{Kind, Record, name_id};
+use serde::{Deserialize, Serialize};
+
+use crate::Store;
+use crate::audit::AuditBook;
+use crate::db::{Bulk, Fault, bites, both, tx};
+use crate::feed::{Began, FeedBook};
+use crate::rows::{StoredMembership, StoredPerson, fence_kind, read, unsigned, word, written};
+use crate::schema::{
+    applications, fences, guards, memberships, organizations, people, registry_version, roles,
+};
+
+/// Rows in one insert.
+const BITE: usize = 500;
+
+/// An announcement of a policy never ends by itself; the next one replaces it. Not the largest number, so
+/// that whoever adds a leeway to it does not overflow.
+const NEVER: u32 = 4_000_000_000;
+
+/// What to put in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeedSet {
+    pub organizations: Vec<Organization>,
+    pub applications: Vec<Application>,
+    pub roles: Vec<Role>,
+    pub fences: Vec<Fence>,
+    pub guards: Vec<GuardAccount>,
+    pub people: Vec<Person>,
+    pub memberships: Vec<Membership>,
+}
+
+/// How many of each were put in, and the registry's version since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub version: u64,
+    pub organizations: usize,
+    pub applications: usize,
+    pub roles: usize,
+    pub fences: usize,
+    pub guards: usize,
+    pub people: usize,
+    pub memberships: usize,
+}
+
+impl Store {
+    /// Puts everything in, in one transaction, with its audit record and the announcement to the guards;
+    /// then the snapshot shows it.
+    ///
+    /// A person's generations are not taken from the set: they are counted, never told.
+    pub async fn apply(&self, set: &SeedSet) -> Result<Counts, Trouble> {
+        let (counts, rows) = {
+            let _turn = self.books.turn.lock().await;
+            let read_before = (self.books.clock)();
+            let written = self.write_set(set, read_before).await?;
+            self.books.confirmed(&written.1);
+            written
+        };
+        self.reload().await?;
+        tracing::info!(version = counts.version, rows = rows.len(), "registry changed");
+        Ok(counts)
+    }
+
+    async fn write_set(&self, set: &SeedSet, read_before: u64) -> Result<(Counts, Vec<LogRow>), Fault> {
+        tx!(self.books.db, |c| {
+            let as_of_ms = c.began(read_before).await?;
+            c.put_tenants(set).await?;
+            c.put_applications(&set.applications).await?;
+            c.put_people(set).await?;
+            let version = c.next_version().await?;
+            let counts = set.counts(version);
+            let audit = AuditRecord {
+                at: as_of_ms / 1000,
+                event: "registry.seeded".into(),
+                detail: Some(written("counts", &counts)?),
+                ..AuditRecord::default()
+            };
+            c.keep_audit(&[&audit]).await?;
+            let news = Record {
+                kind: Kind::Policy,
+                flags: 0,
+                exp: NEVER,
+                val: word(version),
+                id: name_id(&self.books.salt, Kind::Policy, ""),
+            };
+            Ok::<_, Fault>((counts, c.append(&self.books.feed, &[news], as_of_ms).await?))
+        })
+    }
+}
+
+impl SeedSet {
+    fn counts(&self, version: u64) -> Counts {
+        Counts {
+            version,
+            organizations: self.organizations.len(),
+            applications: self.applications.len(),
+            roles: self.roles.len(),
+            fences: self.fences.len(),
+            guards: self.guards.len(),
+            people: self.people.len(),
+            memberships: self.memberships.len(),
+        }
+    }
+}
+
+/// Putting things in, inside an open transaction.
+trait Seeding {
+    async fn put_tenants(&mut self, set: &SeedSet) -> Result<(), Fault>;
+    async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault>;
+    async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault>;
+    async fn next_version(&mut self) -> Result<u64, Fault>;
+}
+
+both! {
+    impl Seeding {
+        /// Organizations first: everything else refers to them.
+        async fn put_tenants(&mut self, set: &SeedSet) -> Result<(), Fault> {
+            for one in &set.organizations {
+                let doc = written("an organization", one)?;
+                diesel::insert_into(organizations::table)
+                    .values((
+                        organizations::id.eq(&one.id),
+                        organizations::slug.eq(&one.slug),
+                        organizations::doc.eq(&doc),
+                    ))
+                    .on_conflict(organizations::id)
+                    .do_update()
+                    .set((organizations::slug.eq(&one.slug), organizations::doc.eq(&doc)))
+                    .execute(self)
+                    .await?;
+            }
+            for one in &set.roles {
+                let doc = written("a role", one)?;
+                diesel::insert_into(roles::table)
+                    .values((
+                        roles::organization_id.eq(&one.organization),
+                        roles::id.eq(&one.id),
+                        roles::doc.eq(&doc),
+                    ))
+                    .on_conflict((roles::organization_id, roles::id))
+                    .do_update()
+                    .set(roles::doc.eq(&doc))
+                    .execute(self)
+                    .await?;
+            }
+            for one in &set.fences {
+                let doc = written("a fence", one)?;
+                diesel::insert_into(fences::table)
+                    .values((
+                        fences::organization_id.eq(&one.organization),
+                        fences::kind.eq(fence_kind(one.kind)),
+                        fences::id.eq(&one.id),
+                        fences::code.eq(&one.code),
+                        fences::doc.eq(&doc),
+                    ))
+                    .on_conflict((fences::organization_id, fences::kind, fences::id))
+                    .do_update()
+                    .set((fences::code.eq(&one.code), fences::doc.eq(&doc)))
+                    .execute(self)
+                    .await?;
+            }
+            for one in &set.guards {
+                diesel::insert_into(guards::table)
+                    .values((guards::id.eq(&one.id), guards::hash.eq(&one.hash)))
+                    .on_conflict(guards::id)
+                    .do_update()
+                    .set(guards::hash.eq(&one.hash))
+                    .execute(self)
+                    .await?;
+            }
+            Ok(())
+        }
+
+        async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault> {
+            for one in list {
+                let before: Option<String> = applications::table
+                    .find(&one.id)
+                    .select(applications::doc)
+                    .first(self)
+                    .await
+                    .optional()?;
+                let before = before.map(|doc| read::<Application>("an application", &doc)).transpose()?;
+                let doc = written("an application", &remembering(one, before.as_ref()))?;
+                diesel::insert_into(applications::table)
+                    .values((
+                        applications::id.eq(&one.id),
+                        applications::client_id.eq(&one.client_id),
+                        applications::organization_id.eq(&one.organization),
+                        applications::doc.eq(&doc),
+                    ))
+                    .on_conflict(applications::id)
+                    .do_update()
+                    .set((
+                        applications::client_id.eq(&one.client_id),
+                        applications::organization_id.eq(&one.organization),
+                        applications::doc.eq(&doc),
+                    ))
+                    .execute(self)
+                    .await?;
+            }
+            Ok(())
+        }
+
+        /// In bites, because people may be many.
+        async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault> {
+            let rows = set.people.iter().map(StoredPerson::of).collect::<Result<_, _>>()?;
+            for bite in bites(rows, BITE) {
+                let insert = diesel::insert_into(people::table)
+                    .values(bite)
+                    .on_conflict(people::id)
+                    .do_update()
+                    .set((
+                        people::kind.eq(excluded(people::kind)),
+                        people::organization_id.eq(excluded(people::organization_id)),
+                        people::email.eq(excluded(people::email)),
+                        people::password.eq(excluded(people::password)),
+                        people::disabled.eq(excluded(people::disabled)),
+                        people::doc.eq(excluded(people::doc)),
+                    ));
+                self.bulk(insert).await?;
+            }
+            let rows = set.memberships.iter().map(StoredMembership::of).collect::<Result<_, _>>()?;
+            for bite in bites(rows, BITE) {
+                let insert = diesel::insert_into(memberships::table)
+                    .values(bite)
+                    .on_conflict(memberships::id)
+                    .do_update()
+                    .set((
+                        memberships::user_id.eq(excluded(memberships::user_id)),
+                        memberships::organization_id.eq(excluded(memberships::organization_id)),
+                        memberships::role_id.eq(excluded(memberships::role_id)),
+                        memberships::active.eq(excluded(memberships::active)),
+                        memberships::doc.eq(excluded(memberships::doc)),
+                    ));
+                self.bulk(insert).await?;
+            }
+            Ok(())
+        }
+
+        async fn next_version(&mut self) -> Result<u64, Fault> {
+            let version: i64 = diesel::update(registry_version::table.find(1))
+                .set(registry_version::version.eq(registry_version::version + 1))
+                .returning(registry_version::version)
+                .get_result(self)
+                .await?;
+            Ok(unsigned(version))
+        }
+    }
+}
+
+/// The application with the longest lifetime that it ever had: a cutoff must outlive the tokens that were
+/// issued under an earlier setting.
+fn remembering(new: &Application, before: Option<&Application>) -> Application {
+    let longest = [Some(new), before]
+        .into_iter()
+        .flatten()
+        .map(|one| one.longest_lifetime.max(one.access_lifetime.unwrap_or(0)))
+        .fold(0, u32::max);
+    Application { longest_lifetime: longest, ..new.clone() }
+}

@@ -1,0 +1,162 @@
+//! A database of its own for every test, and a few things to put into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use diesel::connection::SimpleConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger};
+use portcullis_authority::refusal::Trouble;
+use portcullis_guard::claims::{Generations, OwnerKind};
+use portcullis_store::{Clock, Store, StoreSettings};
+
+/// A time at which everything below is alive, seconds.
+pub const NOW: u64 = 1_900_000_000;
+pub const FEED: &str = "test:one";
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+pub enum Bench {
+    Sqlite(PathBuf),
+    Postgres { server: String, name: String },
+}
+
+impl Bench {
+    pub fn sqlite() -> Self {
+        let path = std::env::temp_dir().join(format!("{}.sqlite", fresh_name()));
+        Self::Sqlite(path)
+    }
+
+    pub async fn postgres() -> Option<Self> {
+        let server = std::env::var("PORTCULLIS_TEST_POSTGRES").ok().filter(|url| !url.is_empty())?;
+        let name = fresh_name();
+        on_server(&server, &format!("CREATE DATABASE {name}")).await;
+        Some(Self::Postgres { server, name })
+    }
+
+    /// Another server's store over the same database.
+    pub async fn open(&self) -> Store {
+        self.open_with(wall_clock()).await
+    }
+
+    pub async fn open_with(&self, clock: Clock) -> Store {
+        let settings = StoreSettings { connections: 4, ..StoreSettings::new(self.url(), FEED) };
+        Store::open(settings, clock).await.expect("the books open")
+    }
+
+    /// Runs SQL behind the store's back.
+    pub async fn tamper(&self, sql: &str) {
+        match self {
+            Self::Sqlite(path) => {
+                use diesel::Connection;
+                let path = path.to_str().expect("a path of ours");
+                let mut connection = diesel::SqliteConnection::establish(path).expect("the file opens");
+                connection.batch_execute(sql).expect("the statement runs");
+            }
+            Self::Postgres { .. } => on_server(&self.url(), sql).await,
+        }
+    }
+
+    pub async fn end(self) {
+        match self {
+            Self::Sqlite(path) => {
+                for end in ["", "-wal", "-shm"] {
+                    let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+                }
+            }
+            Self::Postgres { server, name } => {
+                on_server(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+            }
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres { server, name } => {
+                let (base, _) = server.rsplit_once('/').expect("an address that ends in /database");
+                format!("{base}/{name}")
+            }
+        }
+    }
+}
+
+fn fresh_name() -> String {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("portcullis_test_{}_{nanos}_{next}", std::process::id())
+}
+
+async fn on_server(url: &str, sql: &str) {
+    let mut connection = AsyncPgConnection::establish(url).await.expect("the test server answers");
+    connection.batch_execute(sql).await.expect("the statement runs");
+}
+
+pub fn wall_clock() -> Clock {
+    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// The 22 characters of an id.
+pub fn id(number: u64) -> String {
+    let mut raw = [7; 16];
+    raw[8..].copy_from_slice(&number.to_be_bytes());
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(raw)
+}
+
+pub fn family(number: u64) -> Family {
+    Family {
+        id: id(number),
+        client_id: "shop".into(),
+        organization: "org".into(),
+        owner: Some((OwnerKind::Customer, "ann".into())),
+        scope: "market:id:1".into(),
+        confidential: false,
+        act: None,
+        custom_claim: None,
+        roles: vec!["admin".into()],
+        gv: Generations(1, 2, 3, 4),
+        auth_time: NOW - 5,
+        n: 0,
+        secret: "first".into(),
+        previous: None,
+        sealed: None,
+        rotated_at: NOW,
+        idle_exp: NOW + 100,
+        abs_exp: NOW + 1000,
+        ended_at: None,
+        end_reason: None,
+    }
+}
+
+pub fn code(hash: &str) -> CodeRow {
+    CodeRow {
+        hash: hash.into(),
+        client_id: "shop".into(),
+        person: "ann".into(),
+        redirect_uri: "https://shop.example/back".into(),
+        redirect_named: true,
+        scope: String::new(),
+        challenge: None,
+        gv: Generations::default(),
+        auth_time: NOW,
+        expires_at: NOW + 60,
+        spent_by: None,
+    }
+}
+
+pub fn note(event: &str) -> AuditRecord {
+    AuditRecord { at: NOW, event: event.into(), ..AuditRecord::default() }
+}
+
+/// Does an act, with one audit record.
+pub async fn act(store: &Store, act: Act) -> Result<Done, Trouble> {
+    store.commit(Deed::new(act, note("test"))).await
+}
+
+/// The same when it cannot fail.
+pub async fn done(store: &Store, it: Act) -> Done {
+    act(store, it).await.expect("the deed is done")
+}

@@ -1,0 +1,231 @@
+//! Once, only if unchanged, and on disk before the answer.
+
+use std::time::Duration;
+
+use portcullis_authority::ledger::{Act, Deed, Done, Ledger, Rotation, Session};
+use portcullis_guard::feed::Kind;
+use tokio::task::JoinSet;
+
+use crate::bench::{Bench, NOW, act, code, done, family, id, note};
+
+const QUIET: Done = Done::Committed { position: None };
+
+fn rotation(next: &str) -> Rotation {
+    Rotation {
+        family: id(1),
+        n: 0,
+        secret: "first".into(),
+        next: next.into(),
+        sealed: "sealed".into(),
+        now: NOW,
+        idle_exp: NOW + 200,
+    }
+}
+
+pub async fn one_of_64_racing_rotations_wins(bench: &Bench) {
+    let stores = [bench.open().await, bench.open().await];
+    done(&stores[0], Act::OpenFamily(family(1))).await;
+    let mut racers = JoinSet::new();
+    for racer in 0..64 {
+        let store = stores[racer % 2].clone();
+        racers.spawn(async move {
+            let next = format!("next-{racer}");
+            (done(&store, Act::Rotate(rotation(&next))).await, next)
+        });
+    }
+    let (winners, losers): (Vec<_>, Vec<_>) =
+        racers.join_all().await.into_iter().partition(|(done, _)| *done == QUIET);
+    assert_eq!(winners.len(), 1);
+    assert!(losers.iter().all(|(done, _)| *done == Done::Lost));
+    let kept = stores[1].family(&id(1)).await.unwrap().expect("the family is there");
+    assert_eq!((kept.n, kept.secret.as_str()), (1, winners[0].1.as_str()));
+    assert_eq!(kept.previous.as_deref(), Some("first"));
+    assert_eq!((kept.sealed.as_deref(), kept.idle_exp), (Some("sealed"), NOW + 200));
+}
+
+pub async fn a_code_is_spent_once_among_racers(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::PutCode(code("c"))).await;
+    let mut racers = JoinSet::new();
+    for racer in 1..=16 {
+        let store = store.clone();
+        racers.spawn(async move {
+            let act = Act::SpendCode { hash: "c".into(), now: NOW, family: family(racer) };
+            (racer, done(&store, act).await)
+        });
+    }
+    let all = racers.join_all().await;
+    let winners: Vec<_> = all.iter().filter(|(_, done)| *done == QUIET).collect();
+    assert_eq!(winners.len(), 1);
+    let by = id(winners[0].0);
+    let told = all.iter().filter(|(_, done)| *done == Done::Spent { family: Some(by.clone()) });
+    assert_eq!(told.count(), 15);
+    assert_eq!(store.code("c").await.unwrap().and_then(|code| code.spent_by), Some(by));
+    let mut opened = 0;
+    for racer in 1..=16 {
+        opened += usize::from(store.family(&id(racer)).await.unwrap().is_some());
+    }
+    assert_eq!(opened, 1);
+}
+
+pub async fn a_code_that_has_expired_or_never_was_is_lost(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::PutCode(code("c"))).await;
+    for (hash, now) in [("c", NOW + 60), ("nobody's", NOW)] {
+        let spend = Act::SpendCode { hash: hash.into(), now, family: family(1) };
+        assert_eq!(done(&store, spend).await, Done::Lost);
+    }
+    assert_eq!(store.family(&id(1)).await.unwrap(), None);
+}
+
+pub async fn an_assertion_is_used_once(bench: &Bench) {
+    let store = bench.open().await;
+    let using = |client: &str, number| Act::UseAssertion {
+        client_id: client.into(),
+        digest: "d".into(),
+        exp: NOW,
+        family: Some(family(number)),
+    };
+    assert_eq!(done(&store, using("shop", 1)).await, QUIET);
+    assert_eq!(done(&store, using("shop", 2)).await, Done::Spent { family: None });
+    assert_eq!(store.family(&id(2)).await.unwrap(), None);
+    assert_eq!(done(&store, using("other", 3)).await, QUIET);
+}
+
+pub async fn a_rotation_of_an_ended_family_is_lost(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::OpenFamily(family(1))).await;
+    let end = Act::EndFamily { id: id(1), reason: "logout".into(), now: NOW, exp: NOW + 9 };
+    done(&store, end).await;
+    assert_eq!(done(&store, Act::Rotate(rotation("next"))).await, Done::Lost);
+    let kept = store.family(&id(1)).await.unwrap().expect("ended families are kept");
+    assert_eq!((kept.ended_at, kept.end_reason.as_deref()), (Some(NOW), Some("logout")));
+    assert_eq!(kept.secret, "first");
+}
+
+pub async fn a_rotation_of_an_idle_family_is_lost(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::OpenFamily(family(1))).await;
+    let late = Rotation { now: NOW + 100, ..rotation("next") };
+    assert_eq!(done(&store, Act::Rotate(late)).await, Done::Lost);
+    let just = Rotation { now: NOW + 99, ..rotation("next") };
+    assert_eq!(done(&store, Act::Rotate(just)).await, QUIET);
+}
+
+pub async fn a_family_ends_once_and_everybody_hears_a_position(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::OpenFamily(family(1))).await;
+    let end = Act::EndFamily { id: id(1), reason: "logout".into(), now: NOW, exp: NOW + 9 };
+    let first = done(&store, end.clone()).await;
+    let again = done(&store, end).await;
+    let rows = store.log_after(0, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].record.kind, rows[0].record.exp), (Kind::Family, NOW as u32 + 9));
+    assert_eq!(rows[0].record.id[..8], [7; 8]);
+    assert_eq!(first, Done::Committed { position: Some(rows[0].position) });
+    assert_eq!(again, first);
+}
+
+pub async fn a_family_that_nobody_knows_ends_too(bench: &Bench) {
+    let store = bench.open().await;
+    let end = Act::EndFamily { id: id(9), reason: "logout".into(), now: NOW, exp: NOW + 9 };
+    assert!(matches!(done(&store, end).await, Done::Committed { position: Some(_) }));
+    assert_eq!(store.log_after(0, 10).await.unwrap().len(), 1);
+}
+
+pub async fn a_session_is_found_and_ended(bench: &Bench) {
+    let store = bench.open().await;
+    let session = Session {
+        hash: "h".into(),
+        person: "ann".into(),
+        generation: 3,
+        auth_time: NOW,
+        expires_at: NOW + 60,
+        ended_at: None,
+    };
+    done(&store, Act::OpenSession(session.clone())).await;
+    assert_eq!(store.session("h").await.unwrap(), Some(session.clone()));
+    for now in [NOW + 1, NOW + 2] {
+        done(&store, Act::EndSession { hash: "h".into(), now }).await;
+    }
+    let ended = Session { ended_at: Some(NOW + 1), ..session };
+    assert_eq!(store.session("h").await.unwrap(), Some(ended));
+    assert_eq!(store.session("nobody's").await.unwrap(), None);
+}
+
+pub async fn what_was_opened_reads_back_the_same(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::PutCode(code("c"))).await;
+    done(&store, Act::OpenFamily(family(1))).await;
+    assert_eq!(store.code("c").await.unwrap(), Some(code("c")));
+    assert_eq!(store.family(&id(1)).await.unwrap(), Some(family(1)));
+}
+
+pub async fn a_bad_deed_does_not_fail_its_neighbours(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::OpenFamily(family(0))).await;
+    let before = store.transactions();
+    let mut all = JoinSet::new();
+    for number in 0..100 {
+        let store = store.clone();
+        // Number 0 is there already, so its key refuses it.
+        all.spawn(async move { (number, act(&store, Act::OpenFamily(family(number))).await) });
+    }
+    for (number, outcome) in all.join_all().await {
+        assert_eq!(outcome.is_ok(), number != 0, "{number}: {outcome:?}");
+        assert!(store.family(&id(number)).await.unwrap().is_some());
+    }
+    assert_eq!(store.audit_page(0, 1000).await.unwrap().len(), 100);
+    assert!(store.transactions() - before < 50, "halving finds one bad deed in few transactions");
+}
+
+pub async fn a_thousand_notes_share_transactions(bench: &Bench) {
+    let store = bench.open().await;
+    let mut all = JoinSet::new();
+    for number in 0..1000 {
+        let store = store.clone();
+        all.spawn(async move { store.commit(Deed::new(Act::Note, note(&number.to_string()))).await });
+    }
+    assert!(all.join_all().await.into_iter().all(|done| matches!(done, Ok(QUIET))));
+    let needed = store.transactions();
+    eprintln!("1000 notes at once: {needed} transactions");
+    assert!(needed <= 50, "{needed} transactions");
+    assert_eq!(store.audit_page(0, 2000).await.unwrap().len(), 1000);
+    assert_eq!(store.audit_verify().await.unwrap().first_bad, None);
+}
+
+pub async fn an_answered_deed_is_there_after_a_crash(bench: &Bench) {
+    let answered = std::thread::scope(|scope| {
+        let crash = scope.spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let answered = runtime.block_on(async {
+                let store = bench.open().await;
+                let mut answered = Vec::new();
+                for number in 0..20 {
+                    done(&store, Act::OpenFamily(family(number))).await;
+                    answered.push(number);
+                }
+                // Whatever the store would like to do in the end, it does not.
+                std::mem::forget(store);
+                answered
+            });
+            runtime.shutdown_background();
+            answered
+        });
+        crash.join().expect("nothing panics")
+    });
+    let store = bench.open().await;
+    for number in answered {
+        assert_eq!(store.family(&id(number)).await.unwrap(), Some(family(number)));
+    }
+    assert_eq!(store.audit_verify().await.unwrap().good, 20);
+}
+
+pub async fn a_caller_who_hangs_up_drops_nothing(bench: &Bench) {
+    let store = bench.open().await;
+    let hung_up = tokio::time::timeout(Duration::ZERO, done(&store, Act::OpenFamily(family(1)))).await;
+    assert!(hung_up.is_err());
+    // Whoever comes after is served after.
+    done(&store, Act::Note).await;
+    assert!(store.family(&id(1)).await.unwrap().is_some());
+}

@@ -1,0 +1,73 @@
+//! What the books promise, written once and run over SQLite always, and over PostgreSQL when
+//! `PORTCULLIS_TEST_POSTGRES` names a server (`postgres://user@host:port/database`) on which databases may
+//! be made.
+
+mod audit;
+mod bench;
+mod feed;
+mod ledger;
+mod registry;
+
+/// One test for each rule and database.
+macro_rules! rules {
+    ($($room:ident :: $rule:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                let bench = crate::bench::Bench::sqlite();
+                crate::$room::$rule(&bench).await;
+                bench.end().await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                match crate::bench::Bench::postgres().await {
+                    Some(bench) => {
+                        crate::$room::$rule(&bench).await;
+                        bench.end().await;
+                    }
+                    None => eprintln!(
+                        "not run over PostgreSQL, PORTCULLIS_TEST_POSTGRES is not set: {}",
+                        stringify!($rule)
+                    ),
+                }
+            })*
+        }
+    };
+}
+
+rules! {
+    ledger::one_of_64_racing_rotations_wins,
+    ledger::a_code_is_spent_once_among_racers,
+    ledger::a_code_that_has_expired_or_never_was_is_lost,
+    ledger::an_assertion_is_used_once,
+    ledger::a_rotation_of_an_ended_family_is_lost,
+    ledger::a_rotation_of_an_idle_family_is_lost,
+    ledger::a_family_ends_once_and_everybody_hears_a_position,
+    ledger::a_family_that_nobody_knows_ends_too,
+    ledger::a_session_is_found_and_ended,
+    ledger::what_was_opened_reads_back_the_same,
+    ledger::a_bad_deed_does_not_fail_its_neighbours,
+    ledger::a_thousand_notes_share_transactions,
+    ledger::an_answered_deed_is_there_after_a_crash,
+    ledger::a_caller_who_hangs_up_drops_nothing,
+    feed::numbers_have_no_gap_and_are_in_commit_order,
+    feed::new_rows_are_told_before_the_answer,
+    feed::of_two_servers_one_writes_the_beat,
+    feed::a_snapshot_leaves_out_beats_and_what_is_over,
+    feed::what_is_over_is_forgotten,
+    registry::a_raised_generation_is_visible_at_once,
+    registry::a_second_process_sees_a_seed_after_absorbing,
+    registry::a_second_process_sees_a_cutoff_after_absorbing,
+    registry::the_longest_lifetime_is_a_high_water_mark,
+    registry::a_seed_that_fails_changes_nothing,
+    registry::an_address_is_found_in_any_case_and_within_its_organization,
+    registry::a_person_comes_with_its_generations,
+    audit::the_chain_verifies_until_a_row_is_changed,
+    audit::a_row_that_is_gone_is_found,
+    audit::an_end_that_was_cut_off_is_found,
+    audit::what_did_not_happen_leaves_no_record,
+    audit::a_stranger_s_nul_is_no_trouble,
+}
