@@ -4,10 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use portcullis_authority::desk::{Clock, Dice};
+use portcullis_authority::keyring::generate;
+use portcullis_guard::feed::View;
+use portcullis_store::{Store, StoreSettings};
 use ring::digest;
 
+use crate::feed::{Hub, HubParts, Press};
 use crate::means::Means;
 
 /// A clock that stands until it is moved.
@@ -62,6 +67,41 @@ impl Dice for FixedDice {
 pub fn means(seconds: u64) -> (Means, Arc<MovableClock>) {
     let clock = Arc::new(MovableClock::at(seconds));
     (Means { clock: clock.clone(), dice: Arc::new(FixedDice::new(1)) }, clock)
+}
+
+/// A hub over empty books in memory, for handlers whose authority keeps its books elsewhere. It does not
+/// follow anything, and stays until the process ends.
+///
+/// # Panics
+/// When not even that can be made.
+pub fn idle_hub(issuer: &str, clock: Arc<dyn Clock>) -> Arc<Hub> {
+    let issuer = issuer.to_owned();
+    let made = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("tests run where threads can be made");
+        let hub = runtime.block_on(async {
+            let feed = "test:eu1";
+            let told = clock.clone();
+            let store = StoreSettings::new("sqlite::memory:", feed);
+            let store = Store::open(store, Arc::new(move || told.now_ms())).await?;
+            store.beat().await?;
+            let (jwk, staleness) = (generate("EdDSA", "eu1")?, Duration::from_secs(10));
+            Hub::open(HubParts {
+                feed: feed.into(),
+                issuer,
+                max_staleness: staleness,
+                store,
+                clock,
+                view: Arc::new(View::new(feed, staleness)),
+                press: Press::new(&jwk)?,
+                jwks: r#"{"keys":[]}"#.into(),
+            })
+            .await
+        });
+        // The writer of its books lives on this runtime.
+        std::mem::forget(runtime);
+        hub.expect("empty books in memory can be opened")
+    });
+    made.join().expect("the thread above says itself what it could not make")
 }
 
 /// A new directory that is removed when this value goes.

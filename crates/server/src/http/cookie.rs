@@ -55,10 +55,7 @@ mod tests {
     #[test]
     fn over_tls_a_cookie_belongs_to_this_host_alone() {
         let baked = Jar::Session.bake("value", true).to_string();
-        assert_eq!(
-            baked,
-            "__Host-portcullis-session=value; HttpOnly; SameSite=Lax; Secure; Path=/"
-        );
+        assert_eq!(baked, "__Host-portcullis-session=value; HttpOnly; SameSite=Lax; Secure; Path=/");
         assert!(!baked.contains("Domain"));
     }
 

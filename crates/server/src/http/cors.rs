@@ -6,6 +6,7 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
@@ -21,7 +22,7 @@ pub async fn admit<B: MessageBody>(
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let asked = Asked::of(request.headers());
     let directory = visit::house(&request)?.authority.desk().registry.directory();
-    if reply::is_preflight(request.method()) {
+    if request.method() == Method::OPTIONS {
         let mut answer = request.into_response(reply::preflight()).map_into_right_body();
         asked.answer_preflight(&directory, answer.headers_mut());
         return Ok(answer);

@@ -79,3 +79,73 @@ struct Sealed {
 fn is_base64url(c: u8) -> bool {
     c.is_ascii_alphanumeric() || c == b'-' || c == b'_'
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::house_at;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn step() -> Step {
+        let consent = serde_json::from_value(serde_json::json!({
+            "client_id": "app", "application_name": "App", "organization_name": "Shop",
+            "redirect_uri": "https://app.example/cb", "redirect_named": true, "scope": "market:all",
+            "first_party": false, "must_sign_in": false, "must_not_ask": false,
+        }));
+        Step::SignIn(consent.unwrap())
+    }
+
+    #[test]
+    fn a_form_opens_in_the_browser_that_was_shown_it() {
+        let (house, _) = house_at(NOW);
+        let desk = house.authority.desk();
+        let key = BrowserKey::of(None, desk);
+        let form = seal(desk, &key, step());
+        assert_eq!(open(desk, Some(key.as_str()), Some(&form)), Ok(step()));
+    }
+
+    #[test]
+    fn another_browser_cannot_post_it() {
+        let (house, _) = house_at(NOW);
+        let desk = house.authority.desk();
+        let (key, other) = (BrowserKey::of(None, desk), BrowserKey::of(None, desk));
+        let form = seal(desk, &key, step());
+        assert_eq!(open(desk, Some(other.as_str()), Some(&form)), Err(stale()));
+        assert_eq!(open(desk, None, Some(&form)), Err(stale()));
+        assert_eq!(open(desk, Some(""), Some(&form)), Err(stale()));
+    }
+
+    #[test]
+    fn a_form_nobody_sealed_is_refused() {
+        let (house, _) = house_at(NOW);
+        let desk = house.authority.desk();
+        let key = BrowserKey::of(None, desk);
+        let form = seal(desk, &key, step());
+        assert_eq!(open(desk, Some(key.as_str()), None), Err(stale()));
+        assert_eq!(open(desk, Some(key.as_str()), Some(&form[1..])), Err(stale()));
+    }
+
+    #[test]
+    fn a_form_is_good_for_ten_minutes() {
+        let (house, clock) = house_at(NOW);
+        let desk = house.authority.desk();
+        let key = BrowserKey::of(None, desk);
+        let form = seal(desk, &key, step());
+        clock.advance(599);
+        assert!(open(desk, Some(key.as_str()), Some(&form)).is_ok());
+        clock.advance(1);
+        assert_eq!(open(desk, Some(key.as_str()), Some(&form)), Err(stale()));
+    }
+
+    #[test]
+    fn a_browser_keeps_its_key_unless_it_is_no_key() {
+        let (house, _) = house_at(NOW);
+        let desk = house.authority.desk();
+        let key = BrowserKey::of(None, desk);
+        assert_eq!(BrowserKey::of(Some(key.as_str().to_owned()), desk), key);
+        for odd in ["", "short", &"=".repeat(43)] {
+            assert_ne!(BrowserKey::of(Some(odd.to_owned()), desk).as_str(), odd);
+        }
+    }
+}

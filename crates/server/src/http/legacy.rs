@@ -34,7 +34,8 @@ pub async fn toll<B: MessageBody>(
 
 fn is_old(request: &ServiceRequest, house: &House) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let ours = house.settings.issuer.split_once("://").is_some_and(|(_, ours)| name_of(ours) == name_of(host));
+    let ours =
+        house.settings.issuer.split_once("://").is_some_and(|(_, ours)| name_of(ours) == name_of(host));
     let slug = house.settings.domain.as_deref().and_then(|domain| slug_of(host, domain));
     // The issuer's own host is never an old one, whatever an organization calls itself.
     let directory = house.authority.desk().registry.directory();
@@ -99,8 +100,11 @@ mod tests {
 
     #[test]
     fn an_old_address_says_since_when_and_until_when() {
-        let legacy =
-            Legacy { until: Some(Day::of(2027, 3, 31)), deprecated: Day::of(2024, 11, 1), ..Legacy::default() };
+        let legacy = Legacy {
+            until: Some(Day::of(2027, 3, 31)),
+            deprecated: Day::of(2024, 11, 1),
+            ..Legacy::default()
+        };
         let settings = Settings { legacy, ..Settings::default() };
         let mut headers = HeaderMap::new();
         announce(&settings, &mut headers);

@@ -8,6 +8,8 @@ mod cookie;
 mod cors;
 mod form;
 mod front;
+#[cfg(test)]
+mod golden;
 mod health;
 mod heard;
 mod introspect;
@@ -17,6 +19,8 @@ mod provisioning;
 mod reply;
 mod revoke;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 mod token;
 mod token_info;
 mod visit;

@@ -177,7 +177,9 @@ mod tests {
     fn no_page_holds_a_script_or_anything_from_elsewhere() {
         for html in every_page() {
             let html = html.to_ascii_lowercase();
-            for forbidden in ["<script", "javascript:", " src=", "<link", "@import", "url(", "http://", "style="] {
+            for forbidden in
+                ["<script", "javascript:", " src=", "<link", "@import", "url(", "http://", "style="]
+            {
                 assert!(!html.contains(forbidden), "{forbidden} in {html}");
             }
         }

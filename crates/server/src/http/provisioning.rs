@@ -37,7 +37,7 @@ pub async fn roles(house: web::Data<House>, request: HttpRequest) -> Result<Http
 /// The person behind a live personal token.
 async fn bearer_of(desk: &Desk, request: &HttpRequest) -> Result<Person, Not> {
     let token = bearer(request)?;
-    let claims = desk.inspector.inspect(token, desk.clock.now_ms()).ok_or_else(dead)?;
+    let claims = desk.inspector.inspect(token, desk.clock.now_ms())?.ok_or_else(dead)?;
     let user = claims.user.ok_or_else(|| {
         Refusal::new(Code::AccessDenied, "This needs the token of a personal (user) credential.")
     })?;

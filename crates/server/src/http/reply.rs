@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue, TryIntoHeaderPair};
-use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use portcullis_authority::refusal::{Code, Not, Refusal, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -169,7 +169,8 @@ fn status_of(at: At, code: Code) -> StatusCode {
 
 fn refused(at: At, refusal: &Refusal) -> HttpResponse {
     let status = status_of(at, refusal.code);
-    let mut said = Said { status, title: refusal.code.as_str(), detail: &refusal.sentence, code: name(status) };
+    let mut said =
+        Said { status, title: refusal.code.as_str(), detail: &refusal.sentence, code: name(status) };
     match (at, refusal.code) {
         // The vendor answers a revocation without a valid client like this, and its clients test for it.
         (At::Revoke, Code::InvalidClient | Code::UnauthorizedClient) => {
@@ -298,7 +299,67 @@ pub fn set(answer: &mut HttpResponse, pair: impl TryIntoHeaderPair) {
     }
 }
 
-/// Whether a request only asks what it may do.
-pub fn is_preflight(method: &Method) -> bool {
-    method == Method::OPTIONS
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::golden::{compare, compare_denied, shown};
+
+    fn refusal(code: Code) -> Refusal {
+        Refusal::new(code, "What is wrong, and what to do.").because("a cause that stays inside")
+    }
+
+    #[actix_web::test]
+    async fn every_refusal_speaks_both_languages() {
+        let cases = [
+            ("token-invalid-client", At::Token, Code::InvalidClient),
+            ("token-invalid-grant", At::Token, Code::InvalidGrant),
+            ("token-invalid-assertion", At::Token, Code::InvalidAssertion),
+            ("token-unauthorized-client", At::Token, Code::UnauthorizedClient),
+            ("revoke-invalid-client", At::Revoke, Code::InvalidClient),
+            ("revoke-invalid-request", At::Revoke, Code::InvalidRequest),
+            ("introspect-invalid-client", At::Introspect, Code::InvalidClient),
+            ("tokeninfo-invalid-token", At::TokenInfo, Code::InvalidToken),
+            ("provisioning-invalid-token", At::Provisioning, Code::InvalidToken),
+            ("provisioning-access-denied", At::Provisioning, Code::AccessDenied),
+        ];
+        for (name, at, code) in cases {
+            compare_denied(name, &Denied::Refused(at, refusal(code))).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_goes_wrong_before_the_protocol_is_json_too() {
+        compare("not-found", &shown(nothing_here().await).await);
+        compare("method-not-allowed", &shown(wrong_method("POST")).await);
+        compare_denied("payload-too-large", &Denied::TooLarge(64 * 1024)).await;
+        compare_denied("request-timeout", &Denied::TooSlow).await;
+    }
+
+    #[actix_web::test]
+    async fn trouble_keeps_its_reasons_to_itself() {
+        let denied = Denied::Broken(Trouble::new("ledger", "disk 7 at 10.0.0.9 is on fire"));
+        let seen = shown(denied.error_response()).await;
+        assert!(!seen.to_string().contains("fire"), "{seen}");
+        compare("trouble", &seen);
+    }
+
+    #[actix_web::test]
+    async fn a_cause_never_crosses_the_door() {
+        for at in [At::Token, At::Revoke, At::Introspect, At::TokenInfo, At::Provisioning] {
+            let seen = shown(refused(at, &refusal(Code::InvalidClient))).await;
+            assert!(!seen.to_string().contains("cause"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn a_description_holds_only_what_the_rfc_allows() {
+        assert_eq!(plain("a \"b\" \\ ü\n"), "a 'b' / ??");
+    }
+
+    #[test]
+    fn the_browser_is_sent_on_with_get() {
+        let answer = see_other("https://shop.example/cb?code=1");
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(answer.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
+    }
 }

@@ -10,13 +10,14 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::error::ErrorInternalServerError;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::ask::Origin;
 use portcullis_authority::desk::Desk;
+use portcullis_authority::refusal::Trouble;
 
+use super::reply::Denied;
 use crate::house::House;
 
 /// The known application that a request named, for the log and for CORS.
@@ -56,7 +57,10 @@ pub async fn accompany(
 
 /// The house, which `mod.rs` gives to the whole application.
 pub fn house(request: &ServiceRequest) -> Result<web::Data<House>, Error> {
-    request.app_data::<web::Data<House>>().cloned().ok_or_else(|| ErrorInternalServerError("no house"))
+    request
+        .app_data::<web::Data<House>>()
+        .cloned()
+        .ok_or_else(|| Denied::Broken(Trouble::new("wiring", "a door without a house")).into())
 }
 
 /// Whether the world reaches this server over TLS, whoever ends it.
