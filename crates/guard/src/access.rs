@@ -1,8 +1,9 @@
 //! The proof that a token was checked. Whoever holds an [`Access`] got it from a [`crate::Guard`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::claims::Claims;
+use crate::feed::Names;
 use crate::payload::Contents;
 
 /// An access token that a guard found genuine, meant for this service, in time and not ended.
@@ -17,13 +18,15 @@ struct Known {
     contents: Contents,
     key_id: Box<str>,
     everywhere: bool,
+    /// Worked out at the first look into the feed and kept, because it costs a SHA-256 per name.
+    names: OnceLock<Names>,
 }
 
 impl Access {
     /// Only the guard makes one, after the last check that does not depend on the time of day.
     pub(crate) fn new(contents: Contents, key_id: &str) -> Self {
         let everywhere = contents.claims.market.is_none() && names_all_markets(&contents.claims.scope);
-        Self(Arc::new(Known { contents, key_id: key_id.into(), everywhere }))
+        Self(Arc::new(Known { contents, key_id: key_id.into(), everywhere, names: OnceLock::new() }))
     }
 
     /// What the token says.
@@ -40,6 +43,14 @@ impl Access {
     /// scope does not say so is in no market at all.
     pub fn is_everywhere(&self) -> bool {
         self.0.everywhere
+    }
+
+    /// Under which ids the feed could end this token. `work_out` is asked until it knows.
+    pub(crate) fn names(&self, work_out: impl FnOnce() -> Option<Names>) -> Option<&Names> {
+        match self.0.names.get() {
+            Some(names) => Some(names),
+            None => work_out().map(|names| self.0.names.get_or_init(|| names)),
+        }
     }
 
     pub(crate) fn contents(&self) -> &Contents {

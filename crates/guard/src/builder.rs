@@ -57,6 +57,7 @@ pub enum BuildTrouble {
 pub struct Builder {
     pub(crate) issuer: String,
     pub(crate) audience: String,
+    pub(crate) any_audience: bool,
     pub(crate) commerce_layer: bool,
     pub(crate) environment: Environment,
     pub(crate) clock: Clock,
@@ -72,6 +73,7 @@ impl Builder {
         Self {
             issuer: String::new(),
             audience: String::new(),
+            any_audience: false,
             commerce_layer: false,
             environment: Environment::default(),
             clock: Arc::new(system_clock),
@@ -92,6 +94,14 @@ impl Builder {
     /// The name of this service, one of `aud`, compared byte for byte (RFC 9068 section 4). Required.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = audience.into();
+        self
+    }
+
+    /// Accepts tokens for every audience. Only for the issuer itself, which must be able to introspect what
+    /// it has issued; a service that does this accepts tokens that were meant for another (RFC 9068
+    /// section 5).
+    pub fn danger_accept_any_audience(mut self) -> Self {
+        self.any_audience = true;
         self
     }
 
@@ -161,7 +171,7 @@ impl Builder {
         if self.issuer.is_empty() {
             return Err(BuildTrouble::NoIssuer);
         }
-        if self.audience.is_empty() {
+        if self.audience.is_empty() && !self.any_audience {
             return Err(BuildTrouble::NoAudience);
         }
         let revocations = self.revocations.take().ok_or(BuildTrouble::NoRevocations)?;

@@ -11,7 +11,6 @@ use arc_swap::{ArcSwapOption, Guard};
 use ring::digest;
 
 use crate::access::Access;
-use crate::revocation::Mark;
 
 /// The largest token that is kept, bytes of signing input. The server issues none above 4 kB.
 const LARGEST_KEPT: usize = 4 * 1024;
@@ -46,8 +45,8 @@ pub(crate) struct Entry {
     pub access: Access,
     /// [`crate::KeySet::reading`] of the keys that verified it.
     pub reading: u64,
-    /// Where the revocations stood when the token was last found alive.
-    pub mark: Option<Mark>,
+    /// Which version the revocations had when the token was last found alive.
+    pub version: AtomicU64,
 }
 
 impl Cache {

@@ -2,19 +2,24 @@
 //! HTTP (`actix.rs`) and nothing of how keys, policy and revocations come here.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use arc_swap::ArcSwap;
 
 use crate::access::Access;
 use crate::builder::{Builder, Clock, Environment};
-use crate::cache::{self, Cache, Digest, Entry};
+use crate::cache::{self, Cache, Entry};
 use crate::keys::KeySet;
 use crate::payload;
 use crate::policy::{
     Action, Compiled, Facts, Filter, Forbidden, Permit, Policy, Registry, Subject, SubjectId,
 };
-use crate::revocation::{Mark, Revocations, Verdict};
+use crate::revocation::{Revocations, Verdict};
 use crate::{Denied, Profile, Unverified, token};
+
+/// The version of a list that has none; [`Revocations::unchanged`] says no to it by default.
+const NEVER: u64 = u64::MAX;
 
 /// Checks tokens for one service. Cheap to clone; all clones share keys, policy and cache.
 #[derive(Clone)]
@@ -23,7 +28,8 @@ pub struct Guard(Arc<Post>);
 /// What all clones of a guard share.
 struct Post {
     issuer: String,
-    audience: String,
+    /// `None` is every audience.
+    audience: Option<String>,
     commerce_layer: bool,
     environment: Environment,
     clock: Clock,
@@ -46,7 +52,7 @@ impl Guard {
             keys: ArcSwap::from_pointee(told.keys),
             cache: Cache::new(told.tokens_kept),
             issuer: told.issuer,
-            audience: told.audience,
+            audience: (!told.any_audience).then_some(told.audience),
             commerce_layer: told.commerce_layer,
             environment: told.environment,
             clock: told.clock,
@@ -87,18 +93,16 @@ impl Guard {
             && entry.reading == keys.reading()
         {
             entry.access.contents().in_time(now_ms / 1000)?;
-            if !entry.mark.is_some_and(|mark| post.revocations.unchanged(&mark, now_ms)) {
-                let mark = post.alive(&entry.access, now_ms)?;
-                if mark.is_some() {
-                    post.keep(signing_input, digest, &entry.access, (keys.reading(), mark));
-                }
+            if !post.revocations.unchanged(entry.version.load(Acquire), now_ms) {
+                entry.version.store(post.alive(&entry.access, now_ms)?, Release);
             }
             return Ok(entry.access.clone());
         }
         let access = post.verify(token, &keys)?;
         access.contents().in_time(now_ms / 1000)?;
-        let mark = post.alive(&access, now_ms)?;
-        post.keep(signing_input, digest, &access, (keys.reading(), mark));
+        let version = AtomicU64::new(post.alive(&access, now_ms)?);
+        let (signing_input, kept) = (signing_input.into(), access.clone());
+        post.cache.keep(Entry { digest, signing_input, access: kept, reading: keys.reading(), version });
         Ok(access)
     }
 
@@ -185,6 +189,11 @@ impl Guard {
         access.claims().pv > self.0.policy.load().policy().version()
     }
 
+    /// The actions that the roles of a token leave possible on each subject, restricted or not.
+    pub fn actions(&self, claims: &crate::Claims) -> Vec<(&str, crate::policy::Actions)> {
+        self.0.policy.load().actions(claims, &self.0.registry)
+    }
+
     fn subject(&self, subject: impl Subject, action: Action) -> Result<SubjectId, Forbidden> {
         subject.find(&self.0.registry).ok_or(Forbidden::unknown_subject(action))
     }
@@ -205,7 +214,7 @@ impl Post {
         if claims.iss != self.issuer {
             return Err(Denied::WrongIssuer);
         }
-        if !claims.aud.contains(&self.audience) {
+        if self.audience.as_ref().is_some_and(|audience| !claims.aud.contains(audience)) {
             return Err(Denied::WrongAudience);
         }
         if !self.environment.admits(claims.test) {
@@ -214,20 +223,14 @@ impl Post {
         Ok(Access::new(contents, key_id))
     }
 
-    /// That the token has not ended, and where the list stood just before it was asked.
-    fn alive(&self, access: &Access, now_ms: u64) -> Result<Option<Mark>, Denied> {
-        let mark = self.revocations.mark(access.key_id(), access.claims());
-        match self.revocations.verdict(access.key_id(), access.claims(), now_ms) {
-            Verdict::Live => Ok(mark),
+    /// That the token has not ended, and which version the list had just before it was asked.
+    fn alive(&self, access: &Access, now_ms: u64) -> Result<u64, Denied> {
+        let version = self.revocations.version().unwrap_or(NEVER);
+        match self.revocations.verdict(access, now_ms) {
+            Verdict::Live => Ok(version),
             Verdict::Ended(kind) => Err(Denied::Revoked(kind)),
             Verdict::Stale => Err(Denied::Stale),
         }
-    }
-
-    fn keep(&self, signing_input: &str, digest: Digest, access: &Access, at: (u64, Option<Mark>)) {
-        let (reading, mark) = at;
-        let (signing_input, access) = (signing_input.into(), access.clone());
-        self.cache.keep(Entry { digest, signing_input, access, reading, mark });
     }
 }
 

@@ -44,7 +44,7 @@ pub use guard::Guard;
 pub use keys::{Algorithm, Key, KeySet, KeyTrouble, LARGEST_KEY_SET};
 pub use payload::{EXPIRY_LEEWAY, FUTURE_LEEWAY, LONGEST_LIFE};
 pub use policy::{Action, Facts, Forbidden, Policy};
-pub use revocation::{DangerNothingEnded, Mark, Revocations, Verdict};
+pub use revocation::{DangerNothingEnded, Revocations, Verdict};
 pub use token::{LONGEST_TOKEN, Unverified};
 
 /// Which of the two headers an access token has; the claims are the same.

@@ -1,27 +1,26 @@
 //! What the guard asks of a list of what has ended. Knows neither the feed nor how it travels.
 
-use crate::Claims;
-use crate::feed::Kind;
+use crate::Access;
+use crate::feed::{Freshness, Kind, View};
 
 /// Knows which tokens have ended.
 ///
 /// The guard asks on *every* check, whether or not the token is in its cache, so an answer must be cheap,
 /// must not block and must not panic. `now_ms` is milliseconds since the Unix epoch.
 pub trait Revocations: Send + Sync {
-    /// Whether a genuine token, signed with key `kid`, has ended by now.
-    fn verdict(&self, kid: &str, claims: &Claims, now_ms: u64) -> Verdict;
+    /// Whether a token that is genuine otherwise has ended by now.
+    fn verdict(&self, token: &Access, now_ms: u64) -> Verdict;
 
-    /// How things stand for this token, so that [`Revocations::unchanged`] can answer without looking the
-    /// token up again. The guard takes the mark *before* it asks for the verdict: what arrives in between
-    /// shows as a change. `None`, the default, means that there is no such shortcut.
-    fn mark(&self, _kid: &str, _claims: &Claims) -> Option<Mark> {
+    /// A number that increases with everything that ends, so that [`Revocations::unchanged`] can answer
+    /// without looking a token up again. The guard takes it *before* it asks for the verdict: what arrives
+    /// in between shows as a change. `None`, the default, means that there is no such shortcut.
+    fn version(&self) -> Option<u64> {
         None
     }
 
-    /// True only if the list is fresh at `now_ms` *and* nothing has been added since the mark was taken
-    /// that could end the token it was taken for. When in doubt, false: the guard then asks for the
-    /// verdict, which is always right.
-    fn unchanged(&self, _mark: &Mark, _now_ms: u64) -> bool {
+    /// True only if the list is fresh at `now_ms` *and* nothing has ended since it had this version. When
+    /// in doubt, false: the guard then asks for the verdict, which is always right.
+    fn unchanged(&self, _version: u64, _now_ms: u64) -> bool {
         false
     }
 }
@@ -37,17 +36,37 @@ pub enum Verdict {
     Stale,
 }
 
-/// Numbers that only whoever made them understands, for example versions of the parts of a list that a
-/// token depends on. Whatever depends on a signing key, like every part, belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(pub [u64; 8]);
-
 /// Says of every token that it has not ended, for ever. For tests and for tools that only decode.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DangerNothingEnded;
 
 impl Revocations for DangerNothingEnded {
-    fn verdict(&self, _: &str, _: &Claims, _: u64) -> Verdict {
+    fn verdict(&self, _: &Access, _: u64) -> Verdict {
         Verdict::Live
+    }
+}
+
+/// A view judges freshness by the server's clock, which it knows, and not by the caller's.
+impl Revocations for View {
+    fn verdict(&self, token: &Access, _: u64) -> Verdict {
+        // Freshness first: what is found afterwards holds everything that the freshness speaks of.
+        let freshness = self.freshness_now();
+        let Some(names) = token.names(|| self.names(token.key_id(), token.claims())) else {
+            return Verdict::Stale;
+        };
+        match (self.ended_names(&names), freshness) {
+            (Some(kind), _) => Verdict::Ended(kind),
+            (None, Freshness::Live | Freshness::Lagging) => Verdict::Live,
+            (None, Freshness::Cold | Freshness::Stale) => Verdict::Stale,
+        }
+    }
+
+    fn version(&self) -> Option<u64> {
+        Some(View::version(self))
+    }
+
+    fn unchanged(&self, version: u64, _: u64) -> bool {
+        let fresh = matches!(self.freshness_now(), Freshness::Live | Freshness::Lagging);
+        fresh && View::version(self) == version
     }
 }

@@ -310,3 +310,43 @@ fn postgres_config(patience: Duration) -> ManagerConfig<Postgres> {
     });
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(diesel::QueryableByName)]
+    struct Pragma {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        journal_mode: String,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        synchronous: i64,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        foreign_keys: i64,
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_sqlite_connection_waits_for_the_disk() -> Result<(), Fault> {
+        let path = std::env::temp_dir().join(format!("portcullis_pragmas_{}.sqlite", std::process::id()));
+        let db = Db::open(&path.to_string_lossy(), 2, Duration::from_secs(5)).await?;
+        for _ in 0..2 {
+            let query = diesel::sql_query(
+                "SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",
+            );
+            let found: Pragma = on!(db, |c| query.get_result(c).await?);
+            // 2 is FULL.
+            assert_eq!((found.journal_mode.as_str(), found.synchronous, found.foreign_keys), ("wal", 2, 1));
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn items_come_in_bites_and_none_is_lost() {
+        let sizes: Vec<_> = bites((0..7).collect(), 3).map(|bite: Vec<u8>| bite.len()).collect();
+        assert_eq!(sizes, [3, 3, 1]);
+        assert_eq!(bites(Vec::<u8>::new(), 3).count(), 0);
+    }
+}

@@ -22,6 +22,8 @@ pub const AFTERLIFE: u64 = 120;
 const BEAT_MS: u64 = 900;
 /// Rows in one insert, nine columns each.
 const BITE: usize = 1000;
+/// Rows in one step of a snapshot, so that no single statement takes long.
+const STRIDE: i64 = 50_000;
 
 /// Where the feed stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +78,8 @@ impl Store {
         Ok(read_all(rows)?)
     }
 
-    /// What is unexpired at `now` (seconds), and the head, both of one moment. Not bounded by the store's
-    /// patience, because there may be millions.
+    /// What is unexpired at `now` (seconds), and the head, both of one moment. There may be millions, so it
+    /// is every statement that is bounded by the store's patience, and not the whole.
     pub async fn live_records(&self, now: u64) -> Result<LiveRecords, Trouble> {
         let (feed, rows) = self.unexpired(signed(now.saturating_sub(AFTERLIFE))).await?;
         Ok(LiveRecords { head: feed.read()?, rows: read_all(rows)? })
@@ -86,14 +88,21 @@ impl Store {
     async fn unexpired(&self, after: i64) -> Result<(StoredFeed, Vec<StoredRecord>), Fault> {
         glance!(self.books.db, |c| {
             let feed = c.feed(&self.books.feed).await?;
-            let rows = rv_log::table
-                .filter(rv_log::feed.eq(&self.books.feed))
-                .filter(rv_log::exp.gt(after))
-                .filter(rv_log::kind.ne(i64::from(Kind::Beat as u8)))
-                .order(rv_log::seq)
-                .select(StoredRecord::as_select())
-                .load(c)
-                .await?;
+            let (mut rows, mut last) = (Vec::new(), Some(0));
+            while let Some(seen) = last {
+                let step: Vec<StoredRecord> = rv_log::table
+                    .filter(rv_log::feed.eq(&self.books.feed))
+                    .filter(rv_log::seq.gt(seen))
+                    .filter(rv_log::exp.gt(after))
+                    .filter(rv_log::kind.ne(i64::from(Kind::Beat as u8)))
+                    .order(rv_log::seq)
+                    .limit(STRIDE)
+                    .select(StoredRecord::as_select())
+                    .load(c)
+                    .await?;
+                last = step.last().map(|row| row.seq);
+                rows.extend(step);
+            }
             Ok((feed, rows))
         })
     }

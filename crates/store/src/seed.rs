@@ -63,15 +63,22 @@ impl Store {
     ///
     /// A person's generations are not taken from the set: they are counted, never told.
     pub async fn apply(&self, set: &SeedSet) -> Result<Counts, Trouble> {
-        let (counts, rows) = {
-            let _turn = self.books.turn.lock().await;
-            let read_before = (self.books.clock)();
-            let written = self.write_set(set, read_before).await?;
-            self.books.confirmed(&written.1);
-            written
-        };
-        self.reload().await?;
-        tracing::info!(version = counts.version, rows = rows.len(), "registry changed");
+        // In a task of its own: a caller who hangs up does not leave it half told.
+        let (store, set) = (self.clone(), set.clone());
+        let task = tokio::spawn(async move {
+            let counts = store.put(&set).await?;
+            store.reload().await?;
+            tracing::info!(version = counts.version, "the registry has changed");
+            Ok(counts)
+        });
+        task.await.map_err(|why| Trouble::new("store", why))?
+    }
+
+    async fn put(&self, set: &SeedSet) -> Result<Counts, Trouble> {
+        let _turn = self.books.turn.lock().await;
+        let read_before = (self.books.clock)();
+        let (counts, rows) = self.write_set(set, read_before).await?;
+        self.books.confirmed(&rows);
         Ok(counts)
     }
 

@@ -30,8 +30,8 @@ pub struct Manifest {
     pub segments: Vec<Segment>,
     /// Sequence number of the first record that is in no segment.
     pub tail_first: u64,
-    /// The chain after record `tail_first - 1`. Said apart from the segments, because the last of them may
-    /// have expired and gone.
+    /// The chain after record `tail_first - 1`. The segments have none of their own: what is left out of
+    /// them cannot be chained.
     #[serde(with = "bytes32")]
     pub tail_chain: Chain,
     /// The current set of token keys, when it is pinned.
@@ -53,19 +53,15 @@ pub struct Segment {
     /// Seconds; when this has passed the segment may disappear.
     pub max_exp: u64,
     pub bytes: u64,
-    /// The chain after `last`.
-    #[serde(with = "bytes32")]
-    pub chain: Chain,
 }
 
 impl Segment {
-    /// Seals what is left of the stretch from `first` to `last`; `chain` is the one after `last`. Gives the
-    /// content as well.
-    pub fn seal(first: u64, last: u64, chain: Chain, records: &[Record]) -> (Self, Vec<u8>) {
+    /// Seals what is left of the stretch from `first` to `last`. Gives the content as well.
+    pub fn seal(first: u64, last: u64, records: &[Record]) -> (Self, Vec<u8>) {
         let content: Vec<u8> = records.iter().flat_map(Record::encode).collect();
         let max_exp = records.iter().map(|record| record.exp.into()).max().unwrap_or(0);
         let (count, bytes) = (records.len() as u64, content.len() as u64);
-        (Self { sha256: Digest::of(&content), first, last, count, max_exp, bytes, chain }, content)
+        (Self { sha256: Digest::of(&content), first, last, count, max_exp, bytes }, content)
     }
 }
 

@@ -43,7 +43,6 @@ impl Names {
         }
         for actor in claims.actors() {
             names.add(Kind::Actor, &actor.sub, actor.gv);
-            names.add(Kind::Actor, &format!("client:{}", actor.client_id), actor.gv);
             if let Some(exchanged) = &actor.from {
                 names.add(Kind::Token, exchanged, 0);
             }

@@ -89,7 +89,7 @@ impl Press {
     pub fn seal(&mut self, last: u64) {
         let first = self.tail_first();
         let records = &self.records[first as usize - 1..last as usize];
-        self.segments.push(Segment::seal(first, last, self.chain_at(last), records));
+        self.segments.push(Segment::seal(first, last, records));
     }
 
     pub fn segment(&self, name: &Digest) -> &[u8] {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::restriction::Clause;
 use super::{
-    Action, Facts, Fence, Filter, Forbidden, Permission, Policy, Reason, Registry, Restriction, Role,
-    SubjectId, organization_of,
+    Action, Actions, Facts, Fence, Filter, Forbidden, Permission, Policy, Reason, Registry, Restriction,
+    Role, SubjectId, organization_of,
 };
 use crate::access::Access;
 use crate::claims::Claims;
@@ -88,6 +88,16 @@ impl Compiled {
             }
         }
         Ok(filter)
+    }
+
+    /// What the roles of a token leave possible, subject by subject, restricted or not.
+    pub fn actions<'r>(&self, claims: &Claims, registry: &'r Registry) -> Vec<(&'r str, Actions)> {
+        let possible = |subject, action| {
+            self.roles_of(claims).all(|role| role.is_ok_and(|role| role.way(subject, action).is_ok()))
+        };
+        let on = |subject| Action::ALL.into_iter().filter(move |action| possible(subject, *action)).collect();
+        let all = registry.named().map(|(name, subject)| (name, on(subject)));
+        all.filter(|(_, actions)| *actions != Actions::default()).collect()
     }
 
     /// The roles that a token names. A token that names none gets one refusal, so that nobody who walks

@@ -41,6 +41,13 @@ impl Registry {
         self.numbers.get(name).copied()
     }
 
+    /// Every subject by its name, in alphabetical order.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, SubjectId)> {
+        let mut all: Vec<_> = self.numbers.iter().map(|(name, id)| (&**name, *id)).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all.into_iter()
+    }
+
     /// Every subject.
     pub(super) fn all(&self) -> impl Iterator<Item = SubjectId> {
         self.numbers.values().copied()

@@ -9,7 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
 use actix_web::{App, HttpResponse, web};
 use portcullis_guard::actix::{Authenticated, Gate, Refused, Replies};
-use portcullis_guard::{Action, Claims, Facts, Guard, Revocations, Verdict};
+use portcullis_guard::{Action, Access, Facts, Guard, Revocations, Verdict};
 use serde_json::{Value, json};
 
 use crate::issuer::Issuer;
@@ -219,7 +219,7 @@ async fn a_route_that_nobody_listed_is_closed() {
 struct Slow(Arc<AtomicBool>);
 
 impl Revocations for Slow {
-    fn verdict(&self, _: &str, _: &Claims, _: u64) -> Verdict {
+    fn verdict(&self, _: &Access, _: u64) -> Verdict {
         if self.0.load(Ordering::SeqCst) { Verdict::Live } else { Verdict::Stale }
     }
 }

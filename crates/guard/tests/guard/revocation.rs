@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use portcullis_guard::feed::Kind;
-use portcullis_guard::{BuildTrouble, Claims, Denied, Guard, KeySet, Mark, Revocations, Verdict};
+use portcullis_guard::{Access, BuildTrouble, Denied, Guard, KeySet, Revocations, Verdict};
 
 use crate::issuer::{AUDIENCE, ISSUER, Issuer, NOW};
 
@@ -15,11 +15,11 @@ struct List {
     ended: AtomicBool,
     stale: AtomicBool,
     verdicts: AtomicUsize,
-    offers_marks: bool,
+    has_versions: bool,
 }
 
 impl Revocations for List {
-    fn verdict(&self, _: &str, _: &Claims, _: u64) -> Verdict {
+    fn verdict(&self, _: &Access, _: u64) -> Verdict {
         self.verdicts.fetch_add(1, Ordering::SeqCst);
         match (self.ended.load(Ordering::SeqCst), self.stale.load(Ordering::SeqCst)) {
             (true, _) => Verdict::Ended(Kind::Family),
@@ -28,26 +28,26 @@ impl Revocations for List {
         }
     }
 
-    fn mark(&self, _: &str, _: &Claims) -> Option<Mark> {
-        self.offers_marks.then(|| Mark([self.version.load(Ordering::SeqCst); 8]))
+    fn version(&self) -> Option<u64> {
+        self.has_versions.then(|| self.version.load(Ordering::SeqCst))
     }
 
-    fn unchanged(&self, mark: &Mark, _: u64) -> bool {
-        !self.stale.load(Ordering::SeqCst) && mark.0[0] == self.version.load(Ordering::SeqCst)
+    fn unchanged(&self, version: u64, _: u64) -> bool {
+        !self.stale.load(Ordering::SeqCst) && version == self.version.load(Ordering::SeqCst)
     }
 }
 
-fn guarded(offers_marks: bool) -> (Issuer, Arc<List>, Guard) {
+fn guarded(has_versions: bool) -> (Issuer, Arc<List>, Guard) {
     let issuer = Issuer::new();
-    let list = Arc::new(List { offers_marks, ..List::default() });
+    let list = Arc::new(List { has_versions, ..List::default() });
     let guard = issuer.guard().shared_revocations(list.clone()).build().unwrap();
     (issuer, list, guard)
 }
 
 #[test]
 fn a_cached_token_ends_at_once() {
-    for offers_marks in [false, true] {
-        let (issuer, list, guard) = guarded(offers_marks);
+    for has_versions in [false, true] {
+        let (issuer, list, guard) = guarded(has_versions);
         let token = issuer.token(|_| {});
         for _ in 0..3 {
             guard.check(&token, NOW).unwrap();
@@ -62,8 +62,8 @@ fn a_cached_token_ends_at_once() {
 
 #[test]
 fn a_stale_list_answers_for_no_token_cached_or_not() {
-    for offers_marks in [false, true] {
-        let (issuer, list, guard) = guarded(offers_marks);
+    for has_versions in [false, true] {
+        let (issuer, list, guard) = guarded(has_versions);
         let (seen, unseen) = (issuer.token(|_| {}), issuer.token(|claims| claims["rand"] = 0.1.into()));
         guard.check(&seen, NOW).unwrap();
         list.stale.store(true, Ordering::SeqCst);
@@ -101,7 +101,7 @@ fn the_verdict_is_asked_again_only_when_something_changed() {
 }
 
 #[test]
-fn a_list_without_marks_is_asked_every_time() {
+fn a_list_without_versions_is_asked_every_time() {
     let (issuer, list, guard) = guarded(false);
     let token = issuer.token(|_| {});
     for _ in 0..5 {
@@ -110,22 +110,22 @@ fn a_list_without_marks_is_asked_every_time() {
     assert_eq!(list.verdicts.load(Ordering::SeqCst), 5);
 }
 
-/// A record that arrives between the mark and the verdict must show at the next check.
+/// A record that arrives between the version and the verdict must show at the next check.
 #[test]
 fn what_arrives_during_the_check_is_seen_by_the_next() {
     struct Racing(AtomicU64);
     impl Revocations for Racing {
-        fn verdict(&self, _: &str, _: &Claims, _: u64) -> Verdict {
+        fn verdict(&self, _: &Access, _: u64) -> Verdict {
             match self.0.fetch_add(1, Ordering::SeqCst) {
                 0 => Verdict::Live,
                 _ => Verdict::Ended(Kind::Token),
             }
         }
-        fn mark(&self, _: &str, _: &Claims) -> Option<Mark> {
-            Some(Mark([self.0.load(Ordering::SeqCst); 8]))
+        fn version(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::SeqCst))
         }
-        fn unchanged(&self, mark: &Mark, _: u64) -> bool {
-            mark.0[0] == self.0.load(Ordering::SeqCst)
+        fn unchanged(&self, version: u64, _: u64) -> bool {
+            version == self.0.load(Ordering::SeqCst)
         }
     }
     let issuer = Issuer::new();
@@ -170,7 +170,7 @@ fn a_small_cache_forgets_and_never_confuses() {
 #[test]
 fn a_cache_holds_about_what_it_says() {
     let issuer = Issuer::new();
-    let list = Arc::new(List { offers_marks: true, ..List::default() });
+    let list = Arc::new(List { has_versions: true, ..List::default() });
     let guard = issuer.guard().shared_revocations(list.clone()).tokens_kept(1024).build().unwrap();
     let token = |number| issuer.token(|claims| claims["sub"] = format!("s{number}").into());
     let tokens: Vec<_> = (0..768).map(token).collect();

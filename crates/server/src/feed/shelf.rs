@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use portcullis_authority::ledger::{LogRow, Position};
+use portcullis_guard::feed::batch::frame;
 use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, Segment};
 
 /// Records in one segment, at most.
@@ -131,12 +132,8 @@ impl Shelf {
         if position.seq + 1 < self.tail_first {
             return After::Gone;
         }
-        let mut bytes = Vec::new();
         let from = self.tail.partition_point(|batch| batch.last <= position.seq);
-        for batch in self.tail.iter().skip(from).take_while_inclusive(limit) {
-            bytes.extend_from_slice(&u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-            bytes.extend_from_slice(&batch.bytes);
-        }
+        let bytes = frame(self.tail.iter().skip(from).take_some(limit).map(|batch| batch.bytes.clone()));
         if bytes.is_empty() { After::Wait } else { After::Batches(bytes) }
     }
 
@@ -182,26 +179,18 @@ impl Shelf {
     }
 
     fn seal(&mut self, first: u64, last: u64, records: &[Record]) {
-        let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
-        let segment = Segment {
-            sha256: Digest::of(&bytes),
-            first,
-            last,
-            count: records.len() as u64,
-            max_exp: records.iter().map(|record| u64::from(record.exp)).max().unwrap_or(0),
-            bytes: bytes.len() as u64,
-        };
+        let (segment, bytes) = Segment::seal(first, last, records);
         self.segments.push((segment, bytes.into()));
     }
 }
 
 /// Takes batches until they are more than `limit` bytes, and at least one.
 trait TakeSome<'a> {
-    fn take_while_inclusive(self, limit: usize) -> impl Iterator<Item = &'a Pressed>;
+    fn take_some(self, limit: usize) -> impl Iterator<Item = &'a Pressed>;
 }
 
 impl<'a, I: Iterator<Item = &'a Pressed>> TakeSome<'a> for I {
-    fn take_while_inclusive(self, limit: usize) -> impl Iterator<Item = &'a Pressed> {
+    fn take_some(self, limit: usize) -> impl Iterator<Item = &'a Pressed> {
         self.scan(0, move |sent, batch| {
             let more = *sent <= limit;
             *sent += batch.bytes.len();

@@ -183,8 +183,11 @@ fn get(path: &str) -> TestRequest {
     TestRequest::get().uri(path)
 }
 
-const ROBOT: &str = "grant_type=client_credentials&client_id=robot&client_secret=hush";
-const GUEST: &str = "grant_type=client_credentials&client_id=shop";
+/// A token request of an application that proves itself by Basic.
+fn ask_token(client_id: &str) -> TestRequest {
+    let basic = format!("Basic {}", STANDARD.encode(format!("{client_id}:hush")));
+    post("/oauth/token", "grant_type=client_credentials").insert_header((header::AUTHORIZATION, basic))
+}
 
 fn authorize(client_id: &str, more: &str) -> TestRequest {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -199,7 +202,7 @@ mod programs {
     #[actix_web::test]
     async fn a_token_answer_has_exactly_the_documented_members() {
         let (house, _) = house_at(NOW);
-        let seen = call(&house, post("/oauth/token", ROBOT)).await;
+        let seen = call(&house, ask_token("robot")).await;
         assert_eq!(
             (seen.status, seen.header("cache-control"), seen.header("pragma")),
             (200, "no-store", "no-cache"),
@@ -214,7 +217,7 @@ mod programs {
     #[actix_web::test]
     async fn every_answer_carries_the_security_headers_and_its_id() {
         let (house, _) = house_at(NOW);
-        for request in [post("/oauth/token", ROBOT), post("/oauth/token", ""), get("/nowhere"), get("/")] {
+        for request in [ask_token("robot"), post("/oauth/token", ""), get("/nowhere"), get("/")] {
             let seen = call(&house, request.insert_header(("x-request-id", "id-from-proxy"))).await;
             assert_eq!(seen.header("x-content-type-options"), "nosniff");
             assert_eq!(seen.header("referrer-policy"), "no-referrer");
@@ -240,7 +243,7 @@ mod programs {
     #[actix_web::test]
     async fn revoking_answers_an_empty_object_and_the_place_in_the_feed() {
         let (house, _) = house_at(NOW);
-        let token = call(&house, post("/oauth/token", ROBOT)).await.json()["access_token"].clone();
+        let token = call(&house, ask_token("robot")).await.json()["access_token"].clone();
         let body = format!("client_id=robot&client_secret=hush&token={}", token.as_str().unwrap());
         let seen = call(&house, post("/oauth/revoke", &body)).await;
         assert_eq!((seen.status, seen.body.as_str()), (200, "{}"));
@@ -258,9 +261,9 @@ mod programs {
             (TestRequest::delete().uri("/oauth/authorize"), 405),
             (post("/oauth/token", &"x".repeat(65 * 1024)), 413),
             (post("/oauth/token", "grant_type=a&grant_type=b"), 400),
-            (post("/oauth/token?client_secret=hush", ROBOT), 400),
+            (post("/oauth/token?client_secret=hush", "grant_type=client_credentials"), 400),
             (post("/oauth/token", "").set_payload(vec![0xff, 0xfe]), 400),
-            (post("/oauth/token", ROBOT).append_header((header::CONTENT_TYPE, "text/plain")), 400),
+            (ask_token("robot").append_header((header::CONTENT_TYPE, "text/plain")), 400),
         ];
         for (request, status) in cases {
             let seen = call(&house, request).await;
@@ -272,13 +275,13 @@ mod programs {
     #[actix_web::test]
     async fn pages_of_an_application_may_call_and_others_may_not() {
         let (house, _) = house_at(NOW);
-        let from = |origin: &'static str, form: &str| {
-            post("/oauth/token", form).insert_header((header::ORIGIN, origin))
+        let from = |origin: &'static str, client_id: &str| {
+            ask_token(client_id).insert_header((header::ORIGIN, origin))
         };
-        let seen = call(&house, from("https://shop.example", GUEST)).await;
+        let seen = call(&house, from("https://shop.example", "shop")).await;
         assert_eq!(seen.header("access-control-allow-origin"), "https://shop.example");
         assert_eq!(seen.header("access-control-allow-credentials"), "");
-        for request in [from("https://evil.example", GUEST), from("https://shop.example", ROBOT)] {
+        for request in [from("https://evil.example", "shop"), from("https://shop.example", "robot")] {
             let seen = call(&house, request).await;
             assert_eq!((seen.status, seen.header("access-control-allow-origin")), (200, ""));
         }
@@ -294,16 +297,16 @@ mod programs {
     #[actix_web::test]
     async fn an_old_host_answers_with_its_end_in_sight_until_it_ends() {
         let (house, clock) = house_at(NOW);
-        let old = || post("/oauth/token", ROBOT).insert_header((header::HOST, "my-shop.cl.test:8443"));
+        let old = || ask_token("robot").insert_header((header::HOST, "my-shop.cl.test:8443"));
         let seen = call(&house, old()).await;
         assert_eq!((seen.status, seen.header("deprecation")), (200, "@1730419200"));
         assert_eq!(seen.header("sunset"), "Wed, 31 Mar 2027 00:00:00 GMT");
-        let seen = call(&house, post("/oauth/token", ROBOT)).await;
+        let seen = call(&house, ask_token("robot")).await;
         assert_eq!((seen.status, seen.header("deprecation")), (200, ""));
         clock.advance(Day::of(2027, 3, 31).start() - NOW);
         let seen = call(&house, old()).await;
         assert_eq!((seen.status, &seen.json()["error"]), (400, &json!("invalid_request")));
-        assert_eq!(call(&house, post("/oauth/token", ROBOT)).await.status, 200);
+        assert_eq!(call(&house, ask_token("robot")).await.status, 200);
     }
 
     #[actix_web::test]
@@ -325,18 +328,18 @@ mod programs {
     #[actix_web::test]
     async fn a_personal_token_reads_who_it_is_and_its_roles() {
         let (house, _) = house_at(NOW);
-        let token = async |form: &str| {
-            let answer = call(&house, post("/oauth/token", form)).await.json();
+        let token = async |client_id: &str| {
+            let answer = call(&house, ask_token(client_id)).await.json();
             format!("Bearer {}", answer["access_token"].as_str().unwrap())
         };
-        let me = token("grant_type=client_credentials&client_id=me&client_secret=hush").await;
+        let me = token("me").await;
         for (path, name) in [("/api/user", "api-user"), ("/api/roles", "api-roles")] {
             let seen = call(&house, get(path).insert_header((header::AUTHORIZATION, me.clone()))).await;
             assert_eq!((seen.status, seen.header("content-type")), (200, "application/vnd.api+json"));
             golden::compare(name, &seen.json());
             assert_eq!(call(&house, get(path)).await.status, 401);
         }
-        let robot = token(ROBOT).await;
+        let robot = token("robot").await;
         let seen = call(&house, get("/api/user").insert_header((header::AUTHORIZATION, robot))).await;
         assert_eq!(seen.status, 403);
     }
@@ -344,7 +347,7 @@ mod programs {
     #[actix_web::test]
     async fn token_info_takes_a_bearer_token_and_nothing_else() {
         let (house, _) = house_at(NOW);
-        let answer = call(&house, post("/oauth/token", ROBOT)).await.json();
+        let answer = call(&house, ask_token("robot")).await.json();
         let token = format!("Bearer {}", answer["access_token"].as_str().unwrap());
         let seen = call(&house, get("/oauth/tokeninfo").insert_header((header::AUTHORIZATION, token))).await;
         assert_eq!((seen.status, &seen.json()["application"]["kind"]), (200, &json!("integration")));
@@ -582,7 +585,7 @@ mod rules {
         let heard = Heard::default();
         let subscriber = tracing_subscriber::fmt().with_writer(heard.clone()).with_ansi(false).finish();
         let listening = tracing::subscriber::set_default(subscriber);
-        let token = call(&house, post("/oauth/token", ROBOT)).await.json()["access_token"].clone();
+        let token = call(&house, ask_token("robot")).await.json()["access_token"].clone();
         let body = format!("client_id=robot&client_secret=hush&token={}", token.as_str().unwrap());
         call(&house, post("/oauth/revoke", &body)).await;
         call(&house, authorize("web", "&code=leaked")).await;

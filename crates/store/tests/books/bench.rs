@@ -1,11 +1,12 @@
 //! A database of its own for every test, and a few things to put into it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
+use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger};
@@ -39,25 +40,53 @@ impl Bench {
 
     /// Another server's store over the same database.
     pub async fn open(&self) -> Store {
-        self.open_with(wall_clock()).await
+        self.open_patiently(Duration::from_secs(5)).await
     }
 
-    pub async fn open_with(&self, clock: Clock) -> Store {
-        let settings = StoreSettings { connections: 4, ..StoreSettings::new(self.url(), FEED) };
-        Store::open(settings, clock).await.expect("the books open")
+    pub async fn open_patiently(&self, patience: Duration) -> Store {
+        let settings = StoreSettings { connections: 4, patience, ..StoreSettings::new(self.url(), FEED) };
+        Store::open(settings, wall_clock()).await.expect("the books open")
     }
 
     /// Runs SQL behind the store's back.
     pub async fn tamper(&self, sql: &str) {
         match self {
-            Self::Sqlite(path) => {
-                use diesel::Connection;
-                let path = path.to_str().expect("a path of ours");
-                let mut connection = diesel::SqliteConnection::establish(path).expect("the file opens");
-                connection.batch_execute(sql).expect("the statement runs");
-            }
+            Self::Sqlite(path) => sqlite(path).batch_execute(sql).expect("the statement runs"),
             Self::Postgres { .. } => on_server(&self.url(), sql).await,
         }
+    }
+
+    /// Keeps every writer out, until it is dropped.
+    pub async fn hold(&self) -> Held {
+        match self {
+            Self::Sqlite(path) => {
+                let mut held = sqlite(path);
+                held.batch_execute("BEGIN IMMEDIATE").expect("nobody else is writing");
+                Box::new(held)
+            }
+            Self::Postgres { .. } => {
+                let mut held = AsyncPgConnection::establish(&self.url()).await.expect("the server answers");
+                let lock = "BEGIN; LOCK TABLE audit_head IN ACCESS EXCLUSIVE MODE";
+                SimpleAsyncConnection::batch_execute(&mut held, lock).await.expect("the lock is free");
+                Box::new(held)
+            }
+        }
+    }
+
+    /// Lets every commit fail that opens a family: the violation is noticed when the transaction ends.
+    pub async fn fail_commits(&self) {
+        let table = "CREATE TABLE broken (id TEXT REFERENCES guards (id) DEFERRABLE INITIALLY DEFERRED);";
+        let trigger = match self {
+            Self::Sqlite(_) => {
+                "CREATE TRIGGER breaks AFTER INSERT ON families BEGIN INSERT INTO broken VALUES ('x'); END;"
+            }
+            Self::Postgres { .. } => {
+                "CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS \
+                 'BEGIN INSERT INTO broken VALUES (''x''); RETURN NULL; END'; \
+                 CREATE TRIGGER breaks AFTER INSERT ON families EXECUTE FUNCTION breaks();"
+            }
+        };
+        self.tamper(&format!("{table} {trigger}")).await;
     }
 
     pub async fn end(self) {
@@ -84,10 +113,29 @@ impl Bench {
     }
 }
 
+/// A connection whose transaction stays open.
+pub type Held = Box<dyn std::any::Any + Send>;
+
+fn sqlite(path: &Path) -> SqliteConnection {
+    use diesel::Connection;
+    let path = path.to_str().expect("a path of ours");
+    SqliteConnection::establish(path).expect("the file opens")
+}
+
 fn fresh_name() -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("portcullis_test_{}_{nanos}_{next}", std::process::id())
+}
+
+/// Past the test harness, which hides what passing tests print. Once is enough.
+pub fn say_that_postgres_did_not_run() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        use std::io::Write;
+        let line = "books: SQLite only. PORTCULLIS_TEST_POSTGRES is not set, so nothing ran over PostgreSQL.";
+        let _ = writeln!(std::io::stderr(), "{line}");
+    });
 }
 
 async fn on_server(url: &str, sql: &str) {

@@ -229,3 +229,31 @@ pub async fn a_caller_who_hangs_up_drops_nothing(bench: &Bench) {
     done(&store, Act::Note).await;
     assert!(store.family(&id(1)).await.unwrap().is_some());
 }
+
+pub async fn a_commit_that_fails_is_trouble_for_all_and_never_done(bench: &Bench) {
+    let store = bench.open().await;
+    bench.fail_commits().await;
+    let mut all = JoinSet::new();
+    for number in 0..20 {
+        let store = store.clone();
+        all.spawn(async move { act(&store, Act::OpenFamily(family(number))).await });
+    }
+    assert!(all.join_all().await.iter().all(Result::is_err));
+    for number in 0..20 {
+        assert_eq!(store.family(&id(number)).await.unwrap(), None);
+    }
+    // The connection is as good as before.
+    assert_eq!(done(&store, Act::Note).await, QUIET);
+    assert_eq!(store.audit_verify().await.unwrap().good, 1);
+}
+
+pub async fn a_deed_does_not_wait_for_ever(bench: &Bench) {
+    let store = bench.open_patiently(Duration::from_millis(400)).await;
+    let held = bench.hold().await;
+    let started = std::time::Instant::now();
+    assert!(act(&store, Act::OpenFamily(family(1))).await.is_err());
+    assert!(started.elapsed() < Duration::from_secs(2));
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(done(&store, Act::OpenFamily(family(2))).await, QUIET);
+}

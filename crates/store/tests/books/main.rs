@@ -28,10 +28,7 @@ macro_rules! rules {
                         crate::$room::$rule(&bench).await;
                         bench.end().await;
                     }
-                    None => eprintln!(
-                        "not run over PostgreSQL, PORTCULLIS_TEST_POSTGRES is not set: {}",
-                        stringify!($rule)
-                    ),
+                    None => crate::bench::say_that_postgres_did_not_run(),
                 }
             })*
         }
@@ -53,6 +50,8 @@ rules! {
     ledger::a_thousand_notes_share_transactions,
     ledger::an_answered_deed_is_there_after_a_crash,
     ledger::a_caller_who_hangs_up_drops_nothing,
+    ledger::a_commit_that_fails_is_trouble_for_all_and_never_done,
+    ledger::a_deed_does_not_wait_for_ever,
     feed::numbers_have_no_gap_and_are_in_commit_order,
     feed::new_rows_are_told_before_the_answer,
     feed::of_two_servers_one_writes_the_beat,
@@ -70,4 +69,31 @@ rules! {
     audit::an_end_that_was_cut_off_is_found,
     audit::what_did_not_happen_leaves_no_record,
     audit::a_stranger_s_nul_is_no_trouble,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn books_in_memory_are_books() {
+    let settings = portcullis_store::StoreSettings::new("sqlite::memory:", "test:one");
+    let store = portcullis_store::Store::open(settings, bench::wall_clock()).await.expect("the books open");
+    bench::done(&store, portcullis_authority::ledger::Act::OpenFamily(bench::family(1))).await;
+    assert_eq!(store.audit_page(0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_another_kind_is_refused() {
+    for url in ["mysql://localhost/books", "", "sqlite:"] {
+        let settings = portcullis_store::StoreSettings::new(url, "test:one");
+        assert!(portcullis_store::Store::open(settings, bench::wall_clock()).await.is_err(), "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_and_settings_do_not_tell_the_password() {
+    let mut settings =
+        portcullis_store::StoreSettings::new("postgres://me:hunter2@127.0.0.1:1/books", "test:one");
+    settings.patience = std::time::Duration::from_millis(500);
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let trouble =
+        portcullis_store::Store::open(settings, bench::wall_clock()).await.err().expect("nobody is there");
+    assert!(!format!("{trouble} {trouble:?}").contains("hunter2"));
 }

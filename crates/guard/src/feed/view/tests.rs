@@ -98,9 +98,7 @@ fn every_scope_can_end_a_token() {
         (Kind::Organization, "org".into(), 31),
         (Kind::Everything, "".into(), 41),
         (Kind::Actor, "agent".into(), 4),
-        (Kind::Actor, "client:desk".into(), 4),
         (Kind::Actor, "robot".into(), 5),
-        (Kind::Actor, "client:cron".into(), 5),
     ] {
         assert_eq!(ended_by(&[named(kind, &name, val)]), Some(kind), "{kind:?} {name}");
     }
@@ -115,7 +113,7 @@ fn a_token_of_the_least_acceptable_generation_lives() {
             named(Kind::Organization, "org", 30),
             named(Kind::Everything, "", 40),
             named(Kind::Actor, "agent", 3),
-            named(Kind::Actor, "client:cron", 4),
+            named(Kind::Actor, "client:cron", 9),
         ]),
         None
     );
