@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, MAX_STALENESS, Sink, View};
-use portcullis_guard::{Guard, KeySet, Policy};
+use portcullis_guard::{Builder, Guard, KeySet, Policy};
 
 use crate::settings::Settings;
 
@@ -23,15 +23,25 @@ pub struct Followed {
 /// # Errors
 /// Settings that no guard can be built from, or no thread to be had.
 pub fn follow(settings: &Settings) -> io::Result<Followed> {
+    follow_with(settings, |guard| guard)
+}
+
+/// The same with a last word on the guard, for example another clock.
+///
+/// # Errors
+/// As [`follow`].
+pub fn follow_with(
+    settings: &Settings,
+    last_word: impl FnOnce(Builder) -> Builder,
+) -> io::Result<Followed> {
     let view = Arc::new(View::new(&settings.feed, MAX_STALENESS));
     let guard = Guard::builder()
         .issuer(&settings.issuer)
         .audience(&settings.audience)
         .environment(settings.environment.into())
         .commerce_layer_profile(settings.commerce_layer)
-        .shared_revocations(view.clone())
-        .build()
-        .map_err(io::Error::other)?;
+        .shared_revocations(view.clone());
+    let guard = last_word(guard).build().map_err(io::Error::other)?;
     let config = HttpConfig {
         base: settings.feed_url.as_ref().unwrap_or(&settings.issuer).clone(),
         issuer: settings.issuer.clone(),
