@@ -85,6 +85,8 @@ pub struct RedisHead {
     pub is_full: bool,
     /// Names this copy: another one begins after a loss.
     pub beginning: String,
+    /// The first record that this copy ever held.
+    pub first: u64,
 }
 
 /// What Redis does with what it is told.
@@ -162,7 +164,7 @@ impl RedisFeed {
             .ask(Duration::ZERO, |mut redis| async move {
                 redis::cmd("HMGET")
                     .arg(key)
-                    .arg(&["e", "s", "t", "h", "x", "i"])
+                    .arg(&["e", "s", "t", "h", "x", "i", "f"])
                     .query_async(&mut redis)
                     .await
             })
@@ -313,6 +315,7 @@ fn read_head(fields: &[Option<String>]) -> Option<RedisHead> {
         chain: Digest::parse(field(3)?)?.0,
         is_full: field(4) == Some("full"),
         beginning: field(5).unwrap_or_default().to_owned(),
+        first: field(6)?.parse().ok()?,
     })
 }
 
@@ -336,11 +339,11 @@ mod tests {
 
     #[test]
     fn a_head_that_cannot_be_read_is_none() {
-        let head = |fields: [&str; 6]| read_head(&fields.map(|field| Some(field.to_owned())));
+        let head = |fields: [&str; 7]| read_head(&fields.map(|field| Some(field.to_owned())));
         let chain = "0".repeat(64);
-        assert!(head(["1", "2", "3", &chain, "building", "b"]).is_some_and(|head| !head.is_full));
-        assert!(head(["1", "2", "3", &chain, "full", "b"]).is_some_and(|head| head.is_full));
-        for bad in [["1", "x", "3", &chain, "full", "b"], ["1", "2", "3", "short", "full", "b"]] {
+        assert!(head(["1", "2", "3", &chain, "building", "b", "1"]).is_some_and(|head| !head.is_full));
+        assert!(head(["1", "2", "3", &chain, "full", "b", "1"]).is_some_and(|head| head.is_full));
+        for bad in [["1", "x", "3", &chain, "full", "b", "1"], ["1", "2", "3", "short", "full", "b", "1"]] {
             assert_eq!(head(bad), None);
         }
         assert_eq!(read_head(&[]), None);

@@ -13,11 +13,11 @@ use portcullis_authority::policy;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_guard::feed::clock::Reading;
-use portcullis_guard::feed::{Digest, Record, View};
+use portcullis_guard::feed::{Batch, Chain, Digest, Record, View};
 use portcullis_store::Store;
 use tokio::sync::{Notify, watch};
 
-use super::shelf::{After, Shelf};
+use super::shelf::{After, Shelf, Stretch};
 use super::{Press, Receipt, Reports, receipt};
 
 /// How often other processes' commits are looked for.
@@ -232,6 +232,49 @@ impl Hub {
         }
     }
 
+    /// Told of every new position.
+    pub(super) fn positions(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    /// What comes after a number, as one batch in signed form; see [`Shelf::stretch_after`].
+    pub(super) fn stretch_after(&self, seq: u64) -> Option<(Stretch, Arc<[u8]>)> {
+        let mut stretch = self.shelf().stretch_after(seq)?;
+        let bytes =
+            stretch.bytes.take().unwrap_or_else(|| self.press.press(&stretch.batch, &self.feed).into());
+        Some((stretch, bytes))
+    }
+
+    /// The number of the first record of the tail, and the chain before it.
+    pub(super) fn tail_start(&self) -> (u64, Chain) {
+        self.shelf().tail_start()
+    }
+
+    /// Begins the tail no earlier than a number.
+    pub(super) fn seal_before(&self, seq: u64) {
+        self.shelf_mut().seal_before(seq);
+    }
+
+    /// Everything that a manifest can name, by hash.
+    pub(super) fn papers(&self) -> Vec<(Digest, Arc<[u8]>)> {
+        let sheets = [self.keys.load_full(), self.policy.load_full()];
+        let sheets = sheets.iter().map(|sheet| (sheet.name, Arc::from(sheet.text.as_bytes())));
+        self.shelf().segments().chain(sheets).collect()
+    }
+
+    pub(super) fn sign(&self, batch: &Batch) -> Vec<u8> {
+        self.press.press(batch, &self.feed)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How old the newest record is, milliseconds.
+    pub(super) fn age_ms(&self) -> u64 {
+        self.time_ms().saturating_sub(self.shelf().as_of_ms())
+    }
+
     /// Waits until every connected guard has applied a position, at most so long, and says who has.
     pub async fn settle(&self, position: Position, committed_at: u64, wait: Duration) -> Receipt {
         let until = Instant::now() + wait;
@@ -297,7 +340,7 @@ impl Hub {
 
     /// After a change of epoch or a gap (rows purged while we were away): everything anew, forgetting
     /// nothing that the view holds.
-    async fn begin_again(&self) -> Result<(), Trouble> {
+    pub(super) async fn begin_again(&self) -> Result<(), Trouble> {
         let shelf = read_shelf(&self.store, self.clock.as_ref(), &self.view).await?;
         *self.shelf_mut() = shelf;
         self.store.reload().await?;

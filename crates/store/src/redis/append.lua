@@ -29,7 +29,7 @@ elseif ARGV[9] == '' then
 else
   -- Entries without a head, or of an older epoch, are no part of what begins now.
   redis.call('DEL', STREAM)
-  redis.call('HSET', HEAD, 'x', 'building', 'i', ARGV[9])
+  redis.call('HSET', HEAD, 'x', 'building', 'i', ARGV[9], 'f', ARGV[2])
 end
 
 redis.call('XADD', STREAM, 'MINID', '~', ARGV[8], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
