@@ -1,1 +1,51 @@
-fn main() {}
+//! The program: settings in, a shop out.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use actix_web::{App, HttpServer};
+use clap::Parser;
+use portcullis_shop::follow::{Followed, follow};
+use portcullis_shop::settings::Settings;
+use portcullis_shop::{Shop, Stock, tls};
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match serve(Settings::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("portcullis-shop: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings) -> std::io::Result<()> {
+    let stock = stock(&settings)?;
+    let Followed { guard, view, feed } = follow(&settings)?;
+    let hint = feed.key_hint();
+    let app = Shop::new(guard)
+        .stock(stock)
+        .commerce_layer_profile(settings.commerce_layer)
+        .ready_when(move || Followed::is_ready(&view))
+        .on_unknown_key(move || hint.wake())
+        .app();
+    let server = HttpServer::new(move || App::new().configure(app.clone())).workers(2);
+    let server = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => server.bind_rustls_0_23(settings.listen, tls::server(cert, key)?)?,
+        _ => server.bind(settings.listen)?,
+    };
+    let addresses: Vec<_> = server.addrs().iter().map(ToString::to_string).collect();
+    println!("portcullis-shop ready at {} (issuer {})", addresses.join(", "), settings.issuer);
+    server.run().await?;
+    // The feed is followed for as long as anybody may be served.
+    drop(feed);
+    Ok(())
+}
+
+fn stock(settings: &Settings) -> std::io::Result<Stock> {
+    let Some(file) = &settings.stock else { return Ok(Stock::built_in()) };
+    let wrong = |why: String| std::io::Error::other(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|why| wrong(why.to_string()))?;
+    Stock::from_json(&text).map_err(wrong)
+}

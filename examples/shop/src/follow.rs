@@ -1,0 +1,97 @@
+//! The wiring between a guard and its feed: keys, policy and revocations arrive here, and nowhere else.
+
+use std::io;
+use std::sync::Arc;
+
+use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, MAX_STALENESS, Sink, View};
+use portcullis_guard::{Guard, KeySet, Policy};
+
+use crate::settings::Settings;
+
+/// A guard with its feed, for as long as this is kept.
+pub struct Followed {
+    pub guard: Guard,
+    /// What is known of the feed; its freshness is the shop's readiness.
+    pub view: Arc<View>,
+    /// Dropped, it stops following.
+    pub feed: HttpFeed,
+}
+
+/// Builds the guard that these settings describe and starts to follow its feed. Until the feed has been
+/// read once the guard accepts nothing.
+///
+/// # Errors
+/// Settings that no guard can be built from, or no thread to be had.
+pub fn follow(settings: &Settings) -> io::Result<Followed> {
+    let view = Arc::new(View::new(&settings.feed, MAX_STALENESS));
+    let guard = Guard::builder()
+        .issuer(&settings.issuer)
+        .audience(&settings.audience)
+        .environment(settings.environment.into())
+        .commerce_layer_profile(settings.commerce_layer)
+        .shared_revocations(view.clone())
+        .build()
+        .map_err(io::Error::other)?;
+    let config = HttpConfig {
+        base: settings.feed_url.as_ref().unwrap_or(&settings.issuer).clone(),
+        issuer: settings.issuer.clone(),
+        guard: settings.guard_id.clone(),
+        secret: settings.guard_secret.clone(),
+    };
+    let feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
+    Ok(Followed { guard, view, feed })
+}
+
+impl Followed {
+    /// Whether the shop may be sent customers: the feed is complete and not old.
+    pub fn is_ready(view: &View) -> bool {
+        matches!(view.freshness_now(), Freshness::Live | Freshness::Lagging)
+    }
+}
+
+/// Hands to the guard what travels beside the feed. What cannot be read changes nothing: the guard goes on
+/// with what it had, and whoever runs the shop is told.
+struct Delivery(Guard);
+
+impl Sink for Delivery {
+    fn keys(&self, jwks: &str) {
+        match KeySet::from_jwks(jwks) {
+            Ok(keys) => _ = self.0.replace_keys(keys),
+            Err(why) => eprintln!("portcullis-shop: the issuer's key set cannot be used: {why}"),
+        }
+    }
+
+    fn policy(&self, json: &str) {
+        match Policy::from_json(json) {
+            Ok(policy) => self.0.replace_policy(policy),
+            Err(why) => eprintln!("portcullis-shop: the issuer's policy cannot be used: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_guard::DangerNothingEnded;
+
+    fn delivery() -> Delivery {
+        let guard = Guard::builder().issuer("i").audience("a").revocations(DangerNothingEnded);
+        Delivery(guard.build().unwrap())
+    }
+
+    #[test]
+    fn what_cannot_be_read_changes_nothing() {
+        let delivery = delivery();
+        delivery.policy(r#"{"version":7,"roles":{}}"#);
+        delivery.policy("nonsense");
+        assert_eq!(delivery.0.policy().version(), 7);
+        let before = delivery.0.keys();
+        delivery.keys("nonsense");
+        assert_eq!(*delivery.0.keys(), *before);
+    }
+
+    #[test]
+    fn a_shop_that_never_heard_the_feed_is_not_ready() {
+        assert!(!Followed::is_ready(&View::new("live:eu1", MAX_STALENESS)));
+    }
+}
