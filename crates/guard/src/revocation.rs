@@ -54,7 +54,7 @@ impl Revocations for View {
         let Some(names) = token.names(|| self.names(token.key_id(), token.claims())) else {
             return Verdict::Stale;
         };
-        match (self.ended_names(&names), freshness) {
+        match (self.ended_names(names), freshness) {
             (Some(kind), _) => Verdict::Ended(kind),
             (None, Freshness::Live | Freshness::Lagging) => Verdict::Live,
             (None, Freshness::Cold | Freshness::Stale) => Verdict::Stale,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use portcullis_authority::desk::Inspector;
 use portcullis_authority::refusal::Trouble;
 use portcullis_guard::feed::View;
+use portcullis_guard::policy::Actions;
 use portcullis_guard::{
-    BuildTrouble, Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Policy,
+    Action, BuildTrouble, Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Policy,
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// Looks at tokens for the authority.
 pub struct Glass {
@@ -69,6 +70,20 @@ impl Inspector for Glass {
     }
 
     fn permissions(&self, claims: &Claims) -> Value {
-        self.living.permissions_of(claims)
+        let words = |action| match action {
+            Action::Read | Action::List => "read",
+            action => action.word(),
+        };
+        let of = |actions: Actions| {
+            let mut list: Vec<_> = actions.iter().map(words).collect();
+            list.dedup();
+            json!({ "actions": list })
+        };
+        self.living
+            .actions(claims)
+            .into_iter()
+            .map(|(name, actions)| (name.to_owned(), of(actions)))
+            .collect::<Map<_, _>>()
+            .into()
     }
 }

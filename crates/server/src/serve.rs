@@ -84,7 +84,8 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
     let thread = std::thread::Builder::new()
         .name("portcullis".into())
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(trouble)?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(trouble)?;
             runtime.block_on(run(settings, means, stopped, told))
         })
         .map_err(trouble)?;

@@ -7,8 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use portcullis_authority::ledger::{LogRow, Position};
 use portcullis_authority::refusal::Trouble;
-use portcullis_guard::feed::{Kind, Record};
-use ring::digest;
+use portcullis_guard::feed::{Kind, Record, chain};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::Store;
@@ -18,6 +17,8 @@ use crate::schema::{rv_feed, rv_log};
 
 /// A record is remembered so long after its `exp`: leeway and clock error of any guard fit in (design 1.9).
 pub const AFTERLIFE: u64 = 120;
+/// A feed begins with this epoch; a recovery that may have lost records begins the next.
+const FIRST_EPOCH: u64 = 1;
 /// Beats are at least so far apart, however many servers write them.
 const BEAT_MS: u64 = 900;
 /// Rows in one insert, nine columns each.
@@ -31,7 +32,7 @@ pub struct Head {
     pub position: Position,
     /// Goes into every name's id; random per feed.
     pub salt: Vec<u8>,
-    /// SHA-256 over the chain before and the record, for every record since the 32 zeros at the beginning.
+    /// The chain after the last record (`portcullis_guard::feed::chain`).
     pub chain: [u8; 32],
     /// The newest `as_of` of the records up to the position, milliseconds.
     pub as_of_ms: u64,
@@ -138,10 +139,10 @@ pub(crate) async fn open(db: &Db, feed: &str) -> Result<Vec<u8>, Fault> {
     SystemRandom::new().fill(&mut salt).map_err(|_| Fault::unreadable("a salt", "no randomness"))?;
     let first = StoredFeed {
         name: feed.to_owned(),
-        epoch: 1,
+        epoch: signed(FIRST_EPOCH),
         seq: 0,
         salt: rows::base64url(&salt),
-        chain: rows::base64url(&[0; 32]),
+        chain: rows::base64url(&chain::start(feed, FIRST_EPOCH)),
         as_of_ms: 0,
         last_beat_ms: 0,
     };
@@ -257,22 +258,12 @@ impl StoredFeed {
         let first = unsigned(self.seq) + 1 - records.len() as u64;
         let mut rows = Vec::with_capacity(records.len());
         for (record, seq) in records.iter().zip(first..) {
-            chain = linked(&chain, record);
+            chain = chain::extend(&chain, record);
             let position = Position { epoch: unsigned(self.epoch), seq };
             rows.push(LogRow { position, as_of_ms, record: *record });
         }
         Ok((rows, chain))
     }
-}
-
-/// The chain after a record: SHA-256 over the chain before and the record's wire form (design 1.3).
-pub fn linked(before: &[u8; 32], record: &Record) -> [u8; 32] {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(before);
-    hash.update(&record.encode());
-    let mut chain = [0; 32];
-    chain.copy_from_slice(hash.finish().as_ref());
-    chain
 }
 
 fn read_all(rows: Vec<StoredRecord>) -> Result<Vec<LogRow>, Fault> {

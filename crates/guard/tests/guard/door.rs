@@ -9,7 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
 use actix_web::{App, HttpResponse, web};
 use portcullis_guard::actix::{Authenticated, Gate, Refused, Replies};
-use portcullis_guard::{Action, Access, Facts, Guard, Revocations, Verdict};
+use portcullis_guard::{Access, Action, Facts, Guard, Revocations, Verdict};
 use serde_json::{Value, json};
 
 use crate::issuer::Issuer;

@@ -72,7 +72,8 @@ impl Keys {
         let path = |place: Place| place.directory.unwrap_or_else(|| settings.keys.directory.clone());
         match self {
             Self::Init { place, algorithms } => {
-                let plan = Plan { purpose: Purpose::Own, region: &settings.keys.region, algorithms: &algorithms };
+                let plan =
+                    Plan { purpose: Purpose::Own, region: &settings.keys.region, algorithms: &algorithms };
                 let keys = KeyDirectory::create(&path(place), &plan, &*means.clock, &*means.dice)?;
                 println!("Made {} keys in {}.", keys.manifest().keys.len(), keys.path().display());
             }
@@ -106,5 +107,7 @@ fn show(keys: &KeyDirectory) -> Outcome {
         println!("{:<28} {:<6} {state:<8} {}", key.kid, key.alg, key.created_at);
     }
     // A list that looks well must not hide that the server would not start.
-    keys.load().map(drop).map_err(|trouble| Failure::new(format!("these keys cannot be used: {}.", trouble.why)))
+    keys.load()
+        .map(drop)
+        .map_err(|trouble| Failure::new(format!("these keys cannot be used: {}.", trouble.why)))
 }

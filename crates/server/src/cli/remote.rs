@@ -40,12 +40,7 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Posts a form as this client; a JSON object comes back, or the server's own sentence.
-    pub fn post(
-        &self,
-        settings: &Settings,
-        path: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<Value, Failure> {
+    pub fn post(&self, settings: &Settings, path: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
         let server = self.server.as_deref().unwrap_or(&settings.issuer).trim_end_matches('/');
         let secret = match &self.client_secret_file {
             Some(file) => Some(secret_in(file)?),
@@ -57,7 +52,8 @@ impl Remote {
         }
         form.extend_from_slice(fields);
         let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
-        let mut answer = self.agent()?.post(format!("{server}{path}")).send_form(form).map_err(unreachable)?;
+        let mut answer =
+            self.agent()?.post(format!("{server}{path}")).send_form(form).map_err(unreachable)?;
         let status = answer.status();
         let body: Option<Value> = answer
             .body_mut()

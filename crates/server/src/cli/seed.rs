@@ -27,8 +27,8 @@ pub(super) struct Seed {
 impl Seed {
     pub fn run(self, settings: Settings) -> Outcome {
         let name = self.file.display();
-        let text =
-            std::fs::read_to_string(&self.file).map_err(|e| Failure::new(format!("{name} cannot be read: {e}.")))?;
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|e| Failure::new(format!("{name} cannot be read: {e}.")))?;
         let means = Means::system();
         let harvest = runtime()?.block_on(async {
             let store = books::open(&settings, &means).await?;

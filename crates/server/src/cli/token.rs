@@ -90,7 +90,9 @@ impl Token {
             (Grant::Password, Some(file)) => secret_in(file).map(Some),
             (Grant::Password, None) => match std::env::var("PORTCULLIS_PASSWORD") {
                 Ok(password) => Ok(Some(Secret::from(password))),
-                Err(_) => Err(Failure::new("give the password in PORTCULLIS_PASSWORD or by --password-file.")),
+                Err(_) => {
+                    Err(Failure::new("give the password in PORTCULLIS_PASSWORD or by --password-file."))
+                }
             },
         }
     }

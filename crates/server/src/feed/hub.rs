@@ -287,7 +287,8 @@ impl Hub {
 
     /// Lets rows of other processes change what this one holds in memory.
     async fn take_in(&self, rows: &[LogRow]) -> Result<(), Trouble> {
-        if self.store.absorb(rows).await? || rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy)
+        if self.store.absorb(rows).await?
+            || rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy)
         {
             self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
         }

@@ -64,7 +64,8 @@ impl Press {
     pub fn statement(&self, typ: &str, payload: &Value) -> String {
         let kid = URL_SAFE_NO_PAD.encode(self.key8);
         let header = json!({"alg": "EdDSA", "typ": typ, "kid": kid}).to_string();
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload.to_string()));
         let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
     }

@@ -30,7 +30,12 @@ pub struct Receipt {
 
 impl Receipt {
     /// Sorts connected guards by whether they are there.
-    pub fn of(position: Position, committed_at: u64, max_staleness_ms: u64, connected: Vec<GuardState>) -> Self {
+    pub fn of(
+        position: Position,
+        committed_at: u64,
+        max_staleness_ms: u64,
+        connected: Vec<GuardState>,
+    ) -> Self {
         let (there, missing): (Vec<_>, Vec<_>) =
             connected.into_iter().partition(|state| state.position() >= position);
         Self {

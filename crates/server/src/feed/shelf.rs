@@ -20,11 +20,10 @@ const MANY_SEGMENTS: usize = 64;
 const AFTERLIFE: u64 = 120;
 
 /// A signed batch of the tail.
-pub struct Pressed {
-    pub first: u64,
-    pub last: u64,
-    pub as_of_ms: u64,
-    pub bytes: Arc<[u8]>,
+struct Pressed {
+    last: u64,
+    as_of_ms: u64,
+    bytes: Arc<[u8]>,
     records: Vec<Record>,
     chain: Chain,
 }
@@ -104,7 +103,6 @@ impl Shelf {
         self.as_of_ms = batch.as_of_ms;
         self.tail_records += batch.records.len();
         self.tail.push_back(Pressed {
-            first: batch.first,
             last: batch.last,
             as_of_ms: batch.as_of_ms,
             bytes: bytes.into(),
@@ -206,7 +204,8 @@ mod tests {
     use super::*;
 
     fn row(seq: u64, kind: Kind) -> LogRow {
-        let record = Record { kind, flags: 0, exp: 9_000, val: 0, id: [u8::try_from(seq % 250).unwrap_or(0); 16] };
+        let record =
+            Record { kind, flags: 0, exp: 9_000, val: 0, id: [u8::try_from(seq % 250).unwrap_or(0); 16] };
         LogRow { position: Position { epoch: 1, seq }, as_of_ms: seq * 1000, record }
     }
 
@@ -225,7 +224,9 @@ mod tests {
         let mut shelf = empty();
         assert!(shelf.cut(&[row(2, Kind::Token)]).is_none());
         assert!(shelf.cut(&[]).is_none());
-        assert!(shelf.cut(&[LogRow { position: Position { epoch: 2, seq: 1 }, ..row(1, Kind::Token) }]).is_none());
+        assert!(
+            shelf.cut(&[LogRow { position: Position { epoch: 2, seq: 1 }, ..row(1, Kind::Token) }]).is_none()
+        );
         extend(&mut shelf, &[row(1, Kind::Token), row(2, Kind::Beat)]);
         assert_eq!(shelf.position(), Position { epoch: 1, seq: 2 });
     }
@@ -254,7 +255,10 @@ mod tests {
         shelf.tidy(TAIL_MS + 5_000);
         let manifest = shelf.manifest("iss", "live:eu1", Digest([0; 32]), Digest([0; 32]));
         assert_eq!(manifest.tail_first, 7);
-        assert_eq!((manifest.segments[0].first, manifest.segments[0].last, manifest.segments[0].count), (1, 6, 3));
+        assert_eq!(
+            (manifest.segments[0].first, manifest.segments[0].last, manifest.segments[0].count),
+            (1, 6, 3)
+        );
         assert!(matches!(shelf.after(Position { epoch: 1, seq: 5 }, 1000), After::Gone));
         assert!(matches!(shelf.after(Position { epoch: 1, seq: 6 }, 1000), After::Batches(_)));
         let bytes = shelf.segment(&manifest.segments[0].sha256).expect("named in the manifest");
@@ -263,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_segment_goes_when_its_last_record_is_of_no_use() {
-        let mut shelf = Shelf::new(Position { epoch: 1, seq: 5 }, [0; 32], 5, vec![1], &[row(3, Kind::Token)]);
+        let mut shelf =
+            Shelf::new(Position { epoch: 1, seq: 5 }, [0; 32], 5, vec![1], &[row(3, Kind::Token)]);
         assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);
         shelf.tidy(9_119_000);
         assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);

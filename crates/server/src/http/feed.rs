@@ -45,9 +45,14 @@ pub async fn manifest(
 }
 
 /// `GET /revocations/{feed}/segments/{sha256}`: never changes, so it may be kept for ever.
-pub async fn segment(house: web::Data<House>, _: GuardAccount, path: web::Path<(String, String)>) -> HttpResponse {
+pub async fn segment(
+    house: web::Data<House>,
+    _: GuardAccount,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
     let (feed, name) = path.into_inner();
-    let found = Digest::parse(&name).filter(|_| feed == house.hub.feed()).and_then(|name| house.hub.segment(&name));
+    let found =
+        Digest::parse(&name).filter(|_| feed == house.hub.feed()).and_then(|name| house.hub.segment(&name));
     match found {
         Some(bytes) => reply::immutable_bytes(bytes.to_vec()),
         None => reply::nothing_here().await,
@@ -107,7 +112,11 @@ pub async fn stream(
 }
 
 /// `POST /guards/report`: how far a guard has come.
-pub async fn report(house: web::Data<House>, account: GuardAccount, report: web::Json<Report>) -> HttpResponse {
+pub async fn report(
+    house: web::Data<House>,
+    account: GuardAccount,
+    report: web::Json<Report>,
+) -> HttpResponse {
     if report.feed == house.hub.feed() {
         house.hub.reports.take(&account.id, report.into_inner(), house.hub.time_ms());
     }
@@ -135,7 +144,9 @@ pub async fn guards(house: web::Data<House>, _: GuardAccount) -> HttpResponse {
             })
         })
         .collect();
-    reply::no_store(reply::json(&json!({"feed": house.hub.feed(), "head": head.to_string(), "guards": guards})))
+    reply::no_store(reply::json(
+        &json!({"feed": house.hub.feed(), "head": head.to_string(), "guards": guards}),
+    ))
 }
 
 /// `<epoch>.<seq>`.

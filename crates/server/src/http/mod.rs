@@ -6,10 +6,13 @@ mod browser;
 mod consent;
 mod cookie;
 mod cors;
+mod events;
+mod feed;
 mod form;
 mod front;
 #[cfg(test)]
 mod golden;
+mod guard_account;
 mod health;
 mod heard;
 mod introspect;
@@ -64,6 +67,17 @@ fn routes(app: &mut web::ServiceConfig) {
     // Public documents.
     app.service(get("/.well-known/jwks.json", well_known::keys));
     app.service(get("/.well-known/oauth-authorization-server", well_known::metadata));
+
+    // The feed, for guards (docs/revocation.md).
+    app.service(get("/.well-known/rv-jwks.json", feed::keys));
+    app.service(get("/revocations/time", feed::time));
+    app.service(get("/revocations/{feed}/manifest", feed::manifest));
+    app.service(get("/revocations/{feed}/segments/{sha256}", feed::segment));
+    app.service(get("/revocations/{feed}/tail", feed::tail));
+    app.service(get("/revocations/{feed}/stream", feed::stream));
+    app.service(get("/policy/{sha256}", feed::policy));
+    app.service(post("/guards/report", feed::report));
+    app.service(get("/feed/guards", feed::guards));
 
     // The vendor's provisioning host and path.
     app.service(get("/api/user", provisioning::user));

@@ -5,10 +5,13 @@
 //! of broken parts stop here.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue, TryIntoHeaderPair};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use futures_util::Stream;
 use portcullis_authority::refusal::{Code, Not, Refusal, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,6 +22,8 @@ pub enum At {
     Token,
     Revoke,
     Introspect,
+    /// A path of the feed, for guards.
+    Feed,
     /// A core API path: a dead token is `INVALID_TOKEN`, and `status` is text as JSON:API has it.
     TokenInfo,
     /// A provisioning API path: a dead token is `UNAUTHORIZED`.
@@ -35,6 +40,48 @@ pub fn json_api(body: &Value) -> HttpResponse {
     let mut answer = no_store(json(body));
     set(&mut answer, (header::CONTENT_TYPE, "application/vnd.api+json"));
     answer
+}
+
+/// Plain text that is of this moment only.
+pub fn text(text: String) -> HttpResponse {
+    no_store(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text))
+}
+
+/// JSON that is written already.
+pub fn json_text(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(text)
+}
+
+/// Bytes of this moment.
+pub fn bytes(bytes: Vec<u8>) -> HttpResponse {
+    no_store(HttpResponse::Ok().content_type("application/octet-stream").body(bytes))
+}
+
+/// Bytes whose address is the hash of their content: they may be kept for ever, by anybody.
+pub fn immutable_bytes(bytes: Vec<u8>) -> HttpResponse {
+    let mut answer = HttpResponse::Ok().content_type("application/octet-stream").body(bytes);
+    set(&mut answer, (header::CACHE_CONTROL, "public, max-age=31536000, immutable"));
+    answer
+}
+
+/// Server-sent events, without end.
+pub fn events<S>(events: S) -> HttpResponse
+where
+    S: Stream<Item = Result<Bytes, Infallible>> + 'static,
+{
+    let mut builder = HttpResponse::Ok();
+    builder.content_type("text/event-stream").insert_header((header::CACHE_CONTROL, "no-store"));
+    builder.streaming(events)
+}
+
+/// What was asked for has been sealed into a segment: fetch the manifest.
+pub fn sealed_already() -> HttpResponse {
+    problem(StatusCode::GONE, "gone", "This part of the feed is sealed; fetch the manifest.")
+}
+
+/// The feed has begun a new epoch, or never was where the guard says: fetch the manifest.
+pub fn other_epoch() -> HttpResponse {
+    problem(StatusCode::CONFLICT, "conflict", "The feed is not where you say; fetch the manifest.")
 }
 
 /// A document that anybody may read from anywhere and keep for five minutes. New keys are published long
@@ -250,6 +297,8 @@ fn name(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
         StatusCode::FORBIDDEN => "FORBIDDEN",
         StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::GONE => "GONE",
+        StatusCode::CONFLICT => "CONFLICT",
         StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
         StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
         StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",

@@ -1,21 +1,47 @@
-//! `POST /oauth/revoke` (RFC 7009). The answer says where in the feed the end of the token stands, so that
-//! a caller can wait for the guards to have seen it.
+//! `POST /oauth/revoke` (RFC 7009). The answer says where in the feed the end of the token stands. With
+//! `Prefer: wait=N` (RFC 7240) it also waits, at most N seconds, until every connected guard has applied
+//! it, and carries a signed receipt of who has.
+
+use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::heard::Heard;
 use super::reply::{self, At, Denied};
 use crate::house::House;
 
-pub async fn answer(house: web::Data<House>, heard: Heard) -> Result<HttpResponse, Denied> {
+/// Nobody is kept longer, seconds.
+const LONGEST_WAIT: u64 = 10;
+
+pub async fn answer(
+    house: web::Data<House>,
+    heard: Heard,
+    request: HttpRequest,
+) -> Result<HttpResponse, Denied> {
+    let patience = asked_wait(&request);
     let position = house.authority.revoke(&heard.0).await.map_err(Denied::at(At::Revoke))?;
     // An empty object, not an empty body: the vendor's client parses it.
     let mut answer = reply::no_store(reply::json(&json!({})));
-    if let Some(position) = position {
-        let place = format!("{} {position}", house.settings.feed.name);
-        reply::set(&mut answer, (HeaderName::from_static("revocation-position"), place));
+    let Some(position) = position else { return Ok(answer) };
+    let place = format!("{} {position}", house.hub.feed());
+    reply::set(&mut answer, (HeaderName::from_static("revocation-position"), place));
+    if let Some(patience) = patience {
+        let receipt = house.hub.settle(position, house.hub.time_ms(), patience).await;
+        let signed = house.hub.signed(&receipt);
+        reply::set(&mut answer, (HeaderName::from_static("revocation-receipt"), signed));
+        let applied = format!("wait={}", patience.as_secs());
+        reply::set(&mut answer, (HeaderName::from_static("preference-applied"), applied));
     }
     Ok(answer)
+}
+
+/// `Prefer: wait=N` (RFC 7240 section 4.3), bounded.
+fn asked_wait(request: &HttpRequest) -> Option<Duration> {
+    let preferences = request.headers().get_all(HeaderName::from_static("prefer"));
+    let mut parts =
+        preferences.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
+    let seconds = parts.find_map(|part| part.trim().strip_prefix("wait=")?.trim().parse::<u64>().ok())?;
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }

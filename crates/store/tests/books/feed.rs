@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use portcullis_authority::ledger::{Act, Done, Ledger, LogRow};
 use portcullis_authority::registry::Scope;
+use portcullis_guard::feed::chain;
 use portcullis_guard::feed::{Kind, name_id};
-use portcullis_store::linked;
 use tokio::task::JoinSet;
 
-use crate::bench::{Bench, NOW, code, done, family, wall_clock};
+use crate::bench::{Bench, FEED, NOW, code, done, family, wall_clock};
 
 fn end_token(number: u8) -> Act {
     Act::EndToken { jti: [number; 16], exp: NOW }
@@ -40,7 +40,8 @@ pub async fn numbers_have_no_gap_and_are_in_commit_order(bench: &Bench) {
     assert_eq!(rows.len(), 200);
     assert!(rows.iter().zip(1..).all(|(row, seq)| row.position.seq == seq && row.position.epoch == 1));
     assert_eq!(head.position, rows[199].position);
-    let chain = rows.iter().fold([0; 32], |chain, row| linked(&chain, &row.record));
+    let start = chain::start(FEED, 1);
+    let chain = rows.iter().fold(start, |chain, row| chain::extend(&chain, &row.record));
     assert_eq!(head.chain, chain);
     assert_eq!(Some(head.as_of_ms), rows.iter().map(|row| row.as_of_ms).max());
 }

@@ -1,0 +1,169 @@
+//! The command line as it is used: help that is kept under review, exit codes, and a server that is started
+//! and stopped by hand.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p portcullis --test cli` writes the help texts anew.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use portcullis::testing::Scratch;
+
+fn portcullis(scratch: &Scratch) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_clear().current_dir(scratch.path());
+    command
+}
+
+fn run(scratch: &Scratch, arguments: &[&str]) -> Output {
+    portcullis(scratch).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn help_is_what_was_reviewed() {
+    let scratch = Scratch::new();
+    for words in [
+        &[][..],
+        &["serve"],
+        &["seed"],
+        &["keys"],
+        &["keys", "init"],
+        &["keys", "status"],
+        &["keys", "add"],
+        &["keys", "activate"],
+        &["keys", "retire"],
+        &["token"],
+        &["revoke"],
+        &["introspect"],
+        &["config"],
+        &["config", "check"],
+        &["version"],
+    ] {
+        let output = run(&scratch, &[words, &["--help"]].concat());
+        assert!(output.status.success(), "{words:?}");
+        let name = if words.is_empty() { "portcullis".into() } else { words.join("-") };
+        golden(&name, &text(&output.stdout));
+    }
+}
+
+fn golden(name: &str, seen: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/cli");
+    let file = folder.join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&file, seen).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(seen, kept, "the help of {name} has changed; look at it, then run with UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn the_exit_code_says_done_refused_or_not_understood() {
+    let scratch = Scratch::new();
+    assert_eq!(run(&scratch, &["version"]).status.code(), Some(0));
+    let refused = run(&scratch, &["keys", "status"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).starts_with("portcullis: keys: keys/manifest.json"));
+    assert_eq!(run(&scratch, &["fly"]).status.code(), Some(2));
+    let unreachable = ["introspect", "--server", "http://127.0.0.1:1", "--client-id", "x", "token"];
+    let unreachable = run(&scratch, &unreachable);
+    assert_eq!(unreachable.status.code(), Some(1));
+    assert!(text(&unreachable.stderr).contains("cannot be reached"));
+}
+
+#[test]
+fn keys_are_made_seen_and_changed() {
+    let scratch = Scratch::new();
+    assert!(run(&scratch, &["keys", "init", "--algorithms", "ES256"]).status.success());
+    assert!(!run(&scratch, &["keys", "init"]).status.success(), "never over keys");
+    let added = text(&run(&scratch, &["keys", "add", "--algorithm", "ES256"]).stdout);
+    let kid = added.strip_prefix("Added ").unwrap().split(". ").next().unwrap();
+    assert!(run(&scratch, &["keys", "activate", kid]).status.success());
+    let status = text(&run(&scratch, &["keys", "status"]).stdout);
+    assert!(status.lines().any(|line| line.starts_with(kid) && line.contains(" active ")), "{status}");
+    assert_eq!(status.lines().count(), 4);
+    assert_eq!(run(&scratch, &["keys", "retire", kid]).status.code(), Some(1));
+}
+
+#[test]
+fn config_check_prints_what_is_in_force_and_hides_secrets() {
+    let scratch = Scratch::new();
+    let checked = run(&scratch, &["config", "check"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(text(&checked.stdout).contains("access_lifetime = 7200"));
+    let refused = portcullis(&scratch)
+        .args(["config", "check"])
+        .env("PORTCULLIS__MODE", "production")
+        .env("PORTCULLIS__STORE__URL", "postgres://portcullis:hush@db/books")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!text(&refused.stdout).contains("hush") && text(&refused.stdout).contains("hidden"));
+    assert!(text(&refused.stderr).contains("refused: issuer must be https in production."));
+}
+
+#[test]
+fn a_demo_starts_issues_revokes_and_stops_when_told() {
+    let scratch = Scratch::new();
+    let mut server = portcullis(&scratch)
+        .args(["serve", "--demo"])
+        .env("PORTCULLIS__LISTEN__PORT", "0")
+        .env("PORTCULLIS__ISSUER", "http://127.0.0.1:0")
+        .env("PORTCULLIS__LOG__FILTER", "warn")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(first.starts_with("portcullis ready at 127.0.0.1:"), "{first}");
+    let issuer = first.split("issuer ").nth(1).unwrap().trim().trim_end_matches(')');
+    let ask = |arguments: &[&str]| {
+        portcullis(&scratch)
+            .args(arguments)
+            .args(["--server", issuer, "--client-id", "demo-backend"])
+            .env("PORTCULLIS_CLIENT_SECRET", "demo-backend-secret")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let token = ask(&["token"]);
+    assert!(token.status.success(), "{}", text(&token.stderr));
+    let token = text(&token.stdout).trim().to_owned();
+    assert_eq!(token.split('.').count(), 3);
+    assert!(text(&ask(&["introspect", &token]).stdout).contains("\"active\": true"));
+    assert!(ask(&["revoke", &token]).status.success());
+    assert!(text(&ask(&["introspect", &token]).stdout).contains("\"active\": false"));
+    let refused = ask(&["token", "--scope", "market:code:atlantis"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).starts_with("portcullis: refused (invalid_scope)"));
+
+    let id = server.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(server.wait().unwrap().success(), "SIGTERM is a wish, not an accident");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("ringo@example.com") && rest.contains(issuer));
+}
+
+#[test]
+fn a_seed_is_taken_whole_or_not_at_all() {
+    let scratch = Scratch::new();
+    assert!(run(&scratch, &["keys", "init", "--algorithms", "ES256"]).status.success());
+    let file = scratch.path().join("shop.toml");
+    let shop = "[[organizations]]\nslug = \"a\"\n[[guards]]\nid = \"g\"\nsecret = \"generate\"\n";
+    std::fs::write(&file, shop).unwrap();
+    let seed = || run(&scratch, &["seed", "shop.toml"]);
+    let first = seed();
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(text(&first.stdout).contains("The secret of guard:g, shown this once: pcs_"));
+    assert!(!text(&seed().stdout).contains("pcs_"), "the second seeding keeps the secret");
+    std::fs::write(&file, format!("{shop}[[roles]]\nid = \"admin\"\n")).unwrap();
+    let wrong = seed();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("nothing of shop.toml was taken:\nline 7, roles[0].id:"));
+}
