@@ -56,7 +56,7 @@ open_the_hosts() {
     await "https://127.0.0.2:$port/readyz" --cacert "$folder/ca.pem"
 }
 
-scripts/needs.sh test
+scripts/needs.sh acceptance
 build
 install_clients
 make_certificates

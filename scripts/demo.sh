@@ -34,12 +34,12 @@ post() {
     status=$(curl -s -o "$folder/answer" -w '%{http_code}' "${fields[@]}" "$url")
     answer=$(cat "$folder/answer")
 }
-# at_shop TOKEN METHOD PATH [BODY]: asks the shop.
+# at_shop TOKEN METHOD PATH [BODY]: asks the shop; with an empty TOKEN as nobody.
 at_shop() {
-    local token=$1 method=$2 path=$3 body=()
-    [ $# -gt 3 ] && body=(-H 'Content-Type: application/vnd.api+json' --data "$4")
-    status=$(curl -s -o "$folder/answer" -w '%{http_code}' -X "$method" -H "Authorization: Bearer $token" \
-        "${body[@]}" "$market_stall$path")
+    local token=$1 method=$2 path=$3 more=()
+    [ -z "$token" ] || more+=(-H "Authorization: Bearer $token")
+    [ $# -lt 4 ] || more+=(-H 'Content-Type: application/vnd.api+json' --data "$4")
+    status=$(curl -s -o "$folder/answer" -w '%{http_code}' -X "$method" "${more[@]}" "$market_stall$path")
     answer=$(cat "$folder/answer")
 }
 expect() { [ "$status" = "$1" ] || fail "$2: the answer was $status instead of $1: $answer"; }
@@ -60,7 +60,7 @@ open_the_shop() {
     done_with "a server at $server, with fresh keys and a demo organization"
     begin
     PORTCULLIS_GUARD_SECRET=demo-guard-secret start shop "$folder/shop" \
-        "$shop" --listen 127.0.0.1:0 --issuer "$server"
+        "$shop" --listen 127.0.0.1:0 --issuer "$server" --environment test
     market_stall=http://$(address portcullis-shop "$folder/shop" "$shop_pid")
     await "$market_stall/readyz"
     done_with "a shop at $market_stall, behind the guard, with the feed read"

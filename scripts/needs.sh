@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a Debian machine lacks, or says exactly what to install. `needs.sh build` is a C compiler,
-# pkg-config and OpenSSL's headers; `needs.sh test` is also what the whole test run talks to.
+# pkg-config and OpenSSL's headers; `needs.sh acceptance` also Node for the vendor's clients; `needs.sh test`
+# also the databases that the tests start for themselves.
 set -euo pipefail
 
 packages=()
@@ -13,13 +14,13 @@ lacks pkg-config && need pkg-config
 if lacks pkg-config || ! pkg-config --exists openssl; then need libssl-dev; fi
 lacks curl && need curl
 
-if [ "${1:-build}" = test ]; then
-    lacks openssl && need openssl
+for_what=${1:-build}
+old_node() { lacks node || lacks npm || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; }
+lacks openssl && need openssl
+if [ "$for_what" != build ] && old_node; then need nodejs npm; fi
+if [ "$for_what" = test ]; then
     lacks redis-server && need redis-server
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! lacks initdb || need postgresql
-    if lacks node || lacks npm || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
-        need nodejs npm
-    fi
 fi
 
 [ ${#packages[@]} -eq 0 ] && exit 0
@@ -33,6 +34,11 @@ if lacks apt-get || ! { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }; the
 fi
 echo "Installing what is missing: ${packages[*]}"
 "${as_root[@]}" apt-get update -qq
-# Services that packages bring would start by themselves and take ports; nothing here needs that.
+# At this run level the services that packages bring do not start by themselves; the tests start their own.
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
+
+if [ "$for_what" != build ] && old_node; then
+    echo "Node 20 or later is needed, and this machine's packages have only an older one: see https://nodejs.org" >&2
+    exit 1
+fi

@@ -20,7 +20,7 @@ export PORTCULLIS__ISSUER=http://127.0.0.1:$port PORTCULLIS__LISTEN__PORT=$port
 start server run/server "$portcullis" serve --demo
 address portcullis run/server "$server_pid" >/dev/null
 PORTCULLIS_GUARD_SECRET=demo-guard-secret start shop run/shop \
-    "$shop" --listen "127.0.0.1:$shop_port" --issuer "$PORTCULLIS__ISSUER"
+    "$shop" --listen "127.0.0.1:$shop_port" --issuer "$PORTCULLIS__ISSUER" --environment test
 address portcullis-shop run/shop "$shop_pid" >/dev/null
 await "http://127.0.0.1:$shop_port/readyz"
 

@@ -56,8 +56,12 @@ await() {
 
 # Ends what was started, and nothing else.
 leave() {
-    local pid
-    for pid in "${actors[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${actors[@]}"; do wait "$pid" 2>/dev/null || true; done
+    local pid at
+    # The last one first: the shop lets go of the feed, and then the server has nobody to wait for.
+    for ((at = ${#actors[@]} - 1; at >= 0; at--)); do
+        pid=${actors[at]}
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
     actors=()
 }
