@@ -75,6 +75,7 @@ a_backend_by_client_credentials() {
     begin
     at_shop "$backend" GET /api/orders
     expect 200 "the backend lists orders"
+    holds '"record_count":3' "the backend lists orders"
     done_with "the backend lists all orders"
     begin
     at_shop "$backend" POST /api/skus \

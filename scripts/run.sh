@@ -27,6 +27,6 @@ await "http://127.0.0.1:$shop_port/readyz"
 say
 say "server  http://127.0.0.1:$port        its data and log are in run/"
 say "shop    http://127.0.0.1:$shop_port/api    a commerce service behind the guard; Ctrl-C stops both"
-sed -n "2,\$s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/gp;2,\$s/^//p" run/server.out | awk '!(NR > 1 && $0 == before) {print} {before = $0}'
+tail -n +2 run/server.out | sed "s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/g; s/ *(start the example shop.*//"
 wait -n "$server_pid" "$shop_pid" || true
 fail "one of the two has ended by itself; see run/server.log and run/shop.log"
