@@ -154,16 +154,15 @@ fn credentials(headers: &[&str], params: &mut Params) -> Result<Option<Credentia
         (Some((id, _)), Some(named), None) if named != id => {
             Err(bad("The client_id in the body is not the one in the Authorization header."))
         }
-        (Some((client_id, secret)), _, None) => {
-            Ok(Some(Credentials { client_id, secret: Some(secret), by_basic: true }))
-        }
+        (Some((client_id, secret)), _, None) => Ok(Some(Credentials { client_id, secret, by_basic: true })),
         (None, Some(client_id), secret) => Ok(Some(Credentials { client_id, secret, by_basic: false })),
         (None, None, _) => Ok(None),
     }
 }
 
-/// HTTP Basic, each half form-encoded first (RFC 6749 section 2.3.1).
-fn read_basic(header: &str) -> Result<(String, Secret), Refusal> {
+/// HTTP Basic, each half form-encoded first (RFC 6749 section 2.3.1). An empty secret is none: generic
+/// libraries send public clients that way.
+fn read_basic(header: &str) -> Result<(String, Option<Secret>), Refusal> {
     let wrong = || bad("The Authorization header is not HTTP Basic with client_id and client_secret.");
     let (scheme, rest) = header.split_once(' ').ok_or_else(wrong)?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -172,7 +171,8 @@ fn read_basic(header: &str) -> Result<(String, Secret), Refusal> {
     let bytes = STANDARD.decode(rest.trim()).map_err(|_| wrong())?;
     let text = String::from_utf8(bytes).map_err(|_| wrong())?;
     let (id, secret) = text.split_once(':').ok_or_else(wrong)?;
-    Ok((form_decode(id), Secret::from(form_decode(secret))))
+    let secret = form_decode(secret);
+    Ok((form_decode(id), (!secret.is_empty()).then(|| Secret::from(secret))))
 }
 
 fn form_decode(half: &str) -> String {
@@ -185,7 +185,7 @@ fn form_decode(half: &str) -> String {
 
 /// A query reaches logs and referrers, so no secret may travel in it.
 fn refuse_secrets_in_query(query: &str) -> Result<(), Refusal> {
-    const SECRETS: [&str; 8] = [
+    const SECRETS: [&str; 10] = [
         "client_secret",
         "password",
         "code",
@@ -193,6 +193,8 @@ fn refuse_secrets_in_query(query: &str) -> Result<(), Refusal> {
         "assertion",
         "token",
         "subject_token",
+        "actor_token",
+        "code_verifier",
         "access_token",
     ];
     for (name, _) in url::form_urlencoded::parse(query.as_bytes()) {

@@ -5,7 +5,9 @@ use portcullis_guard::Claims;
 
 use crate::ask::{Ask, Origin};
 use crate::client::Caller;
+use crate::desk::Desk;
 use crate::entitlement::Entitlement;
+use crate::grants;
 use crate::ledger::AuditRecord;
 use crate::refusal::Refusal;
 
@@ -41,23 +43,29 @@ pub fn issued(entitlement: &Entitlement, claims: &Claims, origin: &Origin) -> Au
     }
 }
 
-/// A token was refused. `caller` is absent when nobody was proved.
-pub fn refused(refusal: &Refusal, ask: &Ask, caller: Option<&Caller>, now: u64) -> AuditRecord {
-    let offered = ask.credentials().map(|credentials| short(&credentials.client_id));
+/// Something was refused. `caller` is absent when nobody was proved; then a client is named only if it is
+/// one of ours, because what strangers write into `client_id` has been a secret before.
+pub fn refused(
+    name: &str,
+    refusal: &Refusal,
+    ask: &Ask,
+    caller: Option<&Caller>,
+    desk: &Desk,
+) -> AuditRecord {
+    let directory = desk.registry.directory();
+    let offered = ask.credentials().and_then(|credentials| directory.application(&credentials.client_id));
     let reason = match refusal.cause.is_empty() {
         true => refusal.code.as_str().to_owned(),
         false => format!("{}: {}", refusal.code.as_str(), refusal.cause),
     };
     AuditRecord {
         organization: caller.map(|caller| caller.organization().id.clone()),
-        client_id: caller.map(|caller| caller.application().client_id.clone()).or(offered),
-        grant: ask.get("grant_type").map(short),
+        client_id: caller.map(Caller::application).or(offered).map(|found| found.client_id.clone()),
+        grant: ask
+            .get("grant_type")
+            .and_then(|name| grants::find(name).ok())
+            .map(|found| found.name().into()),
         reason: Some(reason),
-        ..event("token.refused", now, &ask.origin)
+        ..event(name, desk.now(), &ask.origin)
     }
-}
-
-/// A stranger's text, bounded, so that the audit cannot be flooded by one line.
-fn short(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }

@@ -19,6 +19,7 @@ use crate::keyring::Keyring;
 use crate::ledger::{Act, Deed, Position};
 use crate::mint::{self, Issued, TokenReply};
 use crate::refusal::{Code, Not, Refusal, Trouble};
+use crate::registry::{Application, ApplicationKind};
 use crate::secret::{Secret, same};
 
 /// How often a login may change under our hands before we say that we are busy.
@@ -56,7 +57,7 @@ impl Authority {
         let mut caller = None;
         let answer = self.try_token(ask, &mut caller).await;
         if let Err(Not::Refused(refusal)) = &answer {
-            let record = audit::refused(refusal, ask, caller.as_ref(), self.desk.now());
+            let record = audit::refused("token.refused", refusal, ask, caller.as_ref(), &self.desk);
             self.desk.ledger.commit(Deed::new(Act::Note, record)).await?;
         }
         answer
@@ -66,13 +67,7 @@ impl Authority {
         let grant = grants::find(ask.need("grant_type")?)?;
         let caller = proved.insert(Caller::prove(&self.desk, ask)?);
         if !grant.allows(caller.application()) {
-            let sentence = format!(
-                "An application of kind {} may not use the grant {}{}.",
-                caller.application().kind.as_str(),
-                grant.name(),
-                if grant.name() == "password" { " unless an operator allows it" } else { "" },
-            );
-            return Err(Refusal::new(Code::UnauthorizedClient, sentence).into());
+            return Err(not_for_this_kind(grant.name(), caller.application()).into());
         }
         for _ in 0..ATTEMPTS {
             let entitlement = grant.decide(&self.desk, caller, ask).await?;
@@ -198,4 +193,16 @@ impl Authority {
     pub async fn decline(&self, consent: &Consent, code: Code, origin: &Origin) -> Result<Url, Not> {
         authorize::decline(&self.desk, consent, code, origin).await
     }
+}
+
+fn not_for_this_kind(grant: &str, application: &Application) -> Refusal {
+    let sentence = match (grant, application.kind) {
+        ("password", ApplicationKind::SalesChannel) => {
+            "The password grant is switched off for this application; an operator can allow it.".to_owned()
+        }
+        (grant, kind) => {
+            format!("An application of kind {} may not use the grant {grant}; use another.", kind.as_str())
+        }
+    };
+    Refusal::new(Code::UnauthorizedClient, sentence)
 }

@@ -2,6 +2,7 @@
 //! answer makes. Errors go to the redirect only after the redirect itself has been proved.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use oxide_auth::code_grant::authorization::{Authorization as Machine, Error, Input, Output, Request};
 use oxide_auth::code_grant::error::AuthorizationErrorType;
@@ -72,26 +73,35 @@ pub struct SignedIn {
 pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
     let directory = desk.registry.directory();
     let page = |sentence: &'static str| Turned::Page(Refusal::new(Code::InvalidRequest, sentence));
-    let client_id = ask.get("client_id").ok_or_else(|| page("The link names no client_id."))?;
+    let client_id = ask
+        .get("client_id")
+        .ok_or_else(|| page("The link names no client_id; go back to the application and start again."))?;
     let application = directory.application(client_id).filter(|application| !application.disabled);
-    let application = application.ok_or_else(|| page("The application that sent you here is not known."))?;
+    let application = application.ok_or_else(|| {
+        page("The application that sent you here is not known; ask its maker for the right link.")
+    })?;
     let organization = directory.organization(&application.organization).filter(|found| !found.disabled);
-    let organization =
-        organization.ok_or_else(|| page("The application that sent you here is not known."))?;
+    let organization = organization.ok_or_else(|| {
+        page("The application that sent you here is not known; ask its maker for the right link.")
+    })?;
     let asked = ask.get("redirect_uri").or_else(|| ask.get("callback_url"));
-    let redirect = match_redirect(application, asked)
-        .ok_or_else(|| page("The address to return to is not one that the application has registered."))?;
+    let redirect = match_redirect(application, asked).ok_or_else(|| {
+        page("The address to return to is not one that the application has registered; ask its maker.")
+    })?;
     let turn = |code: Code, sentence: &'static str| {
         Turned::Redirect(error_redirect(desk, &redirect, code, sentence, ask.get("state")))
     };
     if application.kind != ApplicationKind::Webapp {
         return Err(turn(
             Code::UnauthorizedClient,
-            "This application may not use the authorization code grant.",
+            "This application may not use the authorization code grant; use one of kind webapp.",
         ));
     }
     if ask.get("request").or(ask.get("request_uri")).is_some() {
-        return Err(turn(Code::InvalidRequest, "Request objects are not supported."));
+        return Err(turn(
+            Code::InvalidRequest,
+            "Request objects are not supported; send the parameters themselves.",
+        ));
     }
     if ask.get("response_mode").is_some_and(|mode| mode != "query") {
         return Err(turn(Code::InvalidRequest, "The only response_mode is query."));
@@ -102,7 +112,10 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
         challenge_of(application, ask).map_err(|sentence| turn(Code::InvalidRequest, sentence))?;
     run_machine(application, ask, &redirect, &reach.text, challenge.is_some())
         .map_err(|(code, sentence)| turn(code, sentence))?;
-    let prompts: Vec<&str> = ask.get("prompt").unwrap_or_default().split(' ').collect();
+    let prompts: Vec<&str> = ask.get("prompt").unwrap_or_default().split_ascii_whitespace().collect();
+    if prompts.contains(&"none") && prompts.len() > 1 {
+        return Err(turn(Code::InvalidRequest, "The prompt none stands alone; leave the others out."));
+    }
     Ok(Consent {
         client_id: application.client_id.clone(),
         application_name: application.name.clone(),
@@ -113,7 +126,8 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
         state: ask.get("state").map(str::to_owned),
         challenge,
         first_party: application.first_party && !prompts.contains(&"consent"),
-        must_sign_in: prompts.contains(&"login"),
+        // With a session, another account can only be chosen by signing in to it.
+        must_sign_in: prompts.contains(&"login") || prompts.contains(&"select_account"),
         must_not_ask: prompts == ["none"],
     })
 }
@@ -139,9 +153,14 @@ pub async fn sign_in(
         None => None,
     };
     let Some(person) = admitted else {
-        let record = audit::event("sign_in.refused", now, origin);
+        let mut record = audit::event("sign_in.refused", now, origin);
+        record.client_id = Some(consent.client_id.clone());
         desk.ledger.commit(Deed::new(Act::Note, record)).await?;
-        return Err(Refusal::new(Code::AccessDenied, "The e-mail address or the password is wrong.").into());
+        return Err(Refusal::new(
+            Code::AccessDenied,
+            "The e-mail address or the password is wrong; try again.",
+        )
+        .into());
     };
     let cookie = Secret::from(desk.token());
     let session = Session {
@@ -192,9 +211,13 @@ pub async fn sign_out(desk: &Desk, cookie: &str, origin: &Origin) -> Result<(), 
 /// A refusal when the application or person may no longer; trouble when nothing could be written down.
 pub async fn approve(desk: &Desk, consent: &Consent, visitor: &Visitor, origin: &Origin) -> Result<Url, Not> {
     let directory = desk.registry.directory();
-    let gone = || Refusal::new(Code::AccessDenied, "The application is no longer active.");
-    let application = directory.application(&consent.client_id).filter(|application| !application.disabled);
-    let application = application.ok_or_else(gone)?;
+    let sentence = "The application that sent you here has changed meanwhile; go back and start again.";
+    // Checked when the page was made; the page may have been open for long.
+    let still_stands = |application: &&Arc<Application>| {
+        !application.disabled && match_redirect(application, Some(&consent.redirect_uri)).is_some()
+    };
+    let application = directory.application(&consent.client_id).filter(still_stands);
+    let application = application.ok_or_else(|| Refusal::new(Code::AccessDenied, sentence))?;
     let code = desk.token();
     let now = desk.now();
     let row = CodeRow {
@@ -273,7 +296,7 @@ fn loopback_without_port(text: &str) -> Option<String> {
         let rest = match rest.strip_prefix(':') {
             Some(port_and_path) => {
                 let (port, path) = port_and_path.split_at(port_and_path.find('/')?);
-                port.parse::<u16>().ok()?;
+                port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse::<u16>().ok())??;
                 path
             }
             None => rest,
@@ -427,6 +450,7 @@ mod tests {
         assert_ne!(at("http://127.0.0.1/cb"), at("http://127.0.0.1/cb/../x"));
         for odd in [
             "http://127.0.0.1:99999/cb",
+            "http://127.0.0.1:+80/cb",
             "http://127.0.0.1.evil.example/cb",
             "http://127.0.0.1@evil.example/cb",
             "https://127.0.0.1/cb",

@@ -24,10 +24,21 @@ const MARGIN: u64 = 300;
 /// `unauthorized_client` without a valid client, for a token of another client, and for a token without a
 /// person when the secret was not sent.
 pub async fn revoke(desk: &Desk, ask: &Ask) -> Result<Option<Position>, Not> {
+    let mut proved = None;
+    let answer = try_revoke(desk, ask, &mut proved).await;
+    if let Err(Not::Refused(refusal)) = &answer {
+        let record = audit::refused("revocation.refused", refusal, ask, proved.as_ref(), desk);
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+    }
+    answer
+}
+
+async fn try_revoke(desk: &Desk, ask: &Ask, proved: &mut Option<Caller>) -> Result<Option<Position>, Not> {
     let caller = Caller::prove(desk, ask).map_err(|refusal| forbidden().because(refusal.cause))?;
+    let caller = &*proved.insert(caller);
     let token = ask.need("token")?;
     if Handle::looks_like_one(token) {
-        return revoke_handle(desk, &caller, token, ask).await;
+        return revoke_handle(desk, caller, token, ask).await;
     }
     let Some(claims) = desk.inspector.recognise(token, desk.clock.now_ms()) else {
         return Ok(None); // unknown, forged or expired: nothing of ours to end (RFC 7009 section 2.2)
@@ -45,14 +56,26 @@ pub async fn revoke(desk: &Desk, ask: &Ask) -> Result<Option<Position>, Not> {
     record.subject = Some(claims.sub.clone());
     record.jti = Some(claims.jti.clone());
     record.sid = claims.sid.clone();
-    let whole_login = ask.get("revoke_session") == Some("true");
-    let act = match &claims.sid {
-        Some(sid) if whole_login => {
+    let act = match claims.sid.as_deref().filter(|_| ask.get("revoke_session") == Some("true")) {
+        Some(sid) => {
+            may_end_login(desk, caller, sid).await?;
             end_of_family(desk, caller.directory(), &claims.client_id, sid, "revoked")
         }
-        _ => end_of_token(&claims)?,
+        None => end_of_token(&claims)?,
     };
     position(desk.ledger.commit(Deed::new(act, record)).await?)
+}
+
+/// A token that was had in exchange carries the sid of somebody else's login, which is not the actor's to
+/// end.
+async fn may_end_login(desk: &Desk, caller: &Caller, sid: &str) -> Result<(), Not> {
+    match desk.ledger.family(sid).await? {
+        Some(family) if family.client_id != caller.application().client_id => {
+            let sentence = "The login behind this token is another application's; leave out revoke_session to end the token alone.";
+            Err(Refusal::new(Code::UnauthorizedClient, sentence).because("login of another client").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends a login and everything that it gave, for a reason.
@@ -101,6 +124,9 @@ async fn revoke_handle(
         None => Ok(None),
         Some(family) if family.client_id != caller.application().client_id => {
             Err(forbidden().because("refresh token of another client").into())
+        }
+        Some(family) if family.owner.is_none() && !caller.confidential() => {
+            Err(forbidden().because("a login without a person needs the client secret").into())
         }
         Some(family) => end_family(desk, &family.id, "revoked", &ask.origin).await,
     }

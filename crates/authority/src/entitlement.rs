@@ -128,6 +128,15 @@ pub fn generations(directory: &Directory, application: &Application, subject: u3
     )
 }
 
+/// Whether something promised under `then` has been ended since.
+///
+/// The subject's generation is read together with the person, so any difference counts: a smaller number
+/// is somebody else who was given the id of a person that is gone. The others come from the snapshot of
+/// this server, which may be a moment behind the server that made the promise, so only a rise counts.
+pub fn superseded(then: Generations, now: Generations) -> bool {
+    now.0 != then.0 || now.1 > then.1 || now.2 > then.2 || now.3 > then.3
+}
+
 /// The rights of an application by itself.
 pub fn own_roles(directory: &Directory, application: &Application) -> Vec<String> {
     match application.kind {
@@ -159,8 +168,11 @@ pub async fn admit(
 ) -> Result<(Person, Vec<String>), Not> {
     let no = |cause: &'static str| {
         Not::from(
-            Refusal::new(refused, "The owner does not exist in this organization, or is not active.")
-                .because(cause),
+            Refusal::new(
+                refused,
+                "The owner does not exist in this organization, or is not active; name another.",
+            )
+            .because(cause),
         )
     };
     let person = desk.registry.person(Who::Id(owner.1)).await?.ok_or_else(|| no("no such person"))?;

@@ -1,15 +1,19 @@
 //! What a token says, for those who may ask: introspection (RFC 7662) and the vendor's token info. Both
 //! run the guard's own check, so they cannot disagree with a service.
 
+use std::sync::Arc;
+
 use portcullis_guard::Claims;
 use portcullis_guard::claims::OwnerKind;
 use serde_json::{Value, json};
 
 use crate::ask::Ask;
+use crate::audit;
 use crate::client::Caller;
 use crate::desk::Desk;
+use crate::entitlement::{admit, generations, superseded};
 use crate::handle::Handle;
-use crate::ledger::Family;
+use crate::ledger::{Act, Deed, Family};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, Directory, Who};
 use crate::secret::same;
@@ -18,8 +22,8 @@ use crate::secret::same;
 enum Asker {
     /// A service with a guard: every token of ours.
     Guard,
-    /// An application: the tokens of its organization.
-    Organization(String),
+    /// An application: its own tokens and those of its organization.
+    Application { client_id: String, organization: String },
 }
 
 /// `POST /oauth/introspect`.
@@ -27,12 +31,23 @@ enum Asker {
 /// # Errors
 /// `invalid_client` without a proof by secret.
 pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
+    let answer = try_introspect(desk, ask).await;
+    if let Err(Not::Refused(refusal)) = &answer {
+        let record = audit::refused("introspection.refused", refusal, ask, None, desk);
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+    }
+    answer
+}
+
+async fn try_introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
     let asker = prove(desk, ask)?;
     let token = ask.need("token")?;
     if let Some(handle) = Handle::read(token, &desk.terms.issuer, &desk.seal) {
         return Ok(match desk.ledger.family(&handle.family).await? {
             Some(family)
-                if is_current(desk, &handle, &family) && asker.may_see(Some(&family.organization)) =>
+                if asker.may_see(&family.client_id, Some(&family.organization))
+                    && is_current(desk, &handle, &family)
+                    && still_stands(desk, &family).await? =>
             {
                 describe_family(desk, &family)
             }
@@ -41,7 +56,9 @@ pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
     }
     let claims = desk.inspector.inspect(token, desk.clock.now_ms())?;
     Ok(match claims {
-        Some(claims) if asker.may_see(claims.organization.as_ref().map(|o| o.id.as_str())) => {
+        Some(claims)
+            if asker.may_see(&claims.client_id, claims.organization.as_ref().map(|o| o.id.as_str())) =>
+        {
             describe(&claims)
         }
         _ => inactive(),
@@ -55,7 +72,7 @@ pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
 pub async fn token_info(desk: &Desk, bearer: &str) -> Result<Value, Not> {
     let claims = desk.inspector.inspect(bearer, desk.clock.now_ms())?;
     let claims = claims.ok_or_else(|| {
-        Refusal::new(Code::InvalidToken, "The access token is not valid, expired or revoked.")
+        Refusal::new(Code::InvalidToken, "The access token is not valid, expired or revoked; get a new one.")
     })?;
     let directory = desk.registry.directory();
     let application = directory.application(&claims.client_id);
@@ -86,10 +103,12 @@ pub async fn token_info(desk: &Desk, bearer: &str) -> Result<Value, Not> {
 }
 
 impl Asker {
-    fn may_see(&self, organization: Option<&str>) -> bool {
+    fn may_see(&self, client_id: &str, organization: Option<&str>) -> bool {
         match self {
             Self::Guard => true,
-            Self::Organization(own) => organization == Some(own),
+            Self::Application { client_id: own, organization: home } => {
+                client_id == own || organization == Some(home)
+            }
         }
     }
 }
@@ -105,9 +124,11 @@ fn prove(desk: &Desk, ask: &Ask) -> Result<Asker, Refusal> {
     }
     let caller = Caller::prove(desk, ask)?;
     if !caller.confidential() {
-        return Err(Refusal::new(Code::InvalidClient, "Introspection needs the client_secret."));
+        let sentence = "Introspection needs the client_secret; send it with the request.";
+        return Err(Refusal::new(Code::InvalidClient, sentence));
     }
-    Ok(Asker::Organization(caller.organization().id.clone()))
+    let client_id = caller.application().client_id.clone();
+    Ok(Asker::Application { client_id, organization: caller.organization().id.clone() })
 }
 
 fn is_current(desk: &Desk, handle: &Handle, family: &Family) -> bool {
@@ -115,6 +136,29 @@ fn is_current(desk: &Desk, handle: &Handle, family: &Family) -> bool {
     let hash = desk.seal.refresh_secret(&family.id, &handle.secret.0);
     let live = family.ended_at.is_none() && now < family.idle_exp && now < family.abs_exp;
     live && handle.n == family.n && same(&hash, &family.secret)
+}
+
+/// Whether a refresh would still find the client and the person as they were: the same questions, so that
+/// nobody is told "active" of a token that is refused.
+async fn still_stands(desk: &Desk, family: &Family) -> Result<bool, Trouble> {
+    let directory = desk.registry.directory();
+    let live = |application: &&Arc<Application>| {
+        let organization = directory.organization(&application.organization);
+        !application.disabled && organization.is_some_and(|organization| !organization.disabled)
+    };
+    let Some(application) = directory.application(&family.client_id).filter(live) else { return Ok(false) };
+    let generation = match &family.owner {
+        None => 0,
+        Some((kind, id)) => {
+            let owner = (*kind, id.as_str());
+            match admit(desk, &directory, &family.organization, owner, Code::InvalidGrant).await {
+                Ok((person, _)) => person.generation,
+                Err(Not::Refused(_)) => return Ok(false),
+                Err(Not::Broken(trouble)) => return Err(trouble),
+            }
+        }
+    };
+    Ok(!superseded(family.gv, generations(&directory, application, generation)))
 }
 
 fn inactive() -> Value {
@@ -163,6 +207,9 @@ async fn owner_of(desk: &Desk, claims: &Claims) -> Result<Option<Value>, Trouble
         (None, None) => return Ok(None),
     };
     let Some(person) = desk.registry.person(Who::Id(id)).await? else { return Ok(None) };
+    let home = claims.organization.as_ref().map(|organization| organization.id.as_str());
+    let memberships = desk.registry.memberships(&person.id).await?;
+    let owns = memberships.iter().any(|m| m.active && m.owner && Some(m.organization.as_str()) == home);
     let kind = match person.kind {
         OwnerKind::Customer => "Customer",
         OwnerKind::User => "User",
@@ -173,7 +220,7 @@ async fn owner_of(desk: &Desk, claims: &Claims) -> Result<Option<Value>, Trouble
         "email": person.email,
         "first_name": person.first_name,
         "last_name": person.last_name,
-        "owner": false,
+        "owner": owns,
         "time_zone": person.time_zone,
     })))
 }

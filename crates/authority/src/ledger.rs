@@ -18,8 +18,9 @@ use crate::registry::Scope;
 pub trait Ledger: Send + Sync {
     /// Does the deed durably, atomically and once. Deeds of many callers may share one disk write.
     ///
-    /// After `Ok`, the deed survives the loss of any process, and this server's own view of the feed has
-    /// already applied its records.
+    /// After [`Done::Committed`], the deed survives the loss of any process, and this server's own view of
+    /// the feed has already applied its records. After any other answer nothing was written, the audit
+    /// records neither: they would tell of a token that nobody got.
     async fn commit(&self, deed: Deed) -> Result<Done, Trouble>;
     /// An authorization code by its hash, without spending it.
     async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble>;
@@ -164,7 +165,7 @@ pub struct Family {
     /// The chain of actors, as JSON, when somebody acts for the owner.
     pub act: Option<String>,
     pub custom_claim: Option<String>,
-    /// Role names as of the login; narrowed, never widened, later.
+    /// Role names as of the login, for access reviews; every refresh reads the roles of its own day.
     pub roles: Vec<String>,
     pub gv: Generations,
     pub auth_time: u64,

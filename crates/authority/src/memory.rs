@@ -82,7 +82,9 @@ impl Ledger for Memory {
     async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
         let mut books = self.books();
         let done = books.act(deed.act);
-        books.audit.extend(deed.audit);
+        if matches!(done, Done::Committed { .. }) {
+            books.audit.extend(deed.audit);
+        }
         self.directory.store(Arc::new(Directory::new(books.holdings.clone())));
         Ok(done)
     }

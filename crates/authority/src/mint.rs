@@ -100,7 +100,10 @@ fn claims_of(
         exp = exp.min(limit);
     }
     if exp <= now {
-        return Err(Refusal::new(Code::InvalidGrant, "The subject_token is about to expire."));
+        return Err(Refusal::new(
+            Code::InvalidGrant,
+            "A token that was sent is about to expire; get a new one.",
+        ));
     }
     let organization = &entitlement.organization;
     let personal = application.kind == ApplicationKind::User;
@@ -189,7 +192,8 @@ async fn promise(
             if let Some(family) = family {
                 endings::end_family(desk, &family, "code used twice", origin).await?;
             }
-            Err(Refusal::new(Code::InvalidGrant, "The code or assertion was used before.").into())
+            Err(Refusal::new(Code::InvalidGrant, "The code or assertion was used before; get a new one.")
+                .into())
         }
         Done::Lost => Ok(Kept::Lost),
     }

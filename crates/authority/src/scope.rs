@@ -2,6 +2,8 @@
 //! `stock_location`; parts are separated by spaces or commas. What was asked is echoed verbatim, because
 //! the vendor's client caches by it; what it means goes into the `market` claim.
 
+use std::collections::{BTreeSet, HashSet};
+
 use portcullis_guard::claims::Market;
 
 use crate::refusal::{Code, Refusal};
@@ -26,6 +28,27 @@ pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', ',']).filter(|part| !part.is_empty())
 }
 
+impl Reach {
+    /// Whether this one reaches nowhere beyond another. Compared by what the texts mean, because a text with
+    /// fewer parts may reach further: a stock location narrows the market that it stands beside.
+    pub fn is_within(&self, held: &Self) -> bool {
+        let says_the_same = || {
+            let parts_of =
+                |reach: &Self| -> BTreeSet<String> { parts(&reach.text).map(str::to_owned).collect() };
+            parts_of(self) == parts_of(held)
+        };
+        match (&self.market, &held.market) {
+            (_, None) if parts(&held.text).any(|part| part == ALL) => true,
+            (Some(asked), Some(held)) => {
+                asked.id.iter().all(|id| held.id.contains(id))
+                    && asked.stock_location_ids.iter().all(|id| held.stock_location_ids.contains(id))
+                    && (held.allows_external_prices || !asked.allows_external_prices)
+            }
+            _ => says_the_same(),
+        }
+    }
+}
+
 /// What a scope means for this application, and whether it may have it.
 ///
 /// `group` is the customer group of the person, for private markets.
@@ -42,6 +65,10 @@ pub fn resolve(
         Some(text) => text.to_owned(),
         None => default_of(application),
     };
+    // RFC 6749 section 3.3; refused here for every grant, or a login would begin that no refresh can read.
+    if !text.bytes().all(|b| matches!(b, b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+        return Err(refuse("The scope has a character that a scope cannot have; name the market by its id."));
+    }
     if application.kind == ApplicationKind::User {
         return provisioning(text);
     }
@@ -89,7 +116,9 @@ fn locate<'a>(part: &str, fences: &'a [Fence]) -> Result<Option<&'a Fence>, Refu
         .find(|fence| fence.kind == kind && name == if by_id { &fence.id } else { &fence.code })
         .map(Some)
         .ok_or_else(|| {
-            refuse("A market, store or stock location in the scope does not exist in this organization.")
+            refuse(
+                "A market, store or stock location in the scope does not exist in this organization; check its id or code.",
+            )
         })
 }
 
@@ -100,7 +129,7 @@ fn stay_inside(named: &[Option<&Fence>], application: &Application, fences: &[Fe
     if free || named.iter().all(|part| allowed.contains(part)) {
         return Ok(());
     }
-    Err(refuse("The application may not ask for this scope."))
+    Err(refuse("The application may not ask for this scope; leave scope out to get all that it may have."))
 }
 
 fn enclose(
@@ -139,7 +168,8 @@ fn enclose(
     stock.sort();
     stock.dedup();
     let mut ids: Vec<String> = markets.iter().map(|market| market.id.clone()).collect();
-    ids.dedup();
+    let mut known = HashSet::new();
+    ids.retain(|id| known.insert(id.clone()));
     Ok(Some(Market {
         id: ids,
         stock_location_ids: stock,

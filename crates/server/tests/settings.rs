@@ -83,7 +83,7 @@ fn an_unknown_key_in_a_file_is_refused_with_file_and_key() {
     let scratch = Scratch::new();
     let file = scratch.path().join("mine.toml");
     std::fs::write(&file, "[tokens]\nacces_lifetime = 5\n").unwrap();
-    let wrong = load(&[file.clone()], &[]).unwrap_err();
+    let wrong = load(std::slice::from_ref(&file), &[]).unwrap_err();
     assert!(wrong.contains("mine.toml: tokens.acces_lifetime is not a setting"), "{wrong}");
     std::fs::write(&file, "tokens =\n").unwrap();
     assert!(load(&[file], &[]).unwrap_err().contains("mine.toml"));

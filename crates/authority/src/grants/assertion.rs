@@ -33,8 +33,8 @@ const CLAIMS: &str = "https://commercelayer.io/claims";
 pub struct Assertion {
     pub owner: Option<(OwnerKind, String)>,
     pub custom_claim: Option<Value>,
-    /// What must be remembered so that it works once; `None` in the vendor's mode, whose helper has no
-    /// `jti` and whose users send one assertion for several tokens.
+    /// What must be remembered so that it works once; `None` in the vendor's mode without a `jti`: its
+    /// helper has none and counts whole seconds, so two honest assertions may be the same text.
     pub once: Option<Once>,
 }
 
@@ -52,18 +52,19 @@ pub struct Once {
 /// believed (RFC 7521 section 4.1.1).
 pub fn read(text: &str, caller: &Caller, issuer: &str, now: u64) -> Result<Assertion, Refusal> {
     if text.len() > MAX_BYTES {
-        return Err(unusable(format!("The assertion is larger than {MAX_BYTES} bytes.")));
+        return Err(unusable(format!(
+            "The assertion is larger than {MAX_BYTES} bytes; carry less in custom_claim."
+        )));
     }
-    let parts = Parts::split(text).ok_or_else(|| unusable("The assertion is not a compact JWT."))?;
+    let parts = Parts::split(text).ok_or_else(|| {
+        unusable("The assertion is not a compact JWT with every name once; sign it with a JWT library.")
+    })?;
     let once = match caller.application().on_behalf_of.assertions {
         Assertions::Signed => {
             parts.verify(caller)?;
             Some(check_signed(&parts.payload, caller, issuer, now)?)
         }
-        Assertions::ClientAuthenticated => {
-            check_fresh(&parts.payload, now)?;
-            None
-        }
+        Assertions::ClientAuthenticated => check_fresh(&parts.payload, now)?,
     };
     let empty = Map::new();
     let said = match parts.payload.get(CLAIMS) {
@@ -75,10 +76,11 @@ pub fn read(text: &str, caller: &Caller, issuer: &str, now: u64) -> Result<Asser
     let custom_claim = said.get("custom_claim").cloned();
     custom_claim.as_ref().map(custom_claim::check).transpose()?;
     if owner.is_none() && custom_claim.is_none() {
-        return Err(unusable("The provided assertion names neither an owner nor a custom_claim."));
+        return Err(unusable("The provided assertion is invalid: name an owner, a custom_claim or both."));
     }
     let stands_for = owner.as_ref().map_or(caller.application().client_id.as_str(), |(_, id)| id);
-    if once.is_some() && parts.payload.get("sub").and_then(Value::as_str) != Some(stands_for) {
+    let signed = caller.application().on_behalf_of.assertions == Assertions::Signed;
+    if signed && parts.payload.get("sub").and_then(Value::as_str) != Some(stands_for) {
         return Err(unbelieved(
             "The assertion's sub must be the owner's id, or the client_id when there is no owner.",
         ));
@@ -111,7 +113,11 @@ impl<'a> Parts<'a> {
 
     /// The algorithm comes from the key; the header may only agree.
     fn verify(&self, caller: &Caller) -> Result<(), Refusal> {
-        let no = || unbelieved("The assertion's signature fits no key of this application.");
+        let no = || {
+            unbelieved(
+                "The assertion's signature fits no key of this application; sign with a registered key, or with HS512 and the client_secret.",
+            )
+        };
         if self.header.contains_key("crit") || self.header.contains_key("b64") {
             return Err(no());
         }
@@ -167,18 +173,34 @@ fn check_signed(
         return Err(unbelieved("The assertion needs iat and exp in whole seconds."));
     };
     if exp <= now.saturating_sub(LEEWAY) || iat > now + LEEWAY || exp > iat.saturating_add(MAX_LIFE) {
-        return Err(unbelieved("The assertion is expired, from the future, or lives longer than 5 minutes."));
+        return Err(unbelieved(
+            "The assertion is expired, from the future, or lives longer than 5 minutes; make a new one.",
+        ));
     }
-    let jti =
-        text("jti").filter(|jti| !jti.is_empty()).ok_or_else(|| unbelieved("The assertion needs a jti."))?;
-    let digest = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, jti.as_bytes()));
-    Ok(Once { digest, exp: exp + 2 * LEEWAY })
+    if payload.contains_key("nbf") && time("nbf").is_none_or(|nbf| nbf > now + LEEWAY) {
+        return Err(unbelieved("The assertion's nbf has not come yet; send it later, or leave nbf out."));
+    }
+    once(payload, exp + 2 * LEEWAY)?.ok_or_else(|| unbelieved("The assertion needs a jti."))
 }
 
-fn check_fresh(payload: &Map<String, Value>, now: u64) -> Result<(), Refusal> {
-    let iat = payload.get("iat").and_then(Value::as_u64);
-    let fresh = iat.is_some_and(|iat| iat <= now + LEEWAY && now <= iat.saturating_add(MAX_AGE));
-    fresh.then_some(()).ok_or_else(|| unbelieved("The assertion needs an iat of the last minute."))
+/// The vendor's helper says only `iat`. What an assertion says beyond it is taken at its word.
+fn check_fresh(payload: &Map<String, Value>, now: u64) -> Result<Option<Once>, Refusal> {
+    let time = |name: &str| payload.get(name).and_then(Value::as_u64);
+    let iat = time("iat").filter(|iat| *iat <= now + LEEWAY && now <= iat.saturating_add(MAX_AGE));
+    let iat = iat.ok_or_else(|| unbelieved("The assertion needs an iat of the last minute."))?;
+    if payload.contains_key("exp") && time("exp").is_none_or(|exp| exp <= now.saturating_sub(LEEWAY)) {
+        return Err(unbelieved("The assertion is expired; make a new one."));
+    }
+    once(payload, iat + MAX_AGE + LEEWAY)
+}
+
+/// A `jti` as it is remembered.
+fn once(payload: &Map<String, Value>, exp: u64) -> Result<Option<Once>, Refusal> {
+    let Some(jti) = payload.get("jti") else { return Ok(None) };
+    let jti = jti.as_str().filter(|jti| !jti.is_empty());
+    let jti = jti.ok_or_else(|| unbelieved("The assertion's jti must be a text, new for each assertion."))?;
+    let digest = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, jti.as_bytes()));
+    Ok(Some(Once { digest, exp }))
 }
 
 fn read_owner(owner: &Value) -> Result<(OwnerKind, String), Refusal> {

@@ -19,7 +19,7 @@ use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::endings;
-use crate::entitlement::{Entitlement, Promise, Subject, Via, admit};
+use crate::entitlement::{Entitlement, Promise, Subject, Via, admit, superseded};
 use crate::ledger::CodeRow;
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{Application, ApplicationKind};
@@ -67,7 +67,7 @@ async fn entitle(desk: &Desk, caller: &Caller, code: CodeRow, now: u64) -> Resul
     let reach = scope::resolve(Some(&code.scope), application, caller.directory(), None)?;
     let mut entitlement = Entitlement::of(caller, reach, "authorization_code", now);
     entitlement.gv.0 = person.generation;
-    if entitlement.gv != code.gv {
+    if superseded(code.gv, entitlement.gv) {
         return Err(dead("ended since the person agreed").into());
     }
     entitlement.roles = roles;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use oxide_auth::code_grant::client_credentials::{ClientCredentials as Machine, Error, Input, Output};
 use oxide_auth::primitives::grant::Extensions;
 use oxide_auth::primitives::registrar::{BoundClient, PreGrant};
+use portcullis_guard::claims::OwnerKind;
 
 use super::{Grant, machine};
 use crate::ask::Ask;
@@ -13,7 +14,7 @@ use crate::client::Caller;
 use crate::desk::Desk;
 use crate::entitlement::{Entitlement, Subject, own_roles};
 use crate::refusal::{Code, Not, Refusal};
-use crate::registry::{Application, ApplicationKind, Who};
+use crate::registry::{Application, ApplicationKind, Person, Who};
 use crate::scope;
 
 pub struct ClientCredentials;
@@ -34,20 +35,25 @@ impl Grant for ClientCredentials {
         settle(caller, ask, &reach.text)?;
         let mut entitlement = Entitlement::of(caller, reach, self.name(), desk.now());
         entitlement.roles = own_roles(caller.directory(), application);
-        if let Some(user) = application.user.as_deref().filter(|_| application.kind == ApplicationKind::User)
-        {
-            let person = desk.registry.person(Who::Id(user)).await?.filter(|person| !person.disabled);
-            let person = person.ok_or_else(|| {
-                Refusal::new(
-                    Code::UnauthorizedClient,
-                    "The person behind this credential is no longer active.",
-                )
-            })?;
+        if application.kind == ApplicationKind::User {
+            let person = behind(desk, application).await?;
             entitlement.gv.0 = person.generation;
             entitlement.subject = Subject::User(person.id);
         }
         Ok(entitlement)
     }
+}
+
+/// The person of a personal credential; without one it would be a credential of nobody, which no offboarding
+/// could find.
+async fn behind(desk: &Desk, application: &Application) -> Result<Person, Not> {
+    let found = match &application.user {
+        Some(user) => desk.registry.person(Who::Id(user)).await?,
+        None => None,
+    };
+    let found = found.filter(|person| !person.disabled && person.kind == OwnerKind::User);
+    let sentence = "The person behind this credential is not active; use a credential of somebody who is.";
+    found.ok_or_else(|| Refusal::new(Code::UnauthorizedClient, sentence).into())
 }
 
 /// Runs the machine; what it asks for has been settled by our own steps.

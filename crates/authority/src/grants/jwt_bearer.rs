@@ -2,14 +2,14 @@
 //! names a customer or user. The token says who acts, and its rights are the intersection of both.
 
 use async_trait::async_trait;
-use portcullis_guard::claims::{Actor, OwnerKind};
+use portcullis_guard::claims::Actor;
 
 use super::{Grant, assertion};
 use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::entitlement::{Entitlement, Promise, Subject, Via, admit, own_roles, share};
-use crate::refusal::{Code, Not, Refusal};
+use crate::refusal::{Code, Not};
 use crate::registry::{Application, Scope};
 use crate::scope;
 
@@ -34,7 +34,7 @@ impl Grant for JwtBearer {
         let mut roles = own_roles(directory, application);
         let (mut subject, mut group, mut generation, mut act) = (Subject::Client, None, 0, None);
         if let Some((kind, id)) = &assertion.owner {
-            refuse_unlisted_kind(application, *kind)?;
+            super::may_act_for(application, *kind)?;
             let owner = (*kind, id.as_str());
             let (person, theirs) =
                 admit(desk, directory, &application.organization, owner, Code::InvalidGrant).await?;
@@ -64,16 +64,4 @@ pub(super) fn actor(caller: &Caller) -> Actor {
     let sub = caller.subject();
     let gv = caller.directory().generation(Scope::Actor, &sub);
     Actor { sub, client_id: caller.application().client_id.clone(), gv, from: None, act: None }
-}
-
-fn refuse_unlisted_kind(application: &Application, kind: OwnerKind) -> Result<(), Refusal> {
-    let listed = &application.on_behalf_of.owner_types;
-    let allowed = if listed.is_empty() { kind == OwnerKind::Customer } else { listed.contains(&kind) };
-    if allowed {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        Code::UnauthorizedClient,
-        "This application may not act on behalf of an owner of this type.",
-    ))
 }

@@ -4,6 +4,7 @@
 //! all read the roster.
 
 use async_trait::async_trait;
+use portcullis_guard::claims::OwnerKind;
 
 use crate::ask::Ask;
 use crate::client::Caller;
@@ -59,20 +60,36 @@ pub fn find(name: &str) -> Result<&'static dyn Grant, Refusal> {
 /// On behalf of somebody: switched on for the application, in an enterprise organization, with the secret
 /// sent in this very request.
 fn may_act_for_others(caller: &Caller) -> Result<(), Refusal> {
+    still_may_act(caller)?;
+    if !caller.confidential() {
+        let sentence = "Acting on behalf of somebody needs the client_secret; send it with the request.";
+        return Err(Refusal::new(Code::InvalidClient, sentence));
+    }
+    Ok(())
+}
+
+/// The part of [`may_act_for_others`] that a refresh asks again: the vendor's clients refresh without the
+/// secret a login that a server began with it.
+fn still_may_act(caller: &Caller) -> Result<(), Refusal> {
     let no = |sentence| Err(Refusal::new(Code::UnauthorizedClient, sentence));
     if !caller.organization().enterprise {
-        return no("Acting on behalf of somebody is for enterprise organizations only.");
+        return no(
+            "Acting on behalf of somebody is for enterprise organizations only; an operator can switch the plan.",
+        );
     }
     if !caller.application().on_behalf_of.enabled {
         return no("This application may not act on behalf of anybody; an operator can switch that on.");
     }
-    if !caller.confidential() {
-        return Err(Refusal::new(
-            Code::InvalidClient,
-            "Acting on behalf of somebody needs the client_secret.",
-        ));
-    }
     Ok(())
+}
+
+/// Whether the application may act for people of this kind; customers only, unless an operator says more.
+fn may_act_for(application: &Application, kind: OwnerKind) -> Result<(), Refusal> {
+    let listed = &application.on_behalf_of.owner_types;
+    let allowed = if listed.is_empty() { kind == OwnerKind::Customer } else { listed.contains(&kind) };
+    let sentence =
+        "This application may not act on behalf of an owner of this type; an operator can allow it.";
+    allowed.then_some(()).ok_or_else(|| Refusal::new(Code::UnauthorizedClient, sentence))
 }
 
 /// Applications that belong to an organization's people and services, not to one person.

@@ -34,10 +34,13 @@ impl Grant for Password {
         let known =
             found.as_ref().filter(|person| !person.disabled).and_then(|person| person.password.clone());
         let fits = desk.slow.password_fits(known, password).await?;
-        let Some(person) = found.filter(|_| fits) else {
-            return Err(Refusal::new(Code::InvalidGrant, "The username or the password is wrong.")
-                .because("unknown account, disabled account or wrong password")
-                .into());
+        let Some(person) = found.filter(|person| fits && !person.disabled) else {
+            return Err(Refusal::new(
+                Code::InvalidGrant,
+                "The username or the password is wrong; try again.",
+            )
+            .because("unknown account, disabled account or wrong password")
+            .into());
         };
         let reach = scope::resolve(
             ask.get("scope"),

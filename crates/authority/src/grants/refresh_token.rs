@@ -1,29 +1,30 @@
 //! The refresh grant (RFC 6749 section 6): one row a login, however often it is refreshed.
 //!
-//! What was sent is classified first, then the machine checks client and scope. Public clients get a new
+//! What was sent is classified first, then the machine checks the client. Public clients get a new
 //! refresh token at each use; the same token again, from the same client, within the grace, gets the same
 //! successor, because two tabs race and answers get lost; anything else is reuse and ends the login
-//! (RFC 9700 section 4.14). Roles and generations are read again each time.
+//! (RFC 9700 section 4.14). Roles, generations and the right to act for others are read again each time;
+//! how the login was proved is not: an application that may no longer use the password grant keeps the
+//! logins that it has, and an operator who wants them gone revokes the application's tokens.
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use oxide_auth::code_grant::refresh::{Error, Input, Output, Refresh as Machine};
 use oxide_auth::primitives::grant::{Extensions, Grant as Held};
 use oxide_auth::primitives::issuer::{RefreshedToken, TokenType};
-use portcullis_guard::claims::{Actor, Generations};
-use std::borrow::Cow;
+use portcullis_guard::claims::Actor;
 
 use super::{Grant, machine};
 use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::endings;
-use crate::entitlement::{Entitlement, Promise, Subject, admit, own_roles, share};
+use crate::entitlement::{Entitlement, Promise, Subject, admit, own_roles, share, superseded};
 use crate::handle::{Handle, HandleSecret};
 use crate::ledger::Family;
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::Application;
-use crate::scope;
+use crate::scope::{self, Reach};
 use crate::secret::{open_successor, same};
 
 pub struct RefreshToken;
@@ -73,6 +74,9 @@ fn classify(desk: &Desk, caller: &Caller, handle: &Handle, family: &Family) -> S
     if family.client_id != application.client_id {
         return Standing::Reused("refresh token of another client");
     }
+    if family.organization != application.organization {
+        return Standing::Dead("the client now belongs to another organization");
+    }
     if now >= family.idle_exp || now >= family.abs_exp {
         return Standing::Dead("expired");
     }
@@ -107,6 +111,12 @@ async fn entitle(
     promise: Promise,
 ) -> Result<Entitlement, Not> {
     let (application, directory) = (caller.application(), caller.directory());
+    if family.act.is_some() || family.custom_claim.is_some() {
+        super::still_may_act(caller)?;
+    }
+    if let (Some(_), Some((kind, _))) = (&family.act, &family.owner) {
+        super::may_act_for(application, *kind)?;
+    }
     let (subject, group, generation, roles) = match &family.owner {
         None => (Subject::Client, None, 0, own_roles(directory, application)),
         Some((kind, id)) => {
@@ -117,14 +127,16 @@ async fn entitle(
             (subject, person.customer_group.clone(), person.generation, roles)
         }
     };
-    let asked = ask.get("scope").unwrap_or(&family.scope);
-    let reach = scope::resolve(Some(asked), application, directory, group.as_deref())?;
+    let resolve = |text: &str| scope::resolve(Some(text), application, directory, group.as_deref());
+    let reach = match ask.get("scope").filter(|asked| *asked != family.scope) {
+        Some(asked) => narrowed(resolve(asked)?, &resolve(&family.scope)?)?,
+        None => resolve(&family.scope)?,
+    };
     let mut entitlement = Entitlement::of(caller, reach, "refresh_token", desk.now());
     entitlement.gv.0 = generation;
-    if raised(family.gv, entitlement.gv) {
+    if superseded(family.gv, entitlement.gv) {
         return Err(dead("ended by a wider revocation").into());
     }
-    entitlement.confidential = caller.confidential();
     entitlement.act = read_chain(&family)?;
     entitlement.roles = roles;
     if entitlement.act.is_some() && family.owner.is_some() {
@@ -141,9 +153,11 @@ async fn entitle(
     Ok(entitlement)
 }
 
-/// Whether any generation has moved on since the login.
-fn raised(then: Generations, now: Generations) -> bool {
-    now.0 > then.0 || now.1 > then.1 || now.2 > then.2 || now.3 > then.3
+/// Never more than the login had (RFC 6749 section 6). The login itself keeps its scope.
+fn narrowed(asked: Reach, held: &Reach) -> Result<Reach, Refusal> {
+    let sentence = "The scope is wider than what was granted; ask for the same or less.";
+    let fits = asked.is_within(held).then_some(asked);
+    fits.ok_or_else(|| Refusal::new(Code::InvalidScope, sentence))
 }
 
 fn actors_ended(directory: &crate::registry::Directory, act: Option<&Actor>) -> bool {
@@ -163,18 +177,18 @@ fn read_claim(family: &Family) -> Result<Option<serde_json::Value>, Refusal> {
     family.custom_claim.as_ref().map(read).transpose()
 }
 
-/// The machine compares the client and refuses a wider scope.
+/// The machine compares the client. It would compare scopes as texts, so it is not shown the one that is
+/// asked for; what that reaches is compared in [`narrowed`].
 fn run_machine(family: &Family, ask: &Ask) -> Result<(), Refusal> {
     let request = machine::Settled { ask, client_id: &family.client_id, redirect_uri: None };
     let far = DateTime::UNIX_EPOCH + TimeDelta::days(365_000);
-    let scope = || ask.get("scope").map(Cow::Borrowed);
     let mut run = Machine::new(&request);
     let mut input = Input::None;
     loop {
         input = match run.advance(input) {
-            Output::Unauthenticated { .. } => Input::Authenticated { scope: scope() },
+            Output::Unauthenticated { .. } => Input::Authenticated { scope: None },
             Output::RecoverRefresh { .. } => Input::Recovered {
-                scope: scope(),
+                scope: None,
                 grant: Some(Box::new(Held {
                     owner_id: family.id.clone(),
                     client_id: family.client_id.clone(),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::error::JsonPayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -63,6 +64,21 @@ impl FromRequest for Posted {
             Ok(Self(Ask::read(knock).map_err(refused)?))
         })
     }
+}
+
+/// Has the framework's own readers refuse in our words and hold to our limit.
+pub fn teach(app: &mut web::ServiceConfig) {
+    app.app_data(web::QueryConfig::default().error_handler(|_, _| unread("The query cannot be read.")));
+    app.app_data(web::JsonConfig::default().limit(BODY_LIMIT).error_handler(|wrong, _| match wrong {
+        JsonPayloadError::Overflow { limit } | JsonPayloadError::OverflowKnownLength { limit, .. } => {
+            Denied::TooLarge(limit).into()
+        }
+        _ => unread("The body is not the JSON that belongs here."),
+    }));
+}
+
+fn unread(sentence: &'static str) -> actix_web::Error {
+    refused(bad(sentence)).into()
 }
 
 async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {

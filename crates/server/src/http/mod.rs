@@ -48,7 +48,7 @@ pub fn door(
         InitError = (),
     >,
 > {
-    App::new().app_data(house).wrap(from_fn(visit::accompany)).configure(routes)
+    App::new().app_data(house).wrap(from_fn(visit::accompany)).configure(heard::teach).configure(routes)
 }
 
 fn routes(app: &mut web::ServiceConfig) {

@@ -93,7 +93,8 @@ fn holdings(seal: &Seal) -> Holdings {
             { "id": "r2", "organization": "org1", "name": "Packers", "kind": "custom" },
             { "id": "r3", "organization": "org2", "name": "Elsewhere", "kind": "custom" },
         ],
-        "fences": [], "guards": [], "generations": [],
+        "guards": [{ "id": "g1", "hash": seal.client_secret("guard:g1", &Secret::from("hush")) }],
+        "fences": [], "generations": [],
     }))
     .unwrap()
 }

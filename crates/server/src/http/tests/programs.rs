@@ -50,7 +50,7 @@ async fn revoking_answers_an_empty_object_and_the_place_in_the_feed() {
     let body = format!("client_id=robot&client_secret=hush&token={}", token.as_str().unwrap());
     let seen = call(&house, post("/oauth/revoke", &body)).await;
     assert_eq!((seen.status, seen.body.as_str()), (200, "{}"));
-    assert_eq!(seen.header("revocation-position"), "live:eu1 1.1");
+    assert_eq!(seen.header("revocation-position"), format!("{} 1.1", house.hub.feed()));
     let seen = call(&house, post("/oauth/revoke", "token=x")).await;
     assert_eq!((seen.status, &seen.json()["errors"][0]["title"]), (403, &json!("unauthorized_client")));
 }
@@ -73,6 +73,28 @@ async fn what_is_not_understood_is_refused_in_json() {
         assert_eq!((seen.status, seen.header("content-type")), (status, "application/json"));
         assert_eq!(seen.json()["errors"][0]["status"], status);
     }
+}
+
+#[actix_web::test]
+async fn a_guard_is_refused_in_json_too() {
+    let (house, _) = house_at(NOW);
+    let guard = format!("Basic {}", STANDARD.encode("g1:hush"));
+    let report = |body: &str| {
+        TestRequest::post()
+            .uri("/guards/report")
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .set_payload(body.to_owned())
+    };
+    let cases = [
+        (get("/revocations/test:eu1/tail?after=1.1&wait=soon"), 400),
+        (report("{"), 400),
+        (report(&format!("\"{}\"", "x".repeat(65 * 1024))), 413),
+    ];
+    for (request, status) in cases {
+        let seen = call(&house, request.insert_header((header::AUTHORIZATION, guard.clone()))).await;
+        assert_eq!((seen.status, &seen.json()["errors"][0]["status"]), (status, &json!(status)));
+    }
+    assert_eq!(call(&house, report("{}")).await.status, 401);
 }
 
 #[actix_web::test]
