@@ -56,7 +56,12 @@ async fn a_rotation_that_was_overtaken_gives_nothing_alive() {
         let sid = house.claims(&login.access_token).sid;
         house.interrupt(cutoffs("shop", "CustEvaAAA").into_iter().chain([end(sid)]).nth(overtaking).unwrap());
         match house.refresh("shop", login.refresh_token.as_deref().unwrap()).await {
-            Err(refusal) => assert_eq!(refusal.code, Code::InvalidGrant),
+            Err(refusal) => {
+                assert_eq!(refusal.code, Code::InvalidGrant);
+                let issued =
+                    house.memory.audit().iter().filter(|record| record.event == "token.issued").count();
+                assert_eq!(issued, 1, "nothing is noted of a token that nobody got");
+            }
             Ok(next) => {
                 assert!(house.check(&next.access_token).is_err(), "{overtaking}");
                 let again = house.refresh("shop", next.refresh_token.as_deref().unwrap()).await;
