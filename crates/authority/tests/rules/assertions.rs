@@ -198,7 +198,7 @@ async fn an_assertion_works_once() {
     assert_eq!(code(&house, &signed(&for_eva("b"))).await, Ok(()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn of_many_who_send_one_assertion_one_wins() {
     let house = std::sync::Arc::new(House::new());
     let assertion = signed(&for_eva("a"));

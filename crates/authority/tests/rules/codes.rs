@@ -252,7 +252,7 @@ async fn a_spent_code_closes_the_whole_family() {
     assert_eq!(house.by("web", &form).await.unwrap_err().code, Code::InvalidGrant);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn of_many_who_redeem_one_code_at_once_one_gets_a_token_and_it_ends() {
     let house = std::sync::Arc::new(House::new());
     let code = house.code(&[("client_id", "web")]).await;

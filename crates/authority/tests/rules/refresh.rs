@@ -54,7 +54,7 @@ async fn a_public_client_that_sends_its_secret_rotates_all_the_same() {
     assert!(!house.claims(&reply.access_token).application.confidential, "and with this one it did not");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn of_64_who_refresh_at_once_all_are_of_one_lineage() {
     let house = std::sync::Arc::new(House::new());
     let login = house.eva().await;

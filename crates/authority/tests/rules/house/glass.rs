@@ -50,7 +50,7 @@ impl Books {
 #[async_trait]
 impl Ledger for Books {
     async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
-        // Whoever else is deciding gets to decide before anything is written, so that races are races.
+        // One thread takes turns: all who race decide before the first of them writes, each time the same.
         tokio::task::yield_now().await;
         let first = self.next.lock().unwrap().take();
         if let Some(act) = first {
