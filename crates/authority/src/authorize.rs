@@ -125,7 +125,10 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
         scope: reach.text,
         state: ask.get("state").map(str::to_owned),
         challenge,
-        first_party: application.first_party && !prompts.contains(&"consent"),
+        // Anybody can pretend to be a public client on a loopback address, so there the person is asked.
+        first_party: application.first_party
+            && (application.confidential || redirect.starts_with("https://"))
+            && !prompts.contains(&"consent"),
         // With a session, another account can only be chosen by signing in to it.
         must_sign_in: prompts.contains(&"login") || prompts.contains(&"select_account"),
         must_not_ask: prompts == ["none"],
