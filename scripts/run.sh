@@ -27,6 +27,8 @@ await "http://127.0.0.1:$shop_port/readyz"
 say
 say "server  http://127.0.0.1:$port        its data and log are in run/"
 say "shop    http://127.0.0.1:$shop_port/api    a commerce service behind the guard; Ctrl-C stops both"
-tail -n +2 run/server.out | sed "s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/g; s/ *(start the example shop.*//"
+# The server's own story, without what it says about starting the shop.
+tail -n +2 run/server.out | sed -e '/^Start the example shop/,/cargo run/d' -e 's/^In a third:/In a second terminal:/' \
+    -e 's/, see below$//' -e "s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/g"
 wait -n "$server_pid" "$shop_pid" || true
 fail "one of the two has ended by itself; see run/server.log and run/shop.log"

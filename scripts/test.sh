@@ -60,4 +60,4 @@ section "the demo"
 scripts/demo.sh
 
 section "the tests of the workspace"
-cargo test --locked --workspace
+cargo test --locked --workspace --no-fail-fast
