@@ -125,7 +125,10 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
         scope: reach.text,
         state: ask.get("state").map(str::to_owned),
         challenge,
-        first_party: application.first_party && !prompts.contains(&"consent"),
+        // Anybody can pretend to be a public client on a loopback address, so there the person is asked.
+        first_party: application.first_party
+            && (application.confidential || redirect.starts_with("https://"))
+            && !prompts.contains(&"consent"),
         // With a session, another account can only be chosen by signing in to it.
         must_sign_in: prompts.contains(&"login") || prompts.contains(&"select_account"),
         must_not_ask: prompts == ["none"],
@@ -255,6 +258,7 @@ pub async fn decline(desk: &Desk, consent: &Consent, code: Code, origin: &Origin
     desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     let sentence = match code {
         Code::LoginRequired => "Nobody is signed in.",
+        Code::ConsentRequired => "The person has to be asked, and no page may be shown.",
         _ => "The person did not agree.",
     };
     Ok(error_redirect(desk, &consent.redirect_uri, code, sentence, consent.state.as_deref()))
