@@ -34,6 +34,8 @@ pub enum Tail {
     Gone,
     /// Another epoch, or a future that this server does not know.
     Elsewhere,
+    /// This server is stopping: ask again, another one or this one anew.
+    Closing,
 }
 
 /// A document that guards fetch by the hash of its content.
@@ -60,6 +62,7 @@ pub struct Hub {
     press: Press,
     shelf: RwLock<Shelf>,
     head: watch::Sender<Position>,
+    closing: watch::Sender<bool>,
     news: Arc<Notify>,
     keys: ArcSwap<Sheet>,
     policy: ArcSwap<Sheet>,
@@ -98,6 +101,7 @@ impl Hub {
         let hub = Arc::new(Self {
             head: watch::Sender::new(shelf.position()),
             shelf: RwLock::new(shelf),
+            closing: watch::Sender::new(false),
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
@@ -132,6 +136,8 @@ impl Hub {
             }
         }
         beat.abort();
+        // Whoever hangs on is answered now, so that the server need not wait for them to stop.
+        self.closing.send_replace(true);
     }
 
     /// A committed beat each second or so: the only thing that makes guards fresh (design 1.2 rule 7).
@@ -220,7 +226,7 @@ impl Hub {
     /// answer is rare and honest.
     pub async fn tail(&self, after: Position, wait: Duration) -> Tail {
         let until = Instant::now() + wait;
-        let mut head = self.head.subscribe();
+        let (mut head, mut closing) = (self.head.subscribe(), self.closing.subscribe());
         loop {
             head.mark_unchanged();
             match self.shelf().after(after, ANSWER_BYTES) {
@@ -229,9 +235,12 @@ impl Hub {
                 After::Elsewhere => return Tail::Elsewhere,
                 After::Wait => {}
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if tokio::time::timeout(left, head.changed()).await.is_err() {
-                return Tail::Batches(Vec::new());
+            tokio::select! {
+                Ok(()) = head.changed() => {}
+                _ = closing.wait_for(|closing| *closing) => return Tail::Closing,
+                () = tokio::time::sleep(until.saturating_duration_since(Instant::now())) => {
+                    return Tail::Batches(Vec::new());
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::Kind;
 use portcullis_guard::{
-    Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Revocations, Verdict,
+    Access, Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Revocations, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -103,7 +103,8 @@ impl Ended {
 }
 
 impl Revocations for Ended {
-    fn verdict(&self, _: &str, claims: &Claims, _: u64) -> Verdict {
+    fn verdict(&self, token: &Access, _: u64) -> Verdict {
+        let claims = token.claims();
         let gv = claims.gv;
         let organization = claims.organization.as_ref().map(|found| found.id.as_str()).unwrap_or_default();
         let acted = claims.actors().any(|actor| self.by_generation(Scope::Actor, &actor.sub, actor.gv));
