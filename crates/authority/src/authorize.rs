@@ -255,6 +255,7 @@ pub async fn decline(desk: &Desk, consent: &Consent, code: Code, origin: &Origin
     desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     let sentence = match code {
         Code::LoginRequired => "Nobody is signed in.",
+        Code::ConsentRequired => "The person has to be asked, and no page may be shown.",
         _ => "The person did not agree.",
     };
     Ok(error_redirect(desk, &consent.redirect_uri, code, sentence, consent.state.as_deref()))

@@ -147,6 +147,7 @@ async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(H
         feed: settings.feed.name.clone(),
         issuer: settings.issuer.clone(),
         max_staleness: staleness,
+        beat: Duration::from_millis(settings.feed.beat_ms),
         store: store.clone(),
         clock: means.clock.clone(),
         view,

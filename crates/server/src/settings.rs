@@ -291,7 +291,7 @@ impl Default for Feed {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self { format: LogFormat::Text, filter: "info,actix_server=warn".into() }
     }
 }
 

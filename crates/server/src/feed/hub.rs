@@ -53,6 +53,7 @@ pub struct Hub {
     feed: String,
     issuer: String,
     max_staleness_ms: u64,
+    beat: Duration,
     store: Store,
     clock: Arc<dyn Clock>,
     view: Arc<View>,
@@ -74,6 +75,8 @@ pub struct HubParts {
     pub feed: String,
     pub issuer: String,
     pub max_staleness: Duration,
+    /// How often the feed says that it is alive.
+    pub beat: Duration,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub view: Arc<View>,
@@ -98,6 +101,7 @@ impl Hub {
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
+            beat: parts.beat,
             store: parts.store,
             clock: parts.clock,
             view: parts.view,
@@ -130,7 +134,7 @@ impl Hub {
         beat.abort();
     }
 
-    /// A committed beat each second: the only thing that makes guards fresh (design 1.2 rule 7).
+    /// A committed beat each second or so: the only thing that makes guards fresh (design 1.2 rule 7).
     async fn beat(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
             if let Err(trouble) = self.store.beat().await {
@@ -138,7 +142,7 @@ impl Hub {
             }
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
-                () = tokio::time::sleep(Duration::from_millis(1000)) => {}
+                () = tokio::time::sleep(self.beat) => {}
             }
         }
     }
