@@ -3,15 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-/// A sample that is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    pub page: PathBuf,
-    /// Line of the opening fence, from 1.
-    pub line: usize,
-    pub script: String,
-}
-
 /// Every page of the repository that may hold samples.
 pub fn pages(repository: &Path) -> Vec<PathBuf> {
     let mut pages: Vec<_> = [repository.join("README.md")].into_iter().filter(|page| page.exists()).collect();
@@ -30,28 +21,29 @@ pub fn pages(repository: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// The samples of a page, in the order in which they stand.
-pub fn samples(page: &Path, text: &str) -> Vec<Sample> {
+/// The samples of a page that are run, in the order in which they stand.
+pub fn samples(page: &str) -> Vec<String> {
     let mut samples = Vec::new();
-    let mut open: Option<(usize, bool, Vec<&str>)> = None;
-    for (number, line) in text.lines().enumerate() {
+    let mut open: Option<(bool, Vec<&str>)> = None;
+    for line in page.lines() {
         let fence = line.trim_start().strip_prefix("```");
         match (&mut open, fence) {
-            (None, Some(info)) => {
-                let runs = info.split_whitespace().eq(["sh", "test"]);
-                open = Some((number + 1, runs, Vec::new()));
-            }
+            (None, Some(info)) => open = Some((info.split_whitespace().eq(["sh", "test"]), Vec::new())),
             (Some(_), Some("")) => {
-                if let Some((line, true, script)) = open.take() {
-                    let script = script.join("\n");
-                    samples.push(Sample { page: page.to_owned(), line, script });
+                if let Some((true, script)) = open.take() {
+                    samples.push(script.join("\n"));
                 }
             }
-            (Some((_, _, script)), _) => script.push(line),
+            (Some((_, script)), _) => script.push(line),
             (None, None) => {}
         }
     }
     samples
+}
+
+/// What a sample says that it prints: comments of its own lines.
+pub fn expected(script: &str) -> impl Iterator<Item = &str> {
+    script.lines().filter_map(|line| line.strip_prefix("# ").map(str::trim))
 }
 
 #[cfg(test)]
@@ -61,14 +53,16 @@ mod tests {
     #[test]
     fn only_blocks_that_say_so_are_run() {
         let text = "a\n```sh test\none\ntwo\n```\n```sh\nnot me\n```\n```toml\n[x]\n```\n```sh  test\nthree\n```\n";
-        let found: Vec<_> =
-            samples(Path::new("p"), text).into_iter().map(|found| (found.line, found.script)).collect();
-        assert_eq!(found, [(2, "one\ntwo".to_owned()), (12, "three".to_owned())]);
+        assert_eq!(samples(text), ["one\ntwo", "three"]);
     }
 
     #[test]
     fn a_fence_inside_a_block_does_not_end_it() {
-        let text = "```sh test\necho '```sh'\n```\n";
-        assert_eq!(samples(Path::new("p"), text)[0].script, "echo '```sh'");
+        assert_eq!(samples("```sh test\necho '```sh'\n```\n"), ["echo '```sh'"]);
+    }
+
+    #[test]
+    fn what_is_printed_stands_behind_a_hash() {
+        assert_eq!(expected("curl x # not this\n# 200\necho '#'").collect::<Vec<_>>(), ["200"]);
     }
 }

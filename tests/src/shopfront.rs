@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
@@ -35,6 +35,7 @@ impl Shopfront {
             audience: "commerce-api".into(),
             feed_url: Some(feed_url.to_owned()),
             feed: feed.into(),
+            redis_url: None,
             guard_id: "shop".into(),
             guard_secret: "hush-guard".into(),
             environment: World::Live,
@@ -45,11 +46,11 @@ impl Shopfront {
         };
         let clock = clock.for_guard();
         let followed = follow_with(&settings, |guard| guard.clock(clock)).expect("a guard can be made");
-        let Followed { guard, view, feed } = followed;
+        let Followed { guard, view, feed, .. } = followed;
         let (told, ready) = mpsc::channel();
         let (watched, hint, kept) = (view.clone(), feed.key_hint(), guard.clone());
         let thread = std::thread::spawn(move || {
-            let shop = Shop::new(kept).ready_when(move || Followed::is_ready(&watched));
+            let shop = Shop::new(kept.clone()).ready_when(move || Followed::is_ready(&kept, &watched));
             let app = shop.on_unknown_key(move || hint.wake()).app();
             let serve = async move {
                 let server = HttpServer::new(move || App::new().configure(app.clone())).workers(1);
@@ -70,10 +71,13 @@ impl Shopfront {
         &self.guard
     }
 
-    /// Waits until the feed has been read and is fresh.
-    pub fn wait_until_live(&self) {
-        let live = self.feed.as_ref().is_some_and(|feed| feed.wait_until_live(Duration::from_secs(15)));
-        assert!(live, "the shop's guard does not become live");
+    /// Waits until it may be sent customers.
+    pub fn wait_until_ready(&self) {
+        let began = Instant::now();
+        while !Followed::is_ready(&self.guard, &self.view) {
+            assert!(began.elapsed() < Duration::from_secs(15), "the shop does not become ready");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

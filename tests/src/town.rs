@@ -55,7 +55,7 @@ impl Town {
     pub async fn open_with_shop(ground: &Ground) -> Self {
         let mut town = Self::open(ground).await;
         town.open_shop();
-        town.shopfront().wait_until_live();
+        town.shopfront().wait_until_ready();
         town
     }
 

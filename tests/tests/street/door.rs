@@ -62,7 +62,7 @@ pub async fn a_client_authenticates_once_and_in_one_way(ground: &Ground) {
 pub async fn no_secret_travels_in_a_query(ground: &Ground) {
     let town = Town::open(ground).await;
     let token = town.client_token(&BACKEND).await;
-    for secret in ["client_secret", "password", "refresh_token", "code", "assertion", "token", "client_assertion"] {
+    for secret in ["client_secret", "password", "refresh_token", "code", "assertion", "token", "subject_token", "actor_token", "client_assertion"] {
         for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
             let form = BACKEND.form(&[("grant_type", "client_credentials"), ("token", &token)]);
             let asked = town.post(&format!("{path}?{secret}=hush-backend")).form(&form);

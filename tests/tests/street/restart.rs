@@ -42,7 +42,7 @@ pub async fn nothing_that_was_ended_comes_back(ground: &Ground) {
     assert!(!town.is_active(&spent.access_token()).await, "a spent code is a spent code after a restart");
     // A shop that opens only now has never heard of any of it, and refuses all the same.
     town.open_shop();
-    town.shopfront().wait_until_live();
+    town.shopfront().wait_until_ready();
     for token in [machine, never_used, login.access_token(), next.access_token(), spent.access_token()] {
         town.shop("/api/skus", &token).await.with_status(401);
     }
