@@ -316,9 +316,11 @@ impl Hub {
                 break;
             }
             let more = rows.len() == BITE;
-            match self.append(&rows) {
-                true => self.take_in(&rows).await?,
-                false => self.begin_again().await?,
+            // First what we issue by, then what we judge by: nothing is called ended here that would still
+            // be honoured here.
+            self.take_in(&rows).await?;
+            if !self.append(&rows) {
+                self.begin_again().await?;
             }
             if !more {
                 break;
