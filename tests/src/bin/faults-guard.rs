@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use portcullis_guard::feed::clock::Reading;
 use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, Sink, View};
-use portcullis_guard::{Access, Denied, Guard, KeySet, Policy, Revocations, Verdict};
+use portcullis_guard::{Access, Denied, Environment, Guard, KeySet, Policy, Revocations, Verdict};
 use portcullis_tests::faults::diary::{Diary, Steady, Word};
 use portcullis_tests::faults::history::{self, Decision, Token};
 
@@ -79,6 +79,7 @@ fn watch(told: &Told) -> io::Result<()> {
     let guard = Guard::builder()
         .issuer(&told.issuer)
         .audience("commerce-api")
+        .environment(Environment::Any)
         .revocations(Stepped { view: view.clone(), step: step.clone() })
         .clock(Arc::new(move || stepped(&clock).wall_ms))
         .build()
