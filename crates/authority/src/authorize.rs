@@ -116,6 +116,8 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
     if prompts.contains(&"none") && prompts.len() > 1 {
         return Err(turn(Code::InvalidRequest, "The prompt none stands alone; leave the others out."));
     }
+    // Anybody can pretend to be a public client on a loopback address, so there the person is asked.
+    let known = application.confidential || redirect.starts_with("https://");
     Ok(Consent {
         client_id: application.client_id.clone(),
         application_name: application.name.clone(),
@@ -125,7 +127,7 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
         scope: reach.text,
         state: ask.get("state").map(str::to_owned),
         challenge,
-        first_party: application.first_party && !prompts.contains(&"consent"),
+        first_party: application.first_party && known && !prompts.contains(&"consent"),
         // With a session, another account can only be chosen by signing in to it.
         must_sign_in: prompts.contains(&"login") || prompts.contains(&"select_account"),
         must_not_ask: prompts == ["none"],
@@ -255,6 +257,7 @@ pub async fn decline(desk: &Desk, consent: &Consent, code: Code, origin: &Origin
     desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     let sentence = match code {
         Code::LoginRequired => "Nobody is signed in.",
+        Code::ConsentRequired => "The person has to be asked, and no page may be shown.",
         _ => "The person did not agree.",
     };
     Ok(error_redirect(desk, &consent.redirect_uri, code, sentence, consent.state.as_deref()))

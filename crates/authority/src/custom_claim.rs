@@ -13,6 +13,8 @@ const MAX_DEPTH: usize = 3;
 /// Names in all objects together.
 const MAX_NAMES: usize = 32;
 const MAX_TEXT: usize = 256;
+/// What people put between the groups of a card number.
+const SEPARATORS: [char; 5] = [' ', '-', '.', '_', '\u{a0}'];
 const CARD_NUMBER: &str = "custom_claim holds what looks like a payment card number; leave it out.";
 
 /// Names that mean something in a token (RFC 7519, RFC 9068, RFC 8693, RFC 9449, OpenID Connect, and ours).
@@ -146,18 +148,19 @@ fn holds_card_number(text: &str) -> bool {
 
 /// Groups of digits; those with one separator between them are one run.
 fn runs_of_groups(text: &str) -> Vec<Vec<Vec<u8>>> {
-    let mut runs: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
-    let mut joined = false;
-    for group in text.split(|c: char| !c.is_ascii_digit()) {
-        // A split between two separators leaves an empty piece: there the run ends.
-        if group.is_empty() || !joined {
-            runs.push(Vec::new());
+    let (mut runs, mut run, mut group) = (Vec::new(), Vec::new(), Vec::new());
+    for c in text.chars().chain(['\n']) {
+        if c.is_ascii_digit() {
+            group.push(c as u8 - b'0');
+            continue;
         }
-        if let (false, Some(run)) = (group.is_empty(), runs.last_mut()) {
-            run.push(group.bytes().map(|byte| byte - b'0').collect());
+        let joins = SEPARATORS.contains(&c) && !group.is_empty();
+        if !group.is_empty() {
+            run.push(std::mem::take(&mut group));
         }
-        let end = group.as_ptr() as usize - text.as_ptr() as usize + group.len();
-        joined = text[end..].starts_with([' ', '-', '.', '_', '\u{a0}']);
+        if !joins {
+            runs.push(std::mem::take(&mut run));
+        }
     }
     runs
 }

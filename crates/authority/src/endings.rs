@@ -16,7 +16,7 @@ use crate::registry::Directory;
 
 /// Seconds that an ending outlives the last token that it can match: a refresh that won the race a moment
 /// ago may still be signing, and clocks differ.
-const MARGIN: u64 = 300;
+pub const MARGIN: u64 = 300;
 
 /// `POST /oauth/revoke` (RFC 7009). `None` when there was nothing to end.
 ///

@@ -53,6 +53,19 @@ impl Memory {
         }
     }
 
+    /// Changes organizations, applications, roles and fences, as an operator would.
+    pub fn change_holdings(&self, change: impl FnOnce(&mut Holdings)) {
+        let mut books = self.books();
+        change(&mut books.holdings);
+        books.holdings.version += 1;
+        self.directory.store(Arc::new(Directory::new(books.holdings.clone())));
+    }
+
+    /// Changes who belongs where, as an operator would.
+    pub fn change_memberships(&self, change: impl FnOnce(&mut Vec<Membership>)) {
+        change(&mut self.books().memberships);
+    }
+
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,6 +20,7 @@ pub enum Code {
     AccessDenied,
     UnsupportedResponseType,
     LoginRequired,
+    ConsentRequired,
     InvalidToken,
 }
 
@@ -38,6 +39,7 @@ impl Code {
             Self::AccessDenied => "access_denied",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
             Self::InvalidToken => "invalid_token",
         }
     }

@@ -29,23 +29,21 @@ pub fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Reach {
-    /// Whether this one reaches nowhere beyond another. Compared by what the texts mean, because a text with
+    /// This reach, if it goes nowhere beyond another. Compared by what the texts mean, because a text with
     /// fewer parts may reach further: a stock location narrows the market that it stands beside.
-    pub fn is_within(&self, held: &Self) -> bool {
-        let says_the_same = || {
-            let parts_of =
-                |reach: &Self| -> BTreeSet<String> { parts(&reach.text).map(str::to_owned).collect() };
-            parts_of(self) == parts_of(held)
-        };
-        match (&self.market, &held.market) {
+    pub fn within(mut self, held: &Self) -> Option<Self> {
+        let parts_of = |reach: &Self| -> BTreeSet<String> { parts(&reach.text).map(str::to_owned).collect() };
+        let fits = match (&mut self.market, &held.market) {
             (_, None) if parts(&held.text).any(|part| part == ALL) => true,
             (Some(asked), Some(held)) => {
+                // One market of several may allow what the several together did not.
+                asked.allows_external_prices &= held.allows_external_prices;
                 asked.id.iter().all(|id| held.id.contains(id))
                     && asked.stock_location_ids.iter().all(|id| held.stock_location_ids.contains(id))
-                    && (held.allows_external_prices || !asked.allows_external_prices)
             }
-            _ => says_the_same(),
-        }
+            _ => parts_of(&self) == parts_of(held),
+        };
+        fits.then_some(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
@@ -31,6 +32,8 @@ pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> 
     let store = StoreSettings {
         connections: settings.store.pool,
         patience: settings.store.patience(),
+        // A little less than the interval, so that a timer that fires early does not skip a beat.
+        beat_gap: Duration::from_millis(settings.feed.beat_ms * 9 / 10),
         ..StoreSettings::new(&settings.store.url, &settings.feed.name)
     };
     Store::open(store, Arc::new(move || clock.now_ms())).await

@@ -24,7 +24,6 @@ use crate::settings::{Settings, Wrong};
 #[command(
     name = "portcullis",
     version,
-    max_term_width = 100,
     after_help = "\
 First steps:
   portcullis serve --demo            a server with a demo shop, and what to try next

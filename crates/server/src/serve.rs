@@ -20,13 +20,14 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
 use portcullis_guard::feed::View;
 use portcullis_store::Store;
+use portcullis_store::redis::RedisFeed;
 use tokio::sync::watch;
 
-use crate::feed::{Hub, HubParts, Press};
+use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
 use crate::house::House;
 use crate::inspector::Glass;
 use crate::means::{Means, Passwords};
-use crate::settings::{Settings, Weight};
+use crate::settings::{Mode, Settings, Weight};
 use crate::{books, http};
 
 pub use story::story;
@@ -112,11 +113,13 @@ async fn run(
     let store = books::open(&settings, &means).await?;
     let (house, glass) = furnish(&settings, &means, &store).await?;
     let house = web::Data::new(house);
+    let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;
     let mut upkeep = vec![
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
         tokio::spawn(upkeep::purge(store, means.clock.clone())),
     ];
+    upkeep.extend(couriers);
     let server = open_door(&settings, listener, house)?;
     let handle = server.handle();
     upkeep.push(tokio::spawn(async move {
@@ -147,6 +150,7 @@ async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(H
         feed: settings.feed.name.clone(),
         issuer: settings.issuer.clone(),
         max_staleness: staleness,
+        beat: Duration::from_millis(settings.feed.beat_ms),
         store: store.clone(),
         clock: means.clock.clone(),
         view,
@@ -166,6 +170,28 @@ async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(H
     };
     let house = House { authority: Authority::new(desk, keyring), hub, settings: settings.clone() };
     Ok((house, glass))
+}
+
+/// Those who carry the feed to Redis, if there is one. A Redis that is away keeps nobody from starting; one
+/// that would forget what has ended does, in production.
+async fn couriers(
+    settings: &Settings,
+    means: &Means,
+    hub: &Arc<Hub>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Trouble> {
+    let Some(redis) = &settings.redis else { return Ok(Vec::new()) };
+    let redis = Arc::new(RedisFeed::open(&redis.reach(&settings.feed.name))?);
+    let strict = settings.mode == Mode::Production;
+    if strict && redis.habits().await.is_ok_and(|habits| forgets(&habits)) {
+        return Err(Trouble::new(
+            "redis",
+            "set maxmemory-policy noeviction; otherwise a full Redis forgets what has ended",
+        ));
+    }
+    let courier = Courier::new(hub.clone(), redis.clone(), means.dice.clone(), strict);
+    let clerk = Clerk::new(hub.clone(), redis, means.dice.as_ref());
+    Ok(vec![tokio::spawn(courier.run(stopped.clone())), tokio::spawn(clerk.run(stopped.clone()))])
 }
 
 fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>) -> Result<Server, Trouble> {

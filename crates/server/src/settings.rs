@@ -43,6 +43,7 @@ pub struct Settings {
     pub passwords: Passwords,
     pub legacy: Legacy,
     pub feed: Feed,
+    pub redis: Option<Redis>,
     pub log: Log,
 }
 
@@ -146,6 +147,20 @@ pub struct Feed {
     pub beat_ms: u64,
 }
 
+/// Carries the feed to guards faster, and to readers in other languages. Without it guards follow over HTTP.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// `redis://[user@]host[:port][/database]`, or `rediss://` for TLS.
+    pub url: String,
+    /// Where it is not in the address; best from a file, `PORTCULLIS__REDIS__PASSWORD_FILE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// How long Redis may take for an answer.
+    #[serde(default = "Redis::default_patience")]
+    pub patience_ms: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -183,11 +198,10 @@ impl Settings {
     /// The same settings with secrets hidden, for people to read.
     pub fn shown(&self) -> Self {
         let mut shown = self.clone();
-        if let Ok(mut url) = url::Url::parse(&self.store.url)
-            && url.password().is_some()
-            && url.set_password(Some("hidden")).is_ok()
-        {
-            shown.store.url = url.into();
+        hide_password(&mut shown.store.url);
+        if let Some(redis) = &mut shown.redis {
+            hide_password(&mut redis.url);
+            redis.password = redis.password.as_ref().map(|_| "hidden".into());
         }
         shown
     }
@@ -205,6 +219,46 @@ impl Settings {
 impl Store {
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms)
+    }
+}
+
+impl Redis {
+    /// At this address, without a password.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: url.into(), password: None, patience_ms: Self::default_patience() }
+    }
+
+    /// What the store needs to reach it.
+    pub fn reach(&self, feed: &str) -> portcullis_store::redis::RedisSettings {
+        let mut url = self.url.clone();
+        if let Some(password) = &self.password
+            && let Ok(mut parsed) = url::Url::parse(&url)
+            && parsed.set_password(Some(password)).is_ok()
+        {
+            url = parsed.into();
+        }
+        let deadline = Duration::from_millis(self.patience_ms);
+        portcullis_store::redis::RedisSettings { url, feed: feed.into(), deadline }
+    }
+
+    fn default_patience() -> u64 {
+        250
+    }
+}
+
+/// Without the address, which may hold a password.
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Redis").field("patience_ms", &self.patience_ms).finish_non_exhaustive()
+    }
+}
+
+fn hide_password(address: &mut String) {
+    if let Ok(mut url) = url::Url::parse(address)
+        && url.password().is_some()
+        && url.set_password(Some("hidden")).is_ok()
+    {
+        *address = url.into();
     }
 }
 
@@ -230,6 +284,7 @@ impl Default for Settings {
             passwords: Passwords::default(),
             legacy: Legacy::default(),
             feed: Feed::default(),
+            redis: None,
             log: Log::default(),
         }
     }
@@ -291,7 +346,7 @@ impl Default for Feed {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self { format: LogFormat::Text, filter: "info,actix_server=warn".into() }
     }
 }
 
@@ -311,6 +366,19 @@ mod tests {
         settings.store.url = "postgres://portcullis:hush@db.internal/books".into();
         let shown = settings.shown().store.url;
         assert_eq!(shown, "postgres://portcullis:hidden@db.internal/books");
+    }
+
+    #[test]
+    fn a_password_for_redis_is_not_shown_and_is_used() {
+        let mut redis = Redis::at("rediss://publisher:hush@redis.internal/1");
+        redis.password = Some("h/ush".into());
+        let settings = Settings { redis: Some(redis), ..Settings::default() };
+        let shown = settings.shown().redis.unwrap();
+        assert_eq!(shown.url, "rediss://publisher:hidden@redis.internal/1");
+        assert_eq!(shown.password.as_deref(), Some("hidden"));
+        assert!(!format!("{settings:?}").contains("ush@"));
+        let reach = settings.redis.unwrap().reach("live:eu1");
+        assert_eq!(reach.url, "rediss://publisher:h%2Fush@redis.internal/1");
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub fn idle_hub(issuer: &str, clock: Arc<dyn Clock>) -> Arc<Hub> {
                 feed: feed.into(),
                 issuer,
                 max_staleness: staleness,
+                beat: Duration::from_secs(1),
                 store,
                 clock,
                 view: Arc::new(View::new(feed, staleness)),

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use portcullis::testing::Scratch;
 
@@ -106,18 +106,28 @@ fn config_check_prints_what_is_in_force_and_hides_secrets() {
     assert!(text(&refused.stderr).contains("refused: issuer must be https in production."));
 }
 
+/// Ends with the test, also when the test fails.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It has ended already when all went well.
+        let _ = self.0.kill();
+    }
+}
+
 #[test]
 fn a_demo_starts_issues_revokes_and_stops_when_told() {
     let scratch = Scratch::new();
-    let mut server = portcullis(&scratch)
+    let started = portcullis(&scratch)
         .args(["serve", "--demo"])
         .env("PORTCULLIS__LISTEN__PORT", "0")
         .env("PORTCULLIS__ISSUER", "http://127.0.0.1:0")
         .env("PORTCULLIS__LOG__FILTER", "warn")
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(server.stdout.take().unwrap());
+        .spawn();
+    let mut server = Started(started.unwrap());
+    let mut said = BufReader::new(server.0.stdout.take().unwrap());
     let mut first = String::new();
     said.read_line(&mut first).unwrap();
     assert!(first.starts_with("portcullis ready at 127.0.0.1:"), "{first}");
@@ -142,9 +152,9 @@ fn a_demo_starts_issues_revokes_and_stops_when_told() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).starts_with("portcullis: refused (invalid_scope)"));
 
-    let id = server.id().to_string();
+    let id = server.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(server.wait().unwrap().success(), "SIGTERM is a wish, not an accident");
+    assert!(server.0.wait().unwrap().success(), "SIGTERM is a wish, not an accident");
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("ringo@example.com") && rest.contains(issuer));

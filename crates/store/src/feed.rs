@@ -19,8 +19,6 @@ use crate::schema::{rv_feed, rv_log};
 pub const AFTERLIFE: u64 = 120;
 /// A feed begins with this epoch; a recovery that may have lost records begins the next.
 const FIRST_EPOCH: u64 = 1;
-/// Beats are at least so far apart, however many servers write them.
-const BEAT_MS: u64 = 900;
 /// Rows in one insert, nine columns each.
 const BITE: usize = 1000;
 /// Rows in one step of a snapshot, so that no single statement takes long.
@@ -108,7 +106,7 @@ impl Store {
         })
     }
 
-    /// Writes a beat unless somebody did so within the last 900 ms (design 1.2 rule 7). The row, if it was
+    /// Writes a beat unless somebody did so within [`crate::StoreSettings::beat_gap`] (design 1.2 rule 7). The row, if it was
     /// this server that wrote it; its commit confirms everything before it.
     pub async fn beat(&self) -> Result<Option<LogRow>, Trouble> {
         let _turn = self.books.turn.lock().await;
@@ -122,7 +120,7 @@ impl Store {
         tx!(self.books.db, |c| {
             let as_of_ms = c.began(read_before).await?;
             let due = diesel::update(rv_feed::table.find(&self.books.feed))
-                .filter(rv_feed::last_beat_ms.lt(signed(as_of_ms.saturating_sub(BEAT_MS))))
+                .filter(rv_feed::last_beat_ms.lt(signed(as_of_ms.saturating_sub(self.books.beat_gap_ms))))
                 .set(rv_feed::last_beat_ms.eq(signed(as_of_ms)))
                 .execute(c)
                 .await?;

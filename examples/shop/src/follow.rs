@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, MAX_STALENESS, Sink, View};
+use portcullis_guard::feed::{
+    Freshness, HttpConfig, HttpFeed, MAX_STALENESS, RedisConfig, RedisFeed, Sink, Trust, View,
+};
 use portcullis_guard::{Guard, KeySet, Policy};
 
 use crate::settings::Settings;
@@ -15,6 +17,8 @@ pub struct Followed {
     pub view: Arc<View>,
     /// Dropped, it stops following.
     pub feed: HttpFeed,
+    /// The same feed over Redis, into the same view.
+    pub redis: Option<RedisFeed>,
 }
 
 /// Builds the guard that these settings describe and starts to follow its feed. Until the feed has been
@@ -38,8 +42,14 @@ pub fn follow(settings: &Settings) -> io::Result<Followed> {
         guard: settings.guard_id.clone(),
         secret: settings.guard_secret.clone(),
     };
-    let feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
-    Ok(Followed { guard, view, feed })
+    let delivery = Arc::new(Delivery(guard.clone()));
+    let redis = settings.redis_url.as_ref().map(|url| {
+        let redis = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
+        RedisFeed::start(redis, view.clone(), delivery.clone())
+    });
+    let redis = redis.transpose()?;
+    let feed = HttpFeed::start(config, view.clone(), delivery)?;
+    Ok(Followed { guard, view, feed, redis })
 }
 
 impl Followed {

@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> std::io::Result<()> {
     let stock = stock(&settings)?;
-    let Followed { guard, view, feed } = follow(&settings)?;
+    let Followed { guard, view, feed, redis } = follow(&settings)?;
     let hint = feed.key_hint();
     let app = Shop::new(guard)
         .stock(stock)
@@ -39,7 +39,7 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
     println!("portcullis-shop ready at {} (issuer {})", addresses.join(", "), settings.issuer);
     server.run().await?;
     // The feed is followed for as long as anybody may be served.
-    drop(feed);
+    drop((feed, redis));
     Ok(())
 }
 

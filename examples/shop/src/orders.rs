@@ -303,7 +303,7 @@ mod tests {
 
     fn draft(lines: Vec<Line>) -> Order {
         let (status, reference) = (Status::Draft, "r".to_owned());
-        Order::stocked(&StockedOrder { status, reference, lines, market: None, customer: None }, "m", 1)
+        Order::stocked(&StockedOrder { status, reference, lines, customer: None }, "m", 1)
     }
 
     fn one_piece() -> Vec<Line> {

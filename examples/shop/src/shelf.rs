@@ -11,7 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::customers::Customer;
 use crate::orders::Order;
 use crate::skus::Sku;
-use crate::stock::Stock;
+use crate::stock::{Stock, StockedOrder};
 use crate::wrong::Wrong;
 
 /// As many of each kind are kept for one organization; memory is all there is.
@@ -55,7 +55,7 @@ impl Shelves {
             Some(shelf) => shelf,
             None => {
                 let shelf = shelves.entry(organization.id.clone()).or_default();
-                shelf.fill(&self.stock)?;
+                shelf.fill(&organization.id, &self.stock)?;
                 shelf
             }
         };
@@ -71,15 +71,17 @@ impl Shelf {
         self.last_number
     }
 
-    fn fill(&mut self, stock: &Stock) -> Result<(), Wrong> {
+    fn fill(&mut self, organization: &str, stock: &Stock) -> Result<(), Wrong> {
         for sku in &stock.skus {
             self.skus.add(new_id()?, Sku::stocked(sku))?;
         }
-        for customer in &stock.customers {
-            self.customers.add(customer.id.clone(), Customer::new(Some(&customer.email)))?;
+        let Some(own) = stock.organizations.get(organization) else { return Ok(()) };
+        for (id, email) in &own.customers {
+            self.customers.add(id.clone(), Customer::new(Some(email)))?;
         }
-        for order in stock.orders.iter().filter(|order| order.market.is_some()) {
-            self.lay(order, order.market.as_deref().unwrap_or_default())?;
+        for (market, orders) in &own.markets {
+            self.markets.insert(market.clone());
+            orders.iter().try_for_each(|order| self.lay(order, market))?;
         }
         Ok(())
     }
@@ -88,9 +90,7 @@ impl Shelf {
     fn welcome(&mut self, claims: &Claims, stock: &Stock) -> Result<(), Wrong> {
         for market in claims.market.iter().flat_map(|market| &market.id) {
             if self.markets.len() < MOST && self.markets.insert(market.clone()) {
-                for order in stock.orders.iter().filter(|order| order.market.is_none()) {
-                    self.lay(order, market)?;
-                }
+                stock.orders.iter().try_for_each(|order| self.lay(order, market))?;
             }
         }
         let customer = claims.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Customer);
@@ -102,7 +102,7 @@ impl Shelf {
         }
     }
 
-    fn lay(&mut self, order: &crate::stock::StockedOrder, market: &str) -> Result<(), Wrong> {
+    fn lay(&mut self, order: &StockedOrder, market: &str) -> Result<(), Wrong> {
         let order = Order::stocked(order, market, self.next_number());
         self.orders.add(new_id()?, order)
     }

@@ -1,6 +1,8 @@
 //! What the shelves of an organization hold when it is first seen: data to play with, read from a small
 //! JSON file.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::orders::{Line, Status};
@@ -12,9 +14,18 @@ const BUILT_IN: &str = include_str!("../stock.json");
 #[serde(default, deny_unknown_fields)]
 pub struct Stock {
     pub(crate) skus: Vec<StockedSku>,
-    /// Put into every market of an organization when the market is first seen, or into the one they name.
+    /// Put into every market of an organization when the market is first seen.
     pub(crate) orders: Vec<StockedOrder>,
-    pub(crate) customers: Vec<StockedCustomer>,
+    /// What the organization with this id has, instead of those orders.
+    pub(crate) organizations: BTreeMap<String, Own>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Own {
+    pub markets: BTreeMap<String, Vec<StockedOrder>>,
+    /// E-mail addresses by the ids that tokens know the customers by.
+    pub customers: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -36,16 +47,7 @@ pub struct StockedOrder {
     pub reference: String,
     pub lines: Vec<Line>,
     #[serde(default)]
-    pub market: Option<String>,
-    #[serde(default)]
     pub customer: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StockedCustomer {
-    pub id: String,
-    pub email: String,
 }
 
 impl Stock {
@@ -71,7 +73,8 @@ mod tests {
     fn the_built_in_stock_can_be_read_and_its_orders_name_its_skus() {
         let stock = Stock::built_in();
         let codes: Vec<_> = stock.skus.iter().map(|sku| sku.code.as_str()).collect();
-        for line in stock.orders.iter().flat_map(|order| &order.lines) {
+        let own = stock.organizations.values().flat_map(|own| own.markets.values().flatten());
+        for line in stock.orders.iter().chain(own).flat_map(|order| &order.lines) {
             assert!(codes.contains(&line.sku_code.as_str()), "{}", line.sku_code);
         }
     }

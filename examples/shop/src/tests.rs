@@ -273,6 +273,17 @@ async fn an_organization_sees_nothing_of_another() {
 }
 
 #[actix_web::test]
+async fn an_organization_that_the_stock_knows_has_orders_before_anybody_buys() {
+    let town = Town::new();
+    let organization = json!({"id": "orgDemoAAA", "slug": "demo", "enterprise": true, "region": "eu-west-1"});
+    let admin = town.token("admin", json!({"organization": organization}));
+    assert_eq!(town.get(&admin, "/api/orders").await.1["meta"]["record_count"], 3);
+    let (_, jane) = town.get(&admin, "/api/customers/custJaneAA").await;
+    assert_eq!(jane["data"]["attributes"]["email"], "jane@example.com");
+    assert_eq!(town.get(&town.admin(), "/api/customers/custJaneAA").await.0, StatusCode::NOT_FOUND);
+}
+
+#[actix_web::test]
 async fn a_token_without_an_organization_sees_no_shelf() {
     let town = Town::new();
     let nowhere = json!({"organization": null});

@@ -29,10 +29,10 @@ impl Settled<'_> {
         self.ask.get(name).map(Cow::Borrowed)
     }
 
-    /// A parameter that no machine reads by itself. With the client named here as well, a machine sees two
-    /// credentials and refuses.
-    fn extra(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.get(name).filter(|_| name != "client_id")
+    /// A parameter beside those of the grant. Not the client's: a machine that finds it in the body as well
+    /// as in `authorization` sees two credentials and refuses.
+    fn beside(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.get(name).filter(|_| !name.starts_with("client_"))
     }
 }
 
@@ -56,7 +56,7 @@ impl accesstoken::Request for Settled<'_> {
         self.get("grant_type")
     }
     fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.extra(name)
+        self.beside(name)
     }
 }
 
@@ -77,7 +77,7 @@ impl refresh::Request for Settled<'_> {
         Some((Cow::Borrowed(self.client_id), Cow::Borrowed(PROVED)))
     }
     fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.extra(name)
+        self.beside(name)
     }
 }
 
@@ -95,7 +95,7 @@ impl client_credentials::Request for Settled<'_> {
         self.get("grant_type")
     }
     fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.extra(name)
+        self.beside(name)
     }
 }
 

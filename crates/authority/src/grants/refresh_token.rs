@@ -156,8 +156,7 @@ async fn entitle(
 /// Never more than the login had (RFC 6749 section 6). The login itself keeps its scope.
 fn narrowed(asked: Reach, held: &Reach) -> Result<Reach, Refusal> {
     let sentence = "The scope is wider than what was granted; ask for the same or less.";
-    let fits = asked.is_within(held).then_some(asked);
-    fits.ok_or_else(|| Refusal::new(Code::InvalidScope, sentence))
+    asked.within(held).ok_or_else(|| Refusal::new(Code::InvalidScope, sentence))
 }
 
 fn actors_ended(directory: &crate::registry::Directory, act: Option<&Actor>) -> bool {

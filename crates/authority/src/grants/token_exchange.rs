@@ -189,14 +189,15 @@ fn reach(ask: &Ask, caller: &Caller, subject: &Claims, group: Option<&str>) -> R
     let held = Reach { text: subject.scope.clone(), market: subject.market.clone() };
     let text = ask.get("scope").unwrap_or(&held.text);
     let reach = scope::resolve(Some(text), caller.application(), caller.directory(), group)?;
-    match text == held.text {
-        true => Ok(held),
-        false if reach.is_within(&held) => Ok(reach),
-        false => Err(Refusal::new(
+    if text == held.text {
+        return Ok(held);
+    }
+    reach.within(&held).ok_or_else(|| {
+        Refusal::new(
             Code::InvalidScope,
             "The scope is wider than the subject_token's; ask for the same or less.",
-        )),
-    }
+        )
+    })
 }
 
 fn dead(cause: &'static str) -> Refusal {

@@ -1,41 +1,32 @@
-//! Follows a feed over HTTP: one thread of the operating system asks what `follower.rs` wants asked, a second
-//! reports how far it has come, so that a report never delays the next question.
+//! Follows a feed over HTTP, from the issuer or something that stands for it. A second thread reports how far
+//! it has come, so that a report never delays the next question.
 //!
-//! What to believe is decided in `follower.rs`. Only two answers are believed because of where they come
-//! from, and should therefore come over TLS from the issuer itself: the feed's keys, and the time.
+//! Asking is `http/source.rs`, driving `worker.rs`, and what to believe is decided in `follower.rs`. Only two
+//! answers are believed because of where they come from, and should therefore come over TLS from the issuer
+//! itself: the feed's keys, and the time.
 
-mod source;
+pub(super) mod source;
 #[cfg(test)]
 mod tests;
 
 use std::{
     fmt, io,
+    ops::{Deref, DerefMut},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
     },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use ring::rand::{SecureRandom, SystemRandom};
-
-use self::source::{Source, Trouble};
-use super::{Command, Counts, Digest, FeedKeys, Follower, Freshness, View, clock::Reading};
+use self::source::HttpSource;
+use super::{
+    View,
+    worker::{Following, Shared, Sink},
+};
 
 /// How often a guard says how far it is when nothing happens.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How often the server's time is asked for when nothing is suspicious.
-const TIME_EVERY: Duration = Duration::from_secs(600);
-/// How soon something that is beside the tail is tried again.
-const ERRAND_AGAIN: Duration = Duration::from_secs(5);
-/// How often a stranger can make us look for new keys, whatever he sends.
-const HINT_EVERY: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long a stop waits for the threads; one that hangs in a request ends by that request's own limit.
-const STOP_WITHIN: Duration = Duration::from_millis(250);
 
 /// Where the feed is and who asks.
 #[derive(Clone)]
@@ -56,296 +47,36 @@ impl fmt::Debug for HttpConfig {
     }
 }
 
-/// Takes what travels beside the feed. Called from the feed's thread, so it should be quick.
-pub trait Sink: Send + Sync {
-    /// The issuer's current token keys, a JWK set. Never called when they could not be had.
-    fn keys(&self, jwks: &str);
-    /// The current policy.
-    fn policy(&self, json: &str);
-}
-
-/// A feed that is being followed, until it is dropped.
-pub struct HttpFeed {
-    view: Arc<View>,
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
-}
+/// A feed that is being followed over HTTP, until it is dropped.
+pub struct HttpFeed(Following);
 
 impl HttpFeed {
     /// Starts to follow the feed that `view` is named for. Fails only when no thread can be had.
     pub fn start(config: HttpConfig, view: Arc<View>, sink: Arc<dyn Sink>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let (moved, reports) = sync_channel(1);
-        let reporter = Source::new(&config, view.feed());
-        let mut feed = Self { view: view.clone(), shared: shared.clone(), threads: vec![] };
-        let worker = Worker::new(config, view.clone(), sink, shared.clone(), moved);
-        feed.threads.push(spawn("portcullis-feed", move || worker.run())?);
-        feed.threads.push(spawn("portcullis-report", move || report(&reporter, &view, &shared, &reports))?);
-        Ok(feed)
-    }
-
-    /// Whether the view became live within this time.
-    pub fn wait_until_live(&self, timeout: Duration) -> bool {
-        let started = Instant::now();
-        loop {
-            if self.view.freshness_now() == Freshness::Live {
-                return true;
-            }
-            if started.elapsed() >= timeout || self.shared.pause(Duration::from_millis(2)) {
-                return false;
-            }
-        }
-    }
-
-    /// Somebody showed a token with a key that is not known here. Looks for newer keys, at most every ten
-    /// seconds whatever is shown.
-    pub fn wake_for_keys(&self) {
-        self.shared.hint.wake();
-    }
-
-    /// [`HttpFeed::wake_for_keys`] for somebody who does not own the feed.
-    pub fn key_hint(&self) -> KeyHint {
-        self.shared.hint.clone()
-    }
-
-    /// What went wrong so far.
-    pub fn counts(&self) -> Counts {
-        *lock(&self.shared.counts)
-    }
-
-    /// Stops following. The view keeps what it has and goes stale.
-    pub fn stop(&mut self) {
-        *lock(&self.shared.stopped) = true;
-        self.shared.wake.notify_all();
-        let started = Instant::now();
-        while started.elapsed() < STOP_WITHIN && !self.threads.iter().all(JoinHandle::is_finished) {
-            thread::sleep(Duration::from_millis(2));
-        }
-        // A thread that has not ended holds nothing but its own handles and ends with its request.
-        for ended in self.threads.drain(..).filter(JoinHandle::is_finished) {
-            // Only a panicking sink can make this an error, and its message is out already.
-            let _ = ended.join();
-        }
+        let source = HttpSource::new(&config, view.feed());
+        let mut following = Following::new(view);
+        let moved = following.report_with(HttpSource::new(&config, following.view().feed()))?;
+        following.follow(source, config.issuer, sink, moved)?;
+        Ok(Self(following))
     }
 }
 
-impl Drop for HttpFeed {
-    fn drop(&mut self) {
-        self.stop();
+impl Deref for HttpFeed {
+    type Target = Following;
+
+    fn deref(&self) -> &Following {
+        &self.0
     }
 }
 
-/// A place to say that a key is unknown.
-#[derive(Clone, Default)]
-pub struct KeyHint(Arc<(AtomicBool, Mutex<Option<Instant>>)>);
-
-impl KeyHint {
-    /// See [`HttpFeed::wake_for_keys`]. Answered at the next beat, within a second.
-    pub fn wake(&self) {
-        let mut last = lock(&self.0.1);
-        if last.is_none_or(|at| at.elapsed() >= HINT_EVERY) {
-            *last = Some(Instant::now());
-            self.0.0.store(true, Release);
-        }
-    }
-
-    fn take(&self) -> bool {
-        self.0.0.swap(false, AcqRel)
+impl DerefMut for HttpFeed {
+    fn deref_mut(&mut self) -> &mut Following {
+        &mut self.0
     }
 }
 
-/// What the threads and the handle have in common.
-#[derive(Default)]
-struct Shared {
-    stopped: Mutex<bool>,
-    wake: Condvar,
-    counts: Mutex<Counts>,
-    hint: KeyHint,
-}
-
-impl Shared {
-    /// Waits, at most until the end. Says whether it has come.
-    fn pause(&self, duration: Duration) -> bool {
-        let waiting = self.wake.wait_timeout_while(lock(&self.stopped), duration, |stopped| !*stopped);
-        *waiting.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// The thread that asks.
-struct Worker {
-    source: Source,
-    follower: Follower,
-    view: Arc<View>,
-    sink: Arc<dyn Sink>,
-    shared: Arc<Shared>,
-    moved: SyncSender<()>,
-    time: Due,
-    errands: Due,
-    feed_keys: Due,
-    pause: Duration,
-}
-
-impl Worker {
-    fn new(
-        config: HttpConfig,
-        view: Arc<View>,
-        sink: Arc<dyn Sink>,
-        shared: Arc<Shared>,
-        moved: SyncSender<()>,
-    ) -> Self {
-        Self {
-            source: Source::new(&config, view.feed()),
-            follower: Follower::new(view.clone(), config.issuer),
-            view,
-            sink,
-            shared,
-            moved,
-            time: Due::now(),
-            errands: Due::now(),
-            feed_keys: Due::now(),
-            pause: FIRST_PAUSE,
-        }
-    }
-
-    fn run(mut self) {
-        while !self.shared.pause(Duration::ZERO) {
-            let step = self.step();
-            *lock(&self.shared.counts) = self.follower.counts();
-            if step.is_err() {
-                self.shared.pause(jittered(self.pause));
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-            }
-        }
-    }
-
-    fn step(&mut self) -> Result<(), Trouble> {
-        if self.shared.hint.take() {
-            self.follower.want_keys();
-        }
-        let verdict = self.advance();
-        // Also after a failure: perhaps it failed because the feed has new keys.
-        self.run_errands();
-        verdict
-    }
-
-    fn advance(&mut self) -> Result<(), Trouble> {
-        self.compare_clocks()?;
-        match self.follower.next() {
-            Command::FetchFeedKeys => self.fetch_feed_keys()?,
-            Command::FetchManifest => self.follower.manifest(&self.source.manifest()?)?,
-            Command::FetchSegment(name) => match self.source.segment(&name)? {
-                Some(content) => self.follower.segment(&content)?,
-                None => self.follower.gone(),
-            },
-            tail @ Command::Tail(_) => self.tail(tail)?,
-            Command::FetchKeys(_) | Command::FetchPolicy(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Without a first comparison nothing starts; later ones may fail, because the estimate goes on.
-    fn compare_clocks(&mut self) -> Result<(), Trouble> {
-        let suspicious = self.view.clock().is_suspicious(&Reading::now());
-        let is_due = self.time.is_due() || suspicious && self.time.is_older_than(ERRAND_AGAIN);
-        if !is_due {
-            return Ok(());
-        }
-        let asked = Instant::now();
-        let answer = self.source.time();
-        let trip = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        match answer {
-            // Somewhere on the way the server looked at its clock: half the way ago, give or take half.
-            Ok(ms) => {
-                self.view.clock().settle(ms.saturating_add(trip / 2), trip.div_ceil(2), Reading::now());
-                self.time.again_in(TIME_EVERY);
-            }
-            Err(trouble) if self.time.never() => return Err(trouble),
-            Err(_) => self.time.again_in(ERRAND_AGAIN),
-        }
-        Ok(())
-    }
-
-    fn tail(&mut self, asked: Command) -> Result<(), Trouble> {
-        let Command::Tail(after) = asked else { return Ok(()) };
-        let (version, as_of_ms) = (self.view.version(), self.view.as_of_ms());
-        let Some(batches) = self.source.tail(after)? else {
-            self.follower.gone();
-            return Err(Trouble);
-        };
-        let mut verdict = Ok(());
-        for sealed in batches {
-            verdict = verdict.and(match sealed {
-                Ok(sealed) => self.follower.batch(sealed),
-                Err(fault) => {
-                    self.follower.malformed();
-                    Err(fault)
-                }
-            });
-        }
-        self.follower.tail_ended();
-        if self.view.version() != version {
-            // A full channel means that a report is on its way to being made; it will read the newest.
-            let _ = self.moved.try_send(());
-        }
-        verdict?;
-        // An answer without progress must not become a loop without a pause.
-        if self.follower.next() == asked && self.view.as_of_ms() == as_of_ms {
-            return Err(Trouble);
-        }
-        self.pause = FIRST_PAUSE;
-        Ok(())
-    }
-
-    /// Fetches what travels beside the feed. Failing here does not stop the tail.
-    fn run_errands(&mut self) {
-        if !self.errands.is_due() {
-            return;
-        }
-        for errand in self.follower.errands() {
-            let done = match errand {
-                Command::FetchFeedKeys if self.feed_keys.is_due() => self.fetch_feed_keys(),
-                Command::FetchKeys(pin) => self.fetch_keys(pin),
-                Command::FetchPolicy(name) => self.fetch_policy(name),
-                _ => Ok(()),
-            };
-            if done.is_err() {
-                self.follower.look_again();
-                self.errands.again_in(ERRAND_AGAIN);
-            }
-        }
-    }
-
-    fn fetch_feed_keys(&mut self) -> Result<(), Trouble> {
-        self.feed_keys.again_in(HINT_EVERY);
-        let keys = FeedKeys::from_jwks(&self.source.feed_keys()?)?;
-        self.follower.feed_keys(keys);
-        Ok(())
-    }
-
-    fn fetch_keys(&mut self, pin: Option<Digest>) -> Result<(), Trouble> {
-        let jwks = self.source.keys()?;
-        let name = Digest::of(jwks.as_bytes());
-        if pin.is_some_and(|pin| pin != name) {
-            return Err(Trouble);
-        }
-        self.sink.keys(&jwks);
-        self.follower.keys_delivered(name);
-        Ok(())
-    }
-
-    fn fetch_policy(&mut self, name: Digest) -> Result<(), Trouble> {
-        let json = self.source.policy(&name)?;
-        if Digest::of(json.as_bytes()) != name {
-            return Err(Trouble);
-        }
-        self.sink.policy(&json);
-        self.follower.policy_delivered(name);
-        Ok(())
-    }
-}
-
-/// The thread that reports. Ends when the one that asks has ended.
-fn report(source: &Source, view: &View, shared: &Shared, moved: &Receiver<()>) {
+/// Reports until the thread that asks has ended.
+pub(super) fn report(source: &HttpSource, view: &View, shared: &Shared, moved: &Receiver<()>) {
     loop {
         if matches!(moved.recv_timeout(REPORT_EVERY), Err(RecvTimeoutError::Disconnected)) {
             return;
@@ -358,50 +89,4 @@ fn report(source: &Source, view: &View, shared: &Shared, moved: &Receiver<()>) {
             let _ = source.report(view.position(), view.as_of_ms());
         }
     }
-}
-
-/// When something is to be done next.
-struct Due {
-    last: Option<Instant>,
-    next: Instant,
-}
-
-impl Due {
-    fn now() -> Self {
-        Self { last: None, next: Instant::now() }
-    }
-
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.next
-    }
-
-    fn never(&self) -> bool {
-        self.last.is_none()
-    }
-
-    fn is_older_than(&self, age: Duration) -> bool {
-        self.last.is_none_or(|last| last.elapsed() >= age)
-    }
-
-    fn again_in(&mut self, pause: Duration) {
-        let now = Instant::now();
-        (self.last, self.next) = (Some(now), now + pause);
-    }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(run)
-}
-
-/// Between half and all of a pause, so that guards which lost the same server do not return together.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    // Without chance the pause is its longest, which is safe.
-    let share = SystemRandom::new().fill(&mut byte).map_or(255, |()| byte[0]);
-    pause / 2 + pause * u32::from(share) / 510
-}
-
-/// Everything locked here is whole after every statement, so a panic elsewhere spoils nothing.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

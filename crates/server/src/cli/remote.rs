@@ -29,12 +29,13 @@ pub(super) struct Remote {
     /// Who asks.
     #[arg(long, env = "PORTCULLIS_CLIENT_ID", value_name = "ID")]
     client_id: String,
-    /// A file that holds the client secret. Without it: the environment variable PORTCULLIS_CLIENT_SECRET.
+    /// A file that holds the client secret; it goes before the environment variable
+    /// PORTCULLIS_CLIENT_SECRET.
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
     /// The client secret itself. Everybody on this machine can see it while the command runs.
     #[arg(long, env = "PORTCULLIS_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
-    #[arg(conflicts_with = "client_secret_file", value_parser = shy)]
+    #[arg(value_parser = shy)]
     client_secret: Option<Secret>,
 }
 

@@ -1,5 +1,6 @@
 //! `portcullis serve`: run the server until somebody says stop.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -56,7 +57,10 @@ impl Serve {
 
 fn keep_log(log: &Log) -> Outcome {
     let filter = EnvFilter::try_new(&log.filter).map_err(|e| Failure::new(format!("log.filter: {e}.")))?;
-    let to = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let to = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let kept = match log.format {
         LogFormat::Text => to.with_target(false).try_init(),
         LogFormat::Json => to.json().flatten_event(true).try_init(),

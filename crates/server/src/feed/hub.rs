@@ -13,11 +13,11 @@ use portcullis_authority::policy;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_guard::feed::clock::Reading;
-use portcullis_guard::feed::{Digest, Record, View};
+use portcullis_guard::feed::{Batch, Chain, Digest, Record, View};
 use portcullis_store::Store;
 use tokio::sync::{Notify, watch};
 
-use super::shelf::{After, Shelf};
+use super::shelf::{After, Shelf, Stretch};
 use super::{Press, Receipt, Reports, receipt};
 
 /// How often other processes' commits are looked for.
@@ -34,6 +34,8 @@ pub enum Tail {
     Gone,
     /// Another epoch, or a future that this server does not know.
     Elsewhere,
+    /// This server is stopping: ask again, another one or this one anew.
+    Closing,
 }
 
 /// A document that guards fetch by the hash of its content.
@@ -53,12 +55,14 @@ pub struct Hub {
     feed: String,
     issuer: String,
     max_staleness_ms: u64,
+    beat: Duration,
     store: Store,
     clock: Arc<dyn Clock>,
     view: Arc<View>,
     press: Press,
     shelf: RwLock<Shelf>,
     head: watch::Sender<Position>,
+    closing: watch::Sender<bool>,
     news: Arc<Notify>,
     keys: ArcSwap<Sheet>,
     policy: ArcSwap<Sheet>,
@@ -74,6 +78,8 @@ pub struct HubParts {
     pub feed: String,
     pub issuer: String,
     pub max_staleness: Duration,
+    /// How often the feed says that it is alive.
+    pub beat: Duration,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub view: Arc<View>,
@@ -95,9 +101,11 @@ impl Hub {
         let hub = Arc::new(Self {
             head: watch::Sender::new(shelf.position()),
             shelf: RwLock::new(shelf),
+            closing: watch::Sender::new(false),
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
+            beat: parts.beat,
             store: parts.store,
             clock: parts.clock,
             view: parts.view,
@@ -128,9 +136,11 @@ impl Hub {
             }
         }
         beat.abort();
+        // Whoever hangs on is answered now, so that the server need not wait for them to stop.
+        self.closing.send_replace(true);
     }
 
-    /// A committed beat each second: the only thing that makes guards fresh (design 1.2 rule 7).
+    /// A committed beat each second or so: the only thing that makes guards fresh (design 1.2 rule 7).
     async fn beat(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
             if let Err(trouble) = self.store.beat().await {
@@ -138,7 +148,7 @@ impl Hub {
             }
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
-                () = tokio::time::sleep(Duration::from_millis(1000)) => {}
+                () = tokio::time::sleep(self.beat) => {}
             }
         }
     }
@@ -216,7 +226,7 @@ impl Hub {
     /// answer is rare and honest.
     pub async fn tail(&self, after: Position, wait: Duration) -> Tail {
         let until = Instant::now() + wait;
-        let mut head = self.head.subscribe();
+        let (mut head, mut closing) = (self.head.subscribe(), self.closing.subscribe());
         loop {
             head.mark_unchanged();
             match self.shelf().after(after, ANSWER_BYTES) {
@@ -225,11 +235,57 @@ impl Hub {
                 After::Elsewhere => return Tail::Elsewhere,
                 After::Wait => {}
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if tokio::time::timeout(left, head.changed()).await.is_err() {
-                return Tail::Batches(Vec::new());
+            tokio::select! {
+                Ok(()) = head.changed() => {}
+                _ = closing.wait_for(|closing| *closing) => return Tail::Closing,
+                () = tokio::time::sleep(until.saturating_duration_since(Instant::now())) => {
+                    return Tail::Batches(Vec::new());
+                }
             }
         }
+    }
+
+    /// Told of every new position.
+    pub(super) fn positions(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    /// What comes after a number, as one batch in signed form; see [`Shelf::stretch_after`].
+    pub(super) fn stretch_after(&self, seq: u64) -> Option<(Stretch, Arc<[u8]>)> {
+        let mut stretch = self.shelf().stretch_after(seq)?;
+        let bytes =
+            stretch.bytes.take().unwrap_or_else(|| self.press.press(&stretch.batch, &self.feed).into());
+        Some((stretch, bytes))
+    }
+
+    /// The number of the first record of the tail, and the chain before it.
+    pub(super) fn tail_start(&self) -> (u64, Chain) {
+        self.shelf().tail_start()
+    }
+
+    /// Begins the tail no earlier than a number.
+    pub(super) fn seal_before(&self, seq: u64) {
+        self.shelf_mut().seal_before(seq);
+    }
+
+    /// Everything that a manifest can name, by hash.
+    pub(super) fn papers(&self) -> Vec<(Digest, Arc<[u8]>)> {
+        let sheets = [self.keys.load_full(), self.policy.load_full()];
+        let sheets = sheets.iter().map(|sheet| (sheet.name, Arc::from(sheet.text.as_bytes())));
+        self.shelf().segments().chain(sheets).collect()
+    }
+
+    pub(super) fn sign(&self, batch: &Batch) -> Vec<u8> {
+        self.press.press(batch, &self.feed)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How old the newest record is, milliseconds.
+    pub(super) fn age_ms(&self) -> u64 {
+        self.time_ms().saturating_sub(self.shelf().as_of_ms())
     }
 
     /// Waits until every connected guard has applied a position, at most so long, and says who has.
@@ -304,7 +360,7 @@ impl Hub {
 
     /// After a change of epoch or a gap (rows purged while we were away): everything anew, forgetting
     /// nothing that the view holds.
-    async fn begin_again(&self) -> Result<(), Trouble> {
+    pub(super) async fn begin_again(&self) -> Result<(), Trouble> {
         let shelf = read_shelf(&self.store, self.clock.as_ref(), &self.view).await?;
         *self.shelf_mut() = shelf;
         self.store.reload().await?;

@@ -3,12 +3,17 @@
 //!
 //! SQL is the truth; everything here is a copy that is made again at start. Nothing here decides what ends.
 
+mod clerk;
+mod courier;
 mod hub;
 mod press;
 mod receipt;
 mod reports;
 mod shelf;
 
+pub use clerk::Clerk;
+pub use courier::Courier;
+pub(crate) use courier::forgets;
 pub use hub::{Hub, HubParts, Tail};
 pub use press::Press;
 pub use receipt::{Applied, Receipt};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis_authority::ledger::{LogRow, Position};
 use portcullis_guard::feed::batch::frame;
-use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, Segment};
+use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, Segment, chain};
 
 /// Records in one segment, at most.
 const SEGMENT_RECORDS: usize = 65_536;
@@ -52,6 +52,15 @@ pub enum After {
     Gone,
     /// Of another epoch, or of a future that this server does not know.
     Elsewhere,
+}
+
+/// Consecutive records of the tail as one batch, for whoever carries them elsewhere.
+pub struct Stretch {
+    pub batch: Batch,
+    /// The chain before its first record.
+    pub before: Chain,
+    /// The signed form, if it is one of the tail's own batches.
+    pub bytes: Option<Arc<[u8]>>,
 }
 
 impl Shelf {
@@ -135,6 +144,41 @@ impl Shelf {
         if bytes.is_empty() { After::Wait } else { After::Batches(bytes) }
     }
 
+    /// The batch that begins right after a number, cut where it must be. `None` when nothing is there, or it
+    /// is sealed.
+    pub fn stretch_after(&self, seq: u64) -> Option<Stretch> {
+        let at = self.tail.partition_point(|batch| batch.last <= seq);
+        let pressed = self.tail.get(at)?;
+        let first = pressed.last + 1 - pressed.records.len() as u64;
+        let known = usize::try_from((seq + 1).checked_sub(first)?).ok()?;
+        let start = at.checked_sub(1).map_or(self.tail_chain, |before| self.tail[before].chain);
+        let before = pressed.records[..known].iter().fold(start, |link, record| chain::extend(&link, record));
+        let batch = Batch {
+            epoch: self.epoch,
+            first: seq + 1,
+            last: pressed.last,
+            as_of_ms: pressed.as_of_ms,
+            chain: pressed.chain,
+            records: pressed.records[known..].to_vec(),
+        };
+        Some(Stretch { batch, before, bytes: (known == 0).then(|| pressed.bytes.clone()) })
+    }
+
+    /// The number of the first record of the tail, and the chain before it.
+    pub fn tail_start(&self) -> (u64, Chain) {
+        (self.tail_first, self.tail_chain)
+    }
+
+    /// All segments with their content.
+    pub fn segments(&self) -> impl Iterator<Item = (Digest, Arc<[u8]>)> + '_ {
+        self.segments.iter().map(|(segment, bytes)| (segment.sha256, bytes.clone()))
+    }
+
+    /// Seals the tail before a number, for a carrier that has nothing older.
+    pub fn seal_before(&mut self, seq: u64) {
+        self.seal_while(|tail_first, _| tail_first < seq);
+    }
+
     pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
         self.segments.iter().find(|(segment, _)| segment.sha256 == *name).map(|(_, bytes)| bytes.clone())
     }
@@ -159,18 +203,22 @@ impl Shelf {
 
     fn seal_old_half(&mut self) {
         let goal = self.tail_records / 2;
-        let (mut records, mut taken, mut last) = (Vec::new(), 0, None);
-        while taken <= goal {
+        self.seal_while(|_, taken| taken <= goal);
+    }
+
+    /// Seals batches from the front, as long as `more` says so of the number after the last one and of the
+    /// records taken.
+    fn seal_while(&mut self, more: impl Fn(u64, usize) -> bool) {
+        let first = self.tail_first;
+        let (mut records, mut taken) = (Vec::new(), 0);
+        while more(self.tail_first, taken) {
             let Some(batch) = self.tail.pop_front() else { break };
             taken += batch.records.len();
-            last = Some((batch.last, batch.chain));
+            (self.tail_first, self.tail_chain) = (batch.last + 1, batch.chain);
             records.extend(batch.records.into_iter().filter(|record| record.kind != Kind::Beat));
         }
-        let Some((last, chain)) = last else { return };
-        let first = self.tail_first;
         self.tail_records -= taken;
-        self.tail_first = last + 1;
-        self.tail_chain = chain;
+        let last = self.tail_first - 1;
         for records in records.chunks(SEGMENT_RECORDS) {
             self.seal(first, last, records);
         }
@@ -199,8 +247,6 @@ impl<'a, I: Iterator<Item = &'a Pressed>> TakeSome<'a> for I {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_guard::feed::chain;
-
     use super::*;
 
     fn row(seq: u64, kind: Kind) -> LogRow {
@@ -263,6 +309,24 @@ mod tests {
         assert!(matches!(shelf.after(Position { epoch: 1, seq: 6 }, 1000), After::Batches(_)));
         let bytes = shelf.segment(&manifest.segments[0].sha256).expect("named in the manifest");
         assert_eq!(Digest::of(&bytes), manifest.segments[0].sha256);
+    }
+
+    #[test]
+    fn a_stretch_begins_wherever_it_is_wanted() {
+        let mut shelf = empty();
+        extend(&mut shelf, &[row(1, Kind::Token), row(2, Kind::Token)]);
+        extend(&mut shelf, &[row(3, Kind::Token), row(4, Kind::Token), row(5, Kind::Beat)]);
+        let whole = shelf.stretch_after(2).expect("a batch begins there");
+        assert_eq!((whole.batch.first, whole.batch.last, whole.bytes.is_some()), (3, 5, true));
+        let cut = shelf.stretch_after(3).expect("it can be cut");
+        assert_eq!((cut.batch.first, cut.batch.last, cut.bytes.is_some()), (4, 5, false));
+        let again = Batch::cut(1, 4, 5_000, &cut.before, cut.batch.records.clone());
+        assert_eq!(again, Some(cut.batch), "the chain fits");
+        assert!(shelf.stretch_after(5).is_none());
+        shelf.seal_before(2);
+        assert_eq!(shelf.tail_start().0, 3, "whole batches are sealed");
+        assert!(shelf.stretch_after(1).is_none());
+        assert_eq!(shelf.stretch_after(2).expect("still there").before, whole.before);
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn go_on(browser: &Browser<'_>, consent: Consent, visitor: &Visitor) -> Re
     if consent.first_party {
         send_back(browser, &consent, visitor).await
     } else if consent.must_not_ask {
-        send_away(browser, &consent, Code::AccessDenied).await
+        send_away(browser, &consent, Code::ConsentRequired).await
     } else {
         Ok(consent::page(browser, consent, visitor))
     }

@@ -26,7 +26,7 @@ pub fn of(house: Arc<House>, after: Position) -> impl Stream<Item = Result<Bytes
                 let last = last_of(&bytes).unwrap_or(after);
                 (Bytes::from(format!("id: {last}\ndata: {}\n\n", STANDARD.encode(&bytes))), last)
             }
-            Tail::Gone | Tail::Elsewhere => return None,
+            Tail::Gone | Tail::Elsewhere | Tail::Closing => return None,
         };
         Some((Ok(event.0), (house, event.1)))
     })

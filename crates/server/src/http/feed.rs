@@ -90,6 +90,7 @@ pub async fn tail(
     let wait = Duration::from_secs(asked.wait.min(LONGEST_WAIT));
     match house.hub.tail(after, wait).await {
         Tail::Batches(bytes) => reply::bytes(bytes),
+        Tail::Closing => reply::bytes(Vec::new()),
         Tail::Gone => reply::sealed_already(),
         Tail::Elsewhere => reply::other_epoch(),
     }

@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use portcullis_authority::ask::{Ask, Knock};
 use portcullis_authority::refusal::{Code, Refusal};
 
-use super::reply::{At, Denied};
+use super::reply::{self, At, Denied};
 use super::visit;
 use crate::house::House;
 
@@ -124,12 +124,16 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusa
 /// # Errors
 /// `invalid_token` for anything that is not one bearer token (RFC 6750 section 2.1).
 pub fn bearer(request: &HttpRequest) -> Result<&str, Refusal> {
+    let refusal = || Refusal::new(Code::InvalidToken, "Send one access token in the Authorization header.");
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(refusal().because(reply::NO_TOKEN));
+    }
     text(request.headers(), &header::AUTHORIZATION)
         .ok()
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
         .map(|(_, token)| token)
-        .ok_or_else(|| Refusal::new(Code::InvalidToken, "Send one access token in the Authorization header."))
+        .ok_or_else(refusal)
 }
 
 fn bad(sentence: &'static str) -> Refusal {

@@ -203,6 +203,9 @@ impl ResponseError for Denied {
 }
 
 const RETRY_SECONDS: &str = "1";
+const BEARER_REALM: &str = "Bearer realm=\"portcullis\"";
+/// The cause of a refusal where no token was sent at all.
+pub const NO_TOKEN: &str = "no token";
 const REALM_BASIC: &str = "Basic realm=\"portcullis\"";
 
 fn status_of(at: At, code: Code) -> StatusCode {
@@ -234,6 +237,8 @@ fn refused(at: At, refusal: &Refusal) -> HttpResponse {
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 section 15.5.2: a 401 always names a scheme.
         let challenge = match refusal.code {
+            // RFC 6750 section 3.1: whoever sent no token is told the scheme and no error.
+            Code::InvalidToken if refusal.cause == NO_TOKEN => BEARER_REALM.into(),
             Code::InvalidToken => bearer_challenge(refusal),
             _ => REALM_BASIC.into(),
         };

@@ -5,7 +5,6 @@ pub fn story(issuer: &str) -> String {
     format!(
         "\
 The demo shop is open. Everything below is public: do not keep anything real in it.
-
   client id            secret                      what it is
   demo-backend         demo-backend-secret         integration, may do everything
   demo-support         demo-support-secret         integration, reads and changes orders
@@ -14,13 +13,13 @@ The demo shop is open. Everything below is public: do not keep anything real in 
   demo-cli             (none)                      webapp with PKCE, http://127.0.0.1/callback
   demo-dashboard       demo-dashboard-secret       webapp, http://localhost:3000/callback
   demo-provisioning    demo-provisioning-secret    personal credential of Ringo
+  guard shop           demo-guard-secret           the example shop, see below
+  customer jane@example.com, jane-buys-a-lamp; user ringo@example.com, ringo-keeps-the-beat
 
-  customer  jane@example.com    jane-buys-a-lamp
-  user      ringo@example.com   ringo-keeps-the-beat
-  guard     shop                demo-guard-secret   (start the example shop on port 8081 with it)
-
-Paste into a second terminal: get a token, use it at the shop, revoke it and be refused.
-
+Start the example shop in a second terminal (port 8081):
+  PORTCULLIS_ISSUER={issuer} PORTCULLIS_GUARD_SECRET=demo-guard-secret \\
+    cargo run -p portcullis-shop -- --environment test
+In a third: get a token, use it at the shop, revoke it and be refused.
   TOKEN=$(curl -s {issuer}/oauth/token -d grant_type=client_credentials \\
     -d client_id=demo-backend -d client_secret=demo-backend-secret | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')
   curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8081/api/orders

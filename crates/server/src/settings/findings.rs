@@ -42,6 +42,7 @@ impl Settings {
         self.check_issuer(&mut found);
         self.check_numbers(&mut found);
         self.check_files(&mut found);
+        self.check_redis(&mut found);
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }
@@ -123,6 +124,30 @@ impl Settings {
         }
     }
 
+    fn check_redis(&self, found: &mut Found) {
+        let Some(redis) = &self.redis else { return };
+        match Url::parse(&redis.url) {
+            Ok(url) if matches!(url.scheme(), "redis" | "rediss") && url.has_host() => {
+                let near = url.host().is_some_and(|host| near(&host));
+                if url.scheme() == "redis" && !near && self.mode == Mode::Production {
+                    found.warn(
+                        "redis.url: without TLS (rediss://) its password crosses the network in the clear.",
+                    );
+                }
+                if url.password().is_some() && redis.password.is_some() {
+                    found.refuse("redis.password: the address holds one as well; give one of them.");
+                }
+            }
+            _ => found.refuse("redis.url must be an address such as rediss://redis.example.com:6379."),
+        }
+        if !(10..=5_000).contains(&redis.patience_ms) {
+            found.refuse(format!(
+                "redis.patience_ms must be between 10 and 5000; it is {}.",
+                redis.patience_ms
+            ));
+        }
+    }
+
     fn check_production(&self, found: &mut Found) {
         if !self.issuer.starts_with("https://") {
             found.refuse("issuer must be https in production.");
@@ -186,6 +211,16 @@ pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
         Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
         Host::Ipv4(address) => IpAddr::from(*address).is_loopback(),
         Host::Ipv6(address) => IpAddr::from(*address).is_loopback(),
+    }
+}
+
+/// The same in an address whose scheme is none of the web's, where a number is not read as an address.
+fn near(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => {
+            name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) || is_loopback(host)
+        }
+        _ => is_loopback(host),
     }
 }
 

@@ -123,6 +123,7 @@ fn every_key() -> Settings {
     Settings {
         trusted_proxies: TrustedProxies::of_this_machine(),
         tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
+        redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
         ..Settings::default()
     }
 }

@@ -1,6 +1,6 @@
 //! The endpoints of a feed: addresses, credentials, sizes and times. Believes nothing of what comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
@@ -8,8 +8,9 @@ use ureq::{Agent, Body, http::Response};
 
 use super::HttpConfig;
 use crate::feed::{
-    Digest, FeedFault, Position, RECORD_BYTES, SealedBatch,
+    Digest, FeedKeys, Position, RECORD_BYTES,
     batch::{MAX_BATCH_BYTES, MAX_RECORDS, unframe},
+    worker::{Sealed, Source, Trouble},
 };
 
 /// A tail answers with the next beat, within a second; this much later the connection is not alive.
@@ -27,24 +28,14 @@ const MOST_POLICY: u64 = 16 << 20;
 const MOST_TAIL: u64 = 8 * MAX_BATCH_BYTES as u64;
 const MOST_TIME: u64 = 32;
 
-/// The source did not give what it should have; try again later. Why does not matter to a follower.
-#[derive(Debug)]
-pub(super) struct Trouble;
-
 impl From<ureq::Error> for Trouble {
     fn from(_: ureq::Error) -> Self {
         Self
     }
 }
 
-impl From<FeedFault> for Trouble {
-    fn from(_: FeedFault) -> Self {
-        Self
-    }
-}
-
 /// The endpoints. Keeps its connections; one for each thread that asks.
-pub(super) struct Source {
+pub(in crate::feed) struct HttpSource {
     agent: Agent,
     base: String,
     feed: String,
@@ -63,7 +54,7 @@ struct Report<'a> {
     version: &'a str,
 }
 
-impl Source {
+impl HttpSource {
     pub fn new(config: &HttpConfig, feed: &str) -> Self {
         // A redirect would carry the credentials elsewhere, and the environment has no say in where a
         // guard hears of revocations.
@@ -76,51 +67,6 @@ impl Source {
             guard: config.guard.clone(),
             authorization: format!("Basic {credentials}"),
         }
-    }
-
-    /// The keys of the feed.
-    pub fn feed_keys(&self) -> Result<String, Trouble> {
-        text(ok(self.get("/.well-known/rv-jwks.json", TIMEOUT)?)?, MOST_KEYS)
-    }
-
-    /// The keys of tokens.
-    pub fn keys(&self) -> Result<String, Trouble> {
-        text(ok(self.get("/.well-known/jwks.json", TIMEOUT)?)?, MOST_KEYS)
-    }
-
-    pub fn policy(&self, name: &Digest) -> Result<String, Trouble> {
-        text(ok(self.get(&format!("/policy/{name}"), TIMEOUT)?)?, MOST_POLICY)
-    }
-
-    pub fn manifest(&self) -> Result<String, Trouble> {
-        text(ok(self.get(&self.feed_path("manifest"), BULK_TIMEOUT)?)?, MOST_MANIFEST)
-    }
-
-    /// A segment, or `None` when it has gone since the manifest was made.
-    pub fn segment(&self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
-        let answer = self.get(&self.feed_path(&format!("segments/{name}")), BULK_TIMEOUT)?;
-        match answer.status().as_u16() {
-            404 | 410 => Ok(None),
-            _ => Ok(Some(bytes(ok(answer)?, MOST_SEGMENT)?)),
-        }
-    }
-
-    /// The batches after a position as soon as there are any, or `None` when the server cannot continue from
-    /// there: too old (410) or another epoch (409).
-    pub fn tail(&self, after: Position) -> Result<Option<Vec<Result<SealedBatch, FeedFault>>>, Trouble> {
-        let Position { epoch, seq } = after;
-        let path = self.feed_path(&format!("tail?after={epoch}.{seq}&wait={TAIL_WAIT_SECONDS}"));
-        let answer = self.get(&path, TAIL_TIMEOUT)?;
-        match answer.status().as_u16() {
-            409 | 410 => Ok(None),
-            _ => Ok(Some(unframe(&bytes(ok(answer)?, MOST_TAIL)?))),
-        }
-    }
-
-    /// The server's clock in milliseconds.
-    pub fn time(&self) -> Result<u64, Trouble> {
-        let answer = text(ok(self.get("/revocations/time", TIMEOUT)?)?, MOST_TIME)?;
-        answer.trim().parse().map_err(|_| Trouble)
     }
 
     /// Says how far this guard is.
@@ -147,6 +93,53 @@ impl Source {
         let is_public = path.starts_with("/.well-known/");
         let request = if is_public { request } else { request.header("Authorization", &self.authorization) };
         Ok(request.call()?)
+    }
+}
+
+impl Source for HttpSource {
+    fn feed_keys(&mut self) -> Result<FeedKeys, Trouble> {
+        let jwks = text(ok(self.get("/.well-known/rv-jwks.json", TIMEOUT)?)?, MOST_KEYS)?;
+        Ok(FeedKeys::from_jwks(&jwks)?)
+    }
+
+    fn time(&mut self) -> Result<(u64, u64), Trouble> {
+        let asked = Instant::now();
+        let answer = text(ok(self.get("/revocations/time", TIMEOUT)?)?, MOST_TIME)?;
+        let trip = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let ms: u64 = answer.trim().parse().map_err(|_| Trouble)?;
+        // Somewhere on the way the server looked at its clock: half the way ago, give or take half.
+        Ok((ms.saturating_add(trip / 2), trip.div_ceil(2)))
+    }
+
+    fn manifest(&mut self) -> Result<String, Trouble> {
+        text(ok(self.get(&self.feed_path("manifest"), BULK_TIMEOUT)?)?, MOST_MANIFEST)
+    }
+
+    fn segment(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
+        let answer = self.get(&self.feed_path(&format!("segments/{name}")), BULK_TIMEOUT)?;
+        match answer.status().as_u16() {
+            404 | 410 => Ok(None),
+            _ => Ok(Some(bytes(ok(answer)?, MOST_SEGMENT)?)),
+        }
+    }
+
+    /// `None` for too old (410) and for another epoch (409).
+    fn tail(&mut self, after: Position) -> Result<Option<Sealed>, Trouble> {
+        let Position { epoch, seq } = after;
+        let path = self.feed_path(&format!("tail?after={epoch}.{seq}&wait={TAIL_WAIT_SECONDS}"));
+        let answer = self.get(&path, TAIL_TIMEOUT)?;
+        match answer.status().as_u16() {
+            409 | 410 => Ok(None),
+            _ => Ok(Some(unframe(&bytes(ok(answer)?, MOST_TAIL)?))),
+        }
+    }
+
+    fn keys(&mut self, _: Option<Digest>) -> Result<String, Trouble> {
+        text(ok(self.get("/.well-known/jwks.json", TIMEOUT)?)?, MOST_KEYS)
+    }
+
+    fn policy(&mut self, name: &Digest) -> Result<String, Trouble> {
+        text(ok(self.get(&format!("/policy/{name}"), TIMEOUT)?)?, MOST_POLICY)
     }
 }
 

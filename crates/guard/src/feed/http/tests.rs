@@ -3,16 +3,22 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::atomic::AtomicU16,
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering::Release},
+    },
+    thread,
+    time::Instant,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::*;
 use crate::feed::{
-    Kind, MAX_STALENESS, Position,
+    Counts, Digest, Freshness, KeyHint, Kind, MAX_STALENESS, Position,
     batch::frame,
     press::{ISSUER, Press, record, token},
+    worker::lock,
 };
 
 const FEED: &str = "live:eu1";

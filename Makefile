@@ -1,0 +1,36 @@
+# Every target says in one line what it does; `make` alone prints them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-quick acceptance bench fmt lint clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Build and run the server with its demo organization and the shop, until Ctrl-C
+	@scripts/run.sh
+
+demo: ## Tell the whole story by itself: every grant, the shop, a revocation; each step with its time
+	@scripts/demo.sh
+
+test: ## Everything: installs what it lacks, starts what it needs, cleans up
+	@scripts/test.sh
+
+test-quick: ## The tests that need nothing but the toolchain
+	cargo test --locked --workspace
+
+acceptance: ## The vendor's published JavaScript clients, unmodified, over TLS (needs Node 20 and npm)
+	@scripts/acceptance.sh
+
+bench: ## What issuing, checking and refusing cost on this machine
+	cargo run --locked --release -p portcullis-bench
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check format and lints, as continuous integration does
+	cargo fmt --all -- --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clean: ## Remove what was built, the demo's data and the downloaded clients
+	cargo clean
+	rm -rf run tests/acceptance/node_modules

@@ -1,0 +1,15 @@
+//! The rules of the authority, each as a sentence, over books in memory.
+
+mod assertions;
+mod audit;
+mod claims;
+mod clients;
+mod codes;
+mod endings;
+mod exchange;
+mod house;
+mod mint;
+mod races;
+mod refresh;
+mod scopes;
+mod wording;

@@ -1,0 +1,153 @@
+//! A PostgreSQL of the run's own, as a child process, when the machine has one installed.
+
+use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use super::Trouble;
+use super::child::Child;
+use super::server::free_port;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// A database cluster and the process that serves it.
+pub struct Postgres {
+    programs: PathBuf,
+    data: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Postgres {
+    /// Makes a cluster and starts it.
+    ///
+    /// # Errors
+    /// [`Trouble::CannotRun`] where PostgreSQL is not installed.
+    pub fn start(home: &Path) -> Result<Self, Trouble> {
+        let programs = installed().ok_or_else(|| Trouble::CannotRun("PostgreSQL is not installed".into()))?;
+        let data = home.join("postgres");
+        std::fs::create_dir_all(&data).map_err(Trouble::broken)?;
+        if let Some(user) = nobody_special()? {
+            chown(&data, Some(user), Some(user)).map_err(Trouble::broken)?;
+        }
+        let mut postgres = Self { programs, data, port: free_port()?, child: None };
+        let made = postgres
+            .command("initdb")?
+            .args(["--auth=trust", "--username=portcullis", "--encoding=UTF8", "--no-locale", "-D"])
+            .arg(&postgres.data)
+            .stdout(Stdio::null())
+            .status()
+            .map_err(Trouble::broken)?;
+        if !made.success() {
+            return Err(Trouble::broken("initdb failed"));
+        }
+        postgres.start_again()?;
+        Ok(postgres)
+    }
+
+    /// What the server's settings name.
+    pub fn url(&self) -> String {
+        format!("postgres://portcullis@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts it once more over the same files.
+    ///
+    /// # Errors
+    /// When it does not take connections in time.
+    pub fn start_again(&mut self) -> Result<(), Trouble> {
+        let started = Instant::now();
+        loop {
+            let mut command = self.command("postgres")?;
+            command.arg("-D").arg(&self.data).arg("-k").arg(&self.data);
+            command.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.port.to_string()]);
+            let mut child =
+                Child::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+                    .map_err(Trouble::broken)?;
+            // It refuses to start while a process of its former life still holds on to the files.
+            while !child.ends_within(Duration::from_millis(50)) {
+                if TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.is_ready() {
+                    self.child = Some(child);
+                    return Ok(());
+                }
+                if started.elapsed() > STARTS_WITHIN {
+                    return Err(Trouble::broken("PostgreSQL does not start"));
+                }
+            }
+        }
+    }
+
+    /// As `kill -9` of every one of its processes at once.
+    pub fn kill(&mut self) {
+        let Some(child) = self.child.take() else { return };
+        // The parent first: it would otherwise start new ones.
+        let theirs = children_of(child.id());
+        drop(child);
+        for process in theirs.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            // Many have noticed already that their parent is gone.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let asked = Command::new(self.programs.join("pg_isready"))
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    /// PostgreSQL does not run as root, so a root hands it to the account that was made for it.
+    fn command(&self, program: &str) -> Result<Command, Trouble> {
+        let program = self.programs.join(program);
+        Ok(match nobody_special()? {
+            None => Command::new(program),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".into()]);
+                command.arg(program).current_dir("/");
+                command
+            }
+        })
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The directory of its programs: on the path, or where distributions put them.
+fn installed() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    places.sort();
+    places.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+    places.into_iter().rev().find(|place| place.join("initdb").exists())
+}
+
+/// The number of an account without rights, when we are root.
+fn nobody_special() -> Result<Option<u32>, Trouble> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let accounts = std::fs::read_to_string("/etc/passwd").map_err(Trouble::broken)?;
+    let number = |name: &str| {
+        let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
+        line.split(':').nth(2)?.parse().ok()
+    };
+    match number("postgres").or_else(|| number("nobody")) {
+        Some(user) => Ok(Some(user)),
+        None => {
+            Err(Trouble::CannotRun("PostgreSQL does not run as root, and there is no other account".into()))
+        }
+    }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
