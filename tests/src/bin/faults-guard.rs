@@ -84,12 +84,7 @@ fn watch(told: &Told) -> io::Result<()> {
         .clock(Arc::new(move || stepped(&clock).wall_ms))
         .build()
         .map_err(io::Error::other)?;
-    let config = HttpConfig {
-        base: told.base.clone(),
-        issuer: told.issuer.clone(),
-        guard: told.account.clone(),
-        secret: told.secret.clone(),
-    };
+    let config = HttpConfig::new(&told.issuer, &told.account, &told.secret).base(&told.base);
     let _feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
     let orders = Arc::new(Orders::default());
     let (heard, dial) = (orders.clone(), step.clone());

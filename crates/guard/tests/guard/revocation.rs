@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use portcullis_guard::feed::Kind;
-use portcullis_guard::{Access, BuildTrouble, Denied, Guard, KeySet, Revocations, Verdict};
+use portcullis_guard::{Access, BuildTrouble, DangerNothingEnded, Denied, Guard, KeySet, Revocations, Verdict};
 
 use crate::issuer::{AUDIENCE, ISSUER, Issuer, NOW};
 
@@ -141,7 +141,7 @@ fn a_key_that_is_gone_takes_its_cached_tokens_along() {
     let token = issuer.token(|_| {});
     guard.check(&token, NOW).unwrap();
     assert!(!guard.replace_keys(issuer.keys()), "the same keys change nothing");
-    assert!(guard.replace_keys(KeySet::default()));
+    assert!(guard.replace_keys(KeySet::from_jwks(r#"{"keys":[]}"#).unwrap()));
     assert_eq!(guard.check(&token, NOW).unwrap_err(), Denied::UnknownKey);
     assert!(guard.replace_keys(issuer.keys()));
     assert!(guard.check(&token, NOW).is_ok());
@@ -187,4 +187,14 @@ fn a_guard_is_not_built_without_what_it_needs() {
     assert_eq!(trouble(Guard::builder()), BuildTrouble::NoIssuer);
     assert_eq!(trouble(Guard::builder().issuer(ISSUER)), BuildTrouble::NoAudience);
     assert_eq!(trouble(Guard::builder().issuer(ISSUER).audience(AUDIENCE)), BuildTrouble::NoRevocations);
+}
+
+#[test]
+fn a_guard_that_never_heard_of_any_key_calls_no_token_bad() {
+    let issuer = Issuer::new();
+    let guard = issuer.guard().keys(KeySet::default()).revocations(DangerNothingEnded).build().unwrap();
+    let token = issuer.token(|_| {});
+    assert_eq!(guard.check(&token, NOW).unwrap_err(), Denied::Stale);
+    assert!(guard.replace_keys(issuer.keys()));
+    assert!(guard.check(&token, NOW).is_ok());
 }

@@ -316,7 +316,14 @@ impl Hub {
                 break;
             }
             let more = rows.len() == BITE;
+            // A new policy is ready before guards hear that there is one; whatever else changed must not
+            // hold up the endings that came with it.
+            let policy = rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy);
+            if policy {
+                self.take_in(&rows).await?;
+            }
             match self.append(&rows) {
+                true if policy => {}
                 true => self.take_in(&rows).await?,
                 false => self.begin_again().await?,
             }
