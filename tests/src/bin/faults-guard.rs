@@ -125,6 +125,7 @@ fn decide(
         Ok(_) => history::Verdict::Accepted,
         Err(Denied::Revoked(_)) => history::Verdict::Revoked,
         Err(Denied::Stale) => history::Verdict::Stale,
+        Err(Denied::Expired) => history::Verdict::Expired,
         Err(_) => history::Verdict::Other,
     };
     // After it, so that a guard which became complete in between is not accused.
@@ -180,6 +181,10 @@ impl Revocations for Stepped {
             (None, Freshness::Stale) => Verdict::Stale,
             (None, Freshness::Live | Freshness::Lagging) => Verdict::Live,
         }
+    }
+
+    fn not_before_ms(&self) -> u64 {
+        self.view.not_before_ms()
     }
 
     fn version(&self) -> Option<u64> {

@@ -263,8 +263,8 @@ impl Stage {
         self.history.judged_from = now_ms();
         self.let_pass();
         let acked = self.history.acked();
-        let ended: Vec<_> =
-            self.tokens.iter().filter(|(token, _)| acked.contains_key(token)).cloned().collect();
+        let handed = self.tokens.iter().chain(&self.controls);
+        let ended: Vec<_> = handed.filter(|(token, _)| acked.contains_key(token)).cloned().collect();
         self.history.active = self.crowd.introspect(&ended);
         self.history.standing = self.sentries.iter().map(|sentry| sentry.name().to_owned()).collect();
         for sentry in std::mem::take(&mut self.sentries) {

@@ -199,7 +199,7 @@ impl Expected {
         let wrong = within.filter(|d| match d.verdict {
             Verdict::Accepted => self.ended.contains(&d.token),
             Verdict::Revoked => self.alive.contains(&d.token),
-            Verdict::Stale | Verdict::Other => false,
+            Verdict::Stale | Verdict::Expired | Verdict::Other => false,
         });
         let wrong: std::collections::BTreeSet<_> = wrong.map(|d| (d.token, d.verdict)).collect();
         wrong
