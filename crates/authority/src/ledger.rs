@@ -10,6 +10,7 @@ use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
 use crate::registry::Scope;
 
@@ -90,6 +91,9 @@ pub enum Act {
         id: String,
         exp: u64,
     },
+    /// Changes the registry, if it still has the version that was expected; else [`Done::Lost`]. The
+    /// version grows, and the directory of this process shows the change before the answer.
+    Amend(Amendment),
     OpenSession(Session),
     EndSession {
         hash: String,

@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
 
 use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Position, Session};
+use crate::provisioning::change::{CHANGED, Change, Keepings, Traced};
+use crate::provisioning::{Card, Kind};
 use crate::refusal::Trouble;
 use crate::registry::{Directory, Holdings, Membership, Person, Registry, Scope, Who};
 
@@ -27,6 +29,7 @@ struct Books {
     families: HashMap<String, Family>,
     sessions: HashMap<String, Session>,
     assertions: HashSet<(String, String)>,
+    cards: Vec<Card>,
     audit: Vec<AuditRecord>,
     seq: u64,
 }
@@ -87,6 +90,44 @@ impl Registry for Memory {
 
     async fn memberships(&self, user: &str) -> Result<Vec<Membership>, Trouble> {
         Ok(self.books().memberships.iter().filter(|place| place.user == user).cloned().collect())
+    }
+
+    async fn estate(&self, user: &str, organizations: &[String]) -> Result<Keepings, Trouble> {
+        let books = self.books();
+        let within = |id: &String| organizations.contains(id);
+        let memberships: Vec<_> =
+            books.memberships.iter().filter(|it| within(&it.organization)).cloned().collect();
+        let behind = |person: &&Person| memberships.iter().any(|it| it.user == person.id);
+        let all = &books.holdings;
+        Ok(Keepings {
+            version: all.version,
+            organizations: all.organizations.iter().filter(|it| within(&it.id)).cloned().collect(),
+            roles: all.roles.iter().filter(|it| within(&it.organization)).cloned().collect(),
+            applications: all.applications.iter().filter(|it| within(&it.organization)).cloned().collect(),
+            people: books.people.values().filter(behind).cloned().collect(),
+            cards: books
+                .cards
+                .iter()
+                .filter(|it| within(&it.organization) || it.kind == Kind::User && it.id == user)
+                .cloned()
+                .collect(),
+            memberships,
+        })
+    }
+
+    async fn card(&self, kind: Kind, id: &str) -> Result<Option<Card>, Trouble> {
+        Ok(self.books().cards.iter().find(|it| it.kind == kind && it.id == id).cloned())
+    }
+
+    async fn changes(&self, organizations: &[String]) -> Result<Vec<Traced>, Trouble> {
+        let books = self.books();
+        let ours = books.audit.iter().enumerate().filter(|(_, it)| it.event == CHANGED);
+        let traced = ours.filter_map(|(n, it)| {
+            let organization = it.organization.clone().filter(|id| organizations.contains(id))?;
+            let trace = serde_json::from_str(it.detail.as_deref()?).ok()?;
+            Some(Traced { id: format!("v{n}"), organization, at: it.at, trace })
+        });
+        Ok(traced.collect())
     }
 }
 
@@ -167,6 +208,12 @@ impl Books {
                 self.raise(scope, id);
                 self.logged()
             }
+            Act::Amend(amendment) if amendment.expected != self.holdings.version => Done::Lost,
+            Act::Amend(amendment) => {
+                self.holdings.version += 1;
+                amendment.changes.into_iter().for_each(|change| self.change(change));
+                self.logged()
+            }
             Act::OpenSession(session) => {
                 self.sessions.insert(session.hash.clone(), session);
                 Done::Committed { position: None }
@@ -185,6 +232,40 @@ impl Books {
         Done::Committed { position: None }
     }
 
+    fn change(&mut self, change: Change) {
+        let all = &mut self.holdings;
+        match change {
+            Change::PutOrganization(it) => put(&mut all.organizations, it, |a, b| a.id == b.id),
+            Change::PutRole(it) => {
+                put(&mut all.roles, it, |a, b| (&a.organization, &a.id) == (&b.organization, &b.id));
+            }
+            Change::DropRole { organization, id } => {
+                all.roles.retain(|it| (&it.organization, &it.id) != (&organization, &id));
+            }
+            Change::PutApplication(it) => put(&mut all.applications, *it, |a, b| a.id == b.id),
+            Change::DropApplication { id } => all.applications.retain(|it| it.id != id),
+            Change::PutPerson(it) => {
+                let (generation, actor_generation) =
+                    self.people.get(&it.id).map_or((0, 0), |was| (was.generation, was.actor_generation));
+                self.people.insert(it.id.clone(), Person { generation, actor_generation, ..it });
+            }
+            Change::PutMembership(it) => put(&mut self.memberships, it, |a, b| a.id == b.id),
+            Change::DropMembership { id } => self.memberships.retain(|it| it.id != id),
+            Change::PutCard(it) => put(&mut self.cards, *it, |a, b| (a.kind, &a.id) == (b.kind, &b.id)),
+            Change::DropCard { kind, id } => self.cards.retain(|it| (it.kind, &it.id) != (kind, &id)),
+            Change::Raise { scope, id, .. } => self.raise(scope, id),
+            Change::EndLogins { organization, person, reason, now, .. } => {
+                let own = |it: &&mut Family| {
+                    it.organization == organization && it.owner.as_ref().is_some_and(|(_, id)| *id == person)
+                };
+                for family in self.families.values_mut().filter(own) {
+                    family.ended_at.get_or_insert(now);
+                    family.end_reason.get_or_insert_with(|| reason.clone());
+                }
+            }
+        }
+    }
+
     fn raise(&mut self, scope: Scope, id: String) {
         match (scope, self.people.get_mut(&id)) {
             (Scope::Subject, Some(person)) => person.generation += 1,
@@ -199,5 +280,13 @@ impl Books {
     fn logged(&mut self) -> Done {
         self.seq += 1;
         Done::Committed { position: Some(Position { epoch: 1, seq: self.seq }) }
+    }
+}
+
+/// Puts a thing in the place of the one that is the same, or at the end.
+fn put<T>(list: &mut Vec<T>, it: T, same: impl Fn(&T, &T) -> bool) {
+    match list.iter_mut().find(|known| same(known, &it)) {
+        Some(known) => *known = it,
+        None => list.push(it),
     }
 }

@@ -11,6 +11,8 @@ use portcullis_guard::claims::OwnerKind;
 pub use portcullis_guard::policy::Permission;
 use serde::{Deserialize, Serialize};
 
+use crate::provisioning::change::{Keepings, Traced};
+use crate::provisioning::{Card, Kind};
 use crate::refusal::Trouble;
 
 /// Where organizations, applications, people and roles are kept.
@@ -22,6 +24,12 @@ pub trait Registry: Send + Sync {
     async fn person(&self, who: Who<'_>) -> Result<Option<Person>, Trouble>;
     /// The memberships of a user, of every status.
     async fn memberships(&self, user: &str) -> Result<Vec<Membership>, Trouble>;
+    /// Everything in these organizations, and the card of this user, all of one moment and one version.
+    async fn estate(&self, user: &str, organizations: &[String]) -> Result<Keepings, Trouble>;
+    /// A card, or `None`.
+    async fn card(&self, kind: Kind, id: &str) -> Result<Option<Card>, Trouble>;
+    /// The traces of changes in these organizations, oldest first; of very many, the newest.
+    async fn changes(&self, organizations: &[String]) -> Result<Vec<Traced>, Trouble>;
 }
 
 /// How a person is looked up.

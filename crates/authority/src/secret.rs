@@ -45,6 +45,7 @@ pub struct Seal {
     refresh: hmac::Key,
     handles: hmac::Key,
     forms: aead::LessSafeKey,
+    kept: aead::LessSafeKey,
 }
 
 impl std::fmt::Debug for Seal {
@@ -63,6 +64,7 @@ impl Seal {
             refresh: mac(b"refresh secrets"),
             handles: mac(b"refresh handles"),
             forms: aead_key(&derive(&root, b"forms")),
+            kept: aead_key(&derive(&root, b"kept secrets")),
         }
     }
 
@@ -87,6 +89,11 @@ impl Seal {
     /// Seals what a browser carries between two pages, with a nonce that is used once.
     pub fn seal_form(&self, nonce: [u8; 12], text: &str) -> String {
         seal(&self.forms, nonce, b"form", text.as_bytes())
+    }
+
+    /// Seals a secret of somebody else's that has to be read again one day, with a nonce that is used once.
+    pub fn seal_kept(&self, nonce: [u8; 12], secret: &Secret) -> String {
+        seal(&self.kept, nonce, b"kept", secret.expose().as_bytes())
     }
 
     /// Opens [`Seal::seal_form`]; `None` for anything else.

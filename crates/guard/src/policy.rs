@@ -23,7 +23,7 @@ pub use filter::{Fence, Filter};
 pub use forbidden::{Forbidden, Reason};
 pub use permit::Permit;
 pub use restriction::Restriction;
-pub use subject::{Registry, RegistryFull, Subject, SubjectId};
+pub use subject::{Registry, RegistryFull, Subject, SubjectId, subjects};
 
 use crate::strict;
 

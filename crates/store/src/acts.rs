@@ -9,6 +9,7 @@ use portcullis_authority::ledger::{Act, CodeRow, Family, Rotation, Session};
 use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::{Kind, Record, name_id};
 
+use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, sessions};
@@ -21,6 +22,8 @@ pub(crate) enum Effect {
     Record(Record),
     /// Done, and a generation in the registry has a new value.
     Raised { record: Record, scope: Scope, id: String },
+    /// The registry was changed: these are the lines for the feed, and the generations that were raised.
+    Amended { records: Vec<Record>, raised: Vec<(Scope, String, u32)> },
     /// It was so already, and its line is in the feed.
     Already,
     /// Used before.
@@ -35,11 +38,12 @@ impl Effect {
         !matches!(self, Self::Spent { .. } | Self::Lost)
     }
 
-    /// The line for the feed.
-    pub(crate) fn record(&self) -> Option<Record> {
+    /// The lines for the feed.
+    pub(crate) fn records(&self) -> &[Record] {
         match self {
-            Self::Record(record) | Self::Raised { record, .. } => Some(*record),
-            Self::Quiet | Self::Already | Self::Spent { .. } | Self::Lost => None,
+            Self::Record(record) | Self::Raised { record, .. } => std::slice::from_ref(record),
+            Self::Amended { records, .. } => records,
+            Self::Quiet | Self::Already | Self::Spent { .. } | Self::Lost => &[],
         }
     }
 }
@@ -83,6 +87,7 @@ both! {
                     Ok(Effect::Record(ending(Kind::Key, name_id(salt, Kind::Key, kid), *exp)))
                 }
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
+                Act::Amend(amendment) => self.amend(amendment, salt).await,
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
             }
@@ -215,6 +220,6 @@ both! {
     }
 }
 
-fn ending(kind: Kind, id: [u8; 16], exp: u64) -> Record {
+pub(crate) fn ending(kind: Kind, id: [u8; 16], exp: u64) -> Record {
     Record { kind, flags: 0, exp: word(exp), val: 0, id }
 }

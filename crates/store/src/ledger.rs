@@ -190,6 +190,8 @@ struct Written {
     done: Vec<Done>,
     rows: Vec<LogRow>,
     raised: Vec<(Scope, String, u32)>,
+    /// The snapshot is no longer what the tables say.
+    amended: bool,
 }
 
 impl Books {
@@ -204,11 +206,22 @@ impl Books {
             Ok(written) => {
                 self.transactions.fetch_add(1, Ordering::Relaxed);
                 self.shelf.raise(written.raised);
+                if written.amended {
+                    self.show_changes().await;
+                }
                 self.confirmed(&written.rows);
                 Ok(written.done)
             }
             Err(fault) if !sealing.into_inner() && is_refusal(&fault) => Err(Failure::Refused(fault)),
             Err(fault) => Err(Failure::Broken(fault)),
+        }
+    }
+
+    /// Shows what was committed before anybody hears of it, so that whoever asks for the policy that the
+    /// feed announces gets that one. It is done whatever becomes of the reading; the next look repeats it.
+    async fn show_changes(&self) {
+        if let Err(fault) = self.reload().await {
+            tracing::error!(%fault, "the registry has changed and could not be read again");
         }
     }
 
@@ -228,7 +241,7 @@ impl Books {
             let happened = deeds.iter().zip(&effects).filter(|(_, effect)| effect.happened());
             let audit: Vec<_> = happened.flat_map(|(deed, _)| &deed.audit).collect();
             c.keep_audit(&audit).await?;
-            let records: Vec<_> = effects.iter().filter_map(Effect::record).collect();
+            let records: Vec<_> = effects.iter().flat_map(Effect::records).copied().collect();
             let mut rows = Vec::new();
             if !records.is_empty() {
                 let as_of_ms = c.began(read_before).await?;
@@ -252,7 +265,7 @@ impl Written {
     fn new(effects: Vec<Effect>, rows: Vec<LogRow>, head: Position) -> Self {
         let mut places = rows.iter().map(|row| row.position);
         let mut raised = Vec::new();
-        let mut done = Vec::with_capacity(effects.len());
+        let (mut done, mut amended) = (Vec::with_capacity(effects.len()), false);
         for effect in effects {
             done.push(match effect {
                 Effect::Quiet => Done::Committed { position: None },
@@ -261,12 +274,17 @@ impl Written {
                     raised.push((scope, id, record.val));
                     Done::Committed { position: places.next() }
                 }
+                Effect::Amended { records, raised: news } => {
+                    amended = true;
+                    raised.extend(news);
+                    Done::Committed { position: places.by_ref().take(records.len()).last() }
+                }
                 Effect::Already => Done::Committed { position: Some(head) },
                 Effect::Spent { family } => Done::Spent { family },
                 Effect::Lost => Done::Lost,
             });
         }
-        Self { done, rows, raised }
+        Self { done, rows, raised, amended }
     }
 }
 

@@ -11,18 +11,20 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use portcullis_authority::ledger::LogRow;
+use portcullis_authority::provisioning::change::{Keepings, Traced};
+use portcullis_authority::provisioning::{Card, Kind as CardKind};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::{
     Directory, GuardAccount, Holdings, Membership, Person, Registry, Scope, Who,
 };
 use portcullis_guard::feed::Kind;
 
-use crate::Store;
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, StoredMembership, StoredPerson, folded, unsigned, word};
 use crate::schema::{
     applications, fences, generations, guards, memberships, organizations, people, registry_version, roles,
 };
+use crate::{Books, Store};
 
 #[async_trait]
 impl Registry for Store {
@@ -57,19 +59,24 @@ impl Registry for Store {
             .await?;
         Ok(rows.into_iter().map(StoredMembership::read).collect::<Result<_, _>>()?)
     }
+
+    async fn estate(&self, user: &str, organizations: &[String]) -> Result<Keepings, Trouble> {
+        self.keepings(user, organizations).await
+    }
+
+    async fn card(&self, kind: CardKind, id: &str) -> Result<Option<Card>, Trouble> {
+        self.one_card(kind, id).await
+    }
+
+    async fn changes(&self, organizations: &[String]) -> Result<Vec<Traced>, Trouble> {
+        self.traces(organizations).await
+    }
 }
 
 impl Store {
     /// Makes the snapshot anew from the tables. If it cannot be read, the one before stays.
     pub async fn reload(&self) -> Result<(), Trouble> {
-        // One after another: of two that overlap, the one that read earlier must not be put up later.
-        let _alone = self.books.shelf.reloading.lock().await;
-        self.books.shelf.replace(self.holdings().await?);
-        Ok(())
-    }
-
-    async fn holdings(&self) -> Result<Holdings, Fault> {
-        glance!(self.books.db, |c| c.holdings().await)
+        Ok(self.books.reload().await?)
     }
 
     /// Takes notice of rows that another process committed. True when the snapshot was made anew.
@@ -84,6 +91,17 @@ impl Store {
             self.reload().await?;
         }
         Ok(changed)
+    }
+}
+
+impl Books {
+    /// See [`Store::reload`].
+    pub(crate) async fn reload(&self) -> Result<(), Fault> {
+        // One after another: of two that overlap, the one that read earlier must not be put up later.
+        let _alone = self.shelf.reloading.lock().await;
+        let holdings = glance!(self.db, |c| c.holdings().await)?;
+        self.shelf.replace(holdings);
+        Ok(())
     }
 }
 
@@ -194,7 +212,10 @@ both! {
     }
 }
 
-fn docs<T: serde::de::DeserializeOwned>(what: &'static str, docs: Vec<String>) -> Result<Vec<T>, Fault> {
+pub(crate) fn docs<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    docs: Vec<String>,
+) -> Result<Vec<T>, Fault> {
     docs.iter().map(|doc| rows::read(what, doc)).collect()
 }
 

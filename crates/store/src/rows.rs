@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use diesel::prelude::*;
 use portcullis_authority::ledger::{CodeRow, Family, LogRow, Position, Session};
+use portcullis_authority::provisioning::Kind as CardKind;
 use portcullis_authority::registry::{FenceKind, Membership, Person, Scope};
 use portcullis_guard::claims::OwnerKind;
 use portcullis_guard::feed::{Kind, Record};
@@ -58,6 +59,7 @@ pub(crate) struct StoredFamily {
     pub ended_at: Option<i64>,
     pub end_reason: Option<String>,
     pub doc: String,
+    pub owner_id: Option<String>,
 }
 
 impl StoredFamily {
@@ -85,6 +87,7 @@ impl StoredFamily {
             ended_at: family.ended_at.map(signed),
             end_reason: family.end_reason.clone(),
             doc: written("a family", &kept)?,
+            owner_id: family.owner.as_ref().map(|(_, id)| id.clone()),
         })
     }
 
@@ -300,6 +303,22 @@ pub(crate) fn owner_kind(kind: OwnerKind) -> &'static str {
     match kind {
         OwnerKind::Customer => "customer",
         OwnerKind::User => "user",
+    }
+}
+
+/// The kind of a card in its table; for good, so not the words of the API.
+pub(crate) fn card_kind(kind: CardKind) -> &'static str {
+    match kind {
+        CardKind::ApiCredential => "api_credential",
+        CardKind::ApplicationMembership => "application_membership",
+        CardKind::IdentityProvider => "identity_provider",
+        CardKind::Membership => "membership",
+        CardKind::MembershipProfile => "membership_profile",
+        CardKind::Organization => "organization",
+        CardKind::Permission => "permission",
+        CardKind::Role => "role",
+        CardKind::User => "user",
+        CardKind::Version => "version",
     }
 }
 

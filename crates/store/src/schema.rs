@@ -50,6 +50,10 @@ diesel::table! {
 }
 
 diesel::table! {
+    cards (kind, id) { kind -> Text, id -> Text, organization_id -> Text, doc -> Text, }
+}
+
+diesel::table! {
     generations (scope, id) { scope -> Text, id -> Text, value -> BigInt, }
 }
 
@@ -76,6 +80,7 @@ diesel::table! {
         ended_at -> Nullable<BigInt>,
         end_reason -> Nullable<Text>,
         doc -> Text,
+        owner_id -> Nullable<Text>,
     }
 }
 
@@ -144,3 +149,5 @@ diesel::table! {
         as_of_ms -> BigInt,
     }
 }
+
+diesel::allow_tables_to_appear_in_same_query!(people, memberships);

@@ -29,7 +29,7 @@ const BITE: usize = 500;
 
 /// An announcement of a policy never ends by itself; the next one replaces it. Not the largest number, so
 /// that whoever adds a leeway to it does not overflow.
-const NEVER: u32 = 4_000_000_000;
+pub(crate) const NEVER: u32 = 4_000_000_000;
 
 /// What to put in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl SeedSet {
 }
 
 /// Putting things in, inside an open transaction.
-trait Seeding {
+pub(crate) trait Seeding {
     async fn put_tenants(&mut self, set: &SeedSet) -> Result<(), Fault>;
     async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault>;
     async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault>;

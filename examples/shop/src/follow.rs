@@ -43,12 +43,13 @@ pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Build
         .commerce_layer_profile(settings.commerce_layer)
         .shared_revocations(view.clone());
     let guard = last_word(guard).build().map_err(io::Error::other)?;
-    let config = HttpConfig {
-        base: settings.feed_url.as_ref().unwrap_or(&settings.issuer).clone(),
-        issuer: settings.issuer.clone(),
-        guard: settings.guard_id.clone(),
-        secret: settings.guard_secret.clone(),
-    };
+    let mut config = HttpConfig::new(&settings.issuer, &settings.guard_id, &settings.guard_secret);
+    if let Some(address) = &settings.feed_url {
+        config = config.base(address);
+    }
+    if let Some(file) = &settings.ca {
+        config = config.authorities(std::fs::read_to_string(file)?);
+    }
     let delivery = Arc::new(Delivery(guard.clone()));
     let redis = settings.redis_url.as_ref().map(|url| {
         let redis = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };

@@ -46,6 +46,7 @@ slug = "my-org"
 id = "orgMyOrgAA"
 
 [[applications]]
+organization = "my-org"
 client_id = "crowd"
 secret = "crowd-secret"
 kind = "integration"
@@ -199,12 +200,62 @@ impl Stage {
         &self.tokens
     }
 
+    /// The tokens that the crowd does not revoke.
+    pub fn controls(&self) -> &[(Token, String)] {
+        &self.controls
+    }
+
+    /// Hands more tokens to every sentry.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn hand(&mut self, tokens: &[(Token, String)]) -> Result<(), Trouble> {
+        self.sentries.iter_mut().try_for_each(|sentry| sentry.hand(tokens))
+    }
+
+    /// Hands out tokens that the scenario itself will end.
+    ///
+    /// # Errors
+    /// As [`Stage::hand`].
+    pub fn adopt(&mut self, tokens: &[(Token, String)]) -> Result<(), Trouble> {
+        self.tokens.extend_from_slice(tokens);
+        self.hand(tokens)
+    }
+
+    /// Waits until every sentry has applied the feed up to here.
+    ///
+    /// # Errors
+    /// When one has not in time.
+    pub fn wait_for(&self, seq: u64, time: Duration) -> Result<(), Trouble> {
+        let started = Instant::now();
+        while self.sentries.iter().any(|sentry| sentry.word().seq < seq) {
+            if started.elapsed() > time {
+                return Err(Trouble::broken(format!("not every guard has reached {seq}")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Waits until the rush is over and everybody has had time, asks everybody about everything, and
     /// judges. `healed` is when the last thing was mended.
     ///
     /// # Errors
     /// When a guard does not open again, or its diary does not read.
-    pub fn conclude(mut self, rush: Rush, healed: u64) -> Result<Report, Trouble> {
+    pub fn conclude(self, rush: Rush, healed: u64) -> Result<Report, Trouble> {
+        self.conclude_with(rush, healed, |_| Vec::new())
+    }
+
+    /// [`Stage::conclude`], and asks for more that may be wrong with the history.
+    ///
+    /// # Errors
+    /// As [`Stage::conclude`].
+    pub fn conclude_with(
+        mut self,
+        rush: Rush,
+        healed: u64,
+        wrong: impl FnOnce(&History) -> Vec<String>,
+    ) -> Result<Report, Trouble> {
         self.history.answers.extend(rush.finish(INSISTS));
         self.wait_until_open()?;
         std::thread::sleep(Duration::from_millis(self.plan.bound_ms));
@@ -212,8 +263,8 @@ impl Stage {
         self.history.judged_from = now_ms();
         self.let_pass();
         let acked = self.history.acked();
-        let ended: Vec<_> =
-            self.tokens.iter().filter(|(token, _)| acked.contains_key(token)).cloned().collect();
+        let handed = self.tokens.iter().chain(&self.controls);
+        let ended: Vec<_> = handed.filter(|(token, _)| acked.contains_key(token)).cloned().collect();
         self.history.active = self.crowd.introspect(&ended);
         self.history.standing = self.sentries.iter().map(|sentry| sentry.name().to_owned()).collect();
         for sentry in std::mem::take(&mut self.sentries) {
@@ -221,6 +272,7 @@ impl Stage {
         }
         let mut report = Report::of(&self.history, healed);
         report.complaints.extend(self.complaints());
+        report.complaints.extend(wrong(&self.history));
         Ok(report)
     }
 
@@ -330,8 +382,7 @@ fn settings(plan: &Plan, home: &Path, port: u16, issuer: &str, store: Option<&st
 fn make_keys(settings: &Settings) -> Result<(), Trouble> {
     let means = Means::system();
     let algorithms = ["ES256", "EdDSA", "RS256", "RS512", "PS256"].map(str::to_owned);
-    let keys =
-        KeyPlan { purpose: Purpose::Demo, region: &settings.keys.region, algorithms: &algorithms[..1] };
+    let keys = KeyPlan { purpose: Purpose::Demo, region: &settings.keys.region, algorithms: &algorithms };
     KeyDirectory::create(&settings.keys.directory, &keys, &*means.clock, &*means.dice)
         .map(drop)
         .map_err(|e| Trouble::broken(e.why))

@@ -7,6 +7,11 @@ use std::collections::HashMap;
 /// registry, then those that only its permission tables or its Provisioning API name.
 const SUBJECTS: &str = include_str!("subjects.txt");
 
+/// The names of the subjects that every guard knows.
+pub fn subjects() -> impl Iterator<Item = &'static str> {
+    SUBJECTS.lines()
+}
+
 /// More subjects than any service has; keeps a compiled role small.
 const MOST_SUBJECTS: usize = 1024;
 

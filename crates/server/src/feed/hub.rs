@@ -316,11 +316,16 @@ impl Hub {
                 break;
             }
             let more = rows.len() == BITE;
-            // First what we issue by, then what we judge by: nothing is called ended here that would still
-            // be honoured here.
-            self.take_in(&rows).await?;
-            if !self.append(&rows) {
-                self.begin_again().await?;
+            // A new policy is ready before guards hear that there is one; whatever else changed must not
+            // hold up the endings that came with it.
+            let policy = rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy);
+            if policy {
+                self.take_in(&rows).await?;
+            }
+            match self.append(&rows) {
+                true if policy => {}
+                true => self.take_in(&rows).await?,
+                false => self.begin_again().await?,
             }
             if !more {
                 break;

@@ -1,0 +1,182 @@
+//! A decided change on its way into the books: tried out, checked, traced old against new, and committed.
+//! When somebody else was faster, it is decided again on what is there then.
+
+use serde_json::{Map, Value, json};
+
+use super::change::{Amendment, CHANGED, Change, Trace};
+use super::estate::Estate;
+use super::office::{Bearer, Office};
+use super::resource::Resource;
+use super::{Declined, Kind, duties};
+use crate::ask::Origin;
+use crate::audit;
+use crate::desk::Desk;
+use crate::ledger::{Act, AuditRecord, Deed, Done};
+use crate::refusal::Trouble;
+use crate::registry::Person;
+
+/// How often others may be faster before we say that we are busy.
+const ATTEMPTS: usize = 8;
+
+/// What shall be done.
+#[derive(Debug)]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    /// The thing that it is about.
+    pub kind: Kind,
+    pub id: String,
+    /// Shown in the answer and nowhere else: a secret that was just made.
+    pub once: Map<String, Value>,
+    /// Somebody who is not changed but comes into view.
+    pub seen: Option<Person>,
+}
+
+impl Plan {
+    pub fn new(kind: Kind, id: impl Into<String>, changes: Vec<Change>) -> Self {
+        Self { changes, kind, id: id.into(), once: Map::new(), seen: None }
+    }
+
+    /// The same, with something to show once.
+    pub fn showing(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.once.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The thing as it is now; `None` when it is gone.
+    pub thing: Option<Resource>,
+    /// What is shown once; it is among the thing's attributes too.
+    pub once: Map<String, Value>,
+    /// Everything as it is now.
+    pub estate: Estate,
+}
+
+/// Decides and does, each time from the beginning.
+///
+/// # Errors
+/// What `decide` said, a broken duty, or trouble; then nothing is done. That somebody may not is noted.
+pub async fn enact<'a>(
+    desk: &'a Desk,
+    bearer: &'a Bearer,
+    origin: &Origin,
+    decide: impl AsyncFn() -> Result<(Office<'a>, Plan), Declined>,
+) -> Result<Outcome, Declined> {
+    for _ in 0..ATTEMPTS {
+        let decided = decide().await;
+        let tried = decided.and_then(|(office, plan)| {
+            let after = try_out(&office, &plan)?;
+            Ok((office, plan, after))
+        });
+        let (office, plan, after) = match tried {
+            Ok(tried) => tried,
+            Err(declined) => return Err(note(desk, bearer, origin, declined).await?),
+        };
+        if plan.changes.is_empty() || commit(&office, &plan, &after, origin).await? {
+            let mut thing = after.find(plan.kind, &plan.id);
+            if let Some(thing) = &mut thing {
+                thing.attributes.extend(plan.once.clone());
+            }
+            return Ok(Outcome { thing, once: plan.once, estate: after });
+        }
+    }
+    Err(Trouble::new("registry", "it kept changing").into())
+}
+
+fn try_out(office: &Office<'_>, plan: &Plan) -> Result<Estate, Declined> {
+    let mut after = office.estate.clone();
+    plan.changes.iter().for_each(|change| after.apply(change));
+    if let Some(person) = &plan.seen {
+        after.people.entry(person.id.clone()).or_insert_with(|| person.clone());
+    }
+    duties::are_separate(&office.estate, &after)?;
+    duties::are_granted(&office.estate, &after, &office.bearer.person.id)?;
+    Ok(after)
+}
+
+/// False when somebody else was faster.
+async fn commit(office: &Office<'_>, plan: &Plan, after: &Estate, origin: &Origin) -> Result<bool, Declined> {
+    let expected = office.estate.version;
+    let act = Act::Amend(Amendment { expected, changes: plan.changes.clone() });
+    let audit = traces(office, after, origin)?;
+    match office.desk.ledger.commit(Deed { act, audit }).await? {
+        Done::Committed { .. } => Ok(true),
+        Done::Lost => Ok(false),
+        Done::Spent { .. } => Err(Trouble::new("ledger", "a change was answered as spent").into()),
+    }
+}
+
+/// An audit record for each thing that is not what it was, whether it was meant or followed.
+fn traces(office: &Office<'_>, after: &Estate, origin: &Origin) -> Result<Vec<AuditRecord>, Trouble> {
+    let mut records = Vec::new();
+    for kind in Kind::ALL {
+        let (old, new) = (office.estate.all(kind), after.all(kind));
+        let of = |list: &[Resource], id: &str| list.iter().position(|one| one.id == id);
+        let gone = old.iter().filter(|was| of(&new, &was.id).is_none()).map(|was| (Some(was), None));
+        let pairs = gone.chain(new.iter().map(|is| (of(&old, &is.id).map(|at| &old[at]), Some(is))));
+        for (was, is) in pairs {
+            records.extend(trace(office, origin, was, is)?);
+        }
+    }
+    Ok(records)
+}
+
+fn trace(
+    office: &Office<'_>,
+    origin: &Origin,
+    was: Option<&Resource>,
+    is: Option<&Resource>,
+) -> Result<Option<AuditRecord>, Trouble> {
+    let one = is.or(was);
+    if one.is_some_and(|one| one.kind == Kind::User) && (was.is_none() || is.is_none()) {
+        return Ok(None); // people come into view and leave it; nobody is made or deleted here
+    }
+    let changes = Resource::differences(was, is);
+    let Some(one) = one.filter(|_| !changes.is_empty()) else { return Ok(None) };
+    let event = match (was, is) {
+        (None, _) => "create",
+        (_, None) => "destroy",
+        _ => "update",
+    };
+    let application = &office.bearer.claims.application;
+    let trace = Trace {
+        resource_type: one.kind.word().into(),
+        resource_id: one.id.clone(),
+        event: event.into(),
+        changes,
+        who: json!({
+            "application": { "id": application.id, "kind": application.kind, "public": application.public },
+            "user": { "id": office.bearer.person.id },
+        }),
+    };
+    let mut record = record_of(CHANGED, office.desk, office.bearer, origin);
+    record.organization = Some(one.organization.clone()).filter(|id| !id.is_empty());
+    record.reason = Some(format!("{} {event}", one.kind.word()));
+    record.detail = Some(serde_json::to_string(&trace).map_err(|e| Trouble::new("audit", e))?);
+    Ok(Some(record))
+}
+
+/// Notes that somebody tried what they may not.
+async fn note(
+    desk: &Desk,
+    bearer: &Bearer,
+    origin: &Origin,
+    declined: Declined,
+) -> Result<Declined, Declined> {
+    if let Declined::Forbidden(why) = &declined {
+        let mut record = record_of("registry.refused", desk, bearer, origin);
+        record.reason = Some(why.clone().into_owned());
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+    }
+    Ok(declined)
+}
+
+fn record_of(event: &str, desk: &Desk, bearer: &Bearer, origin: &Origin) -> AuditRecord {
+    AuditRecord {
+        client_id: Some(bearer.claims.client_id.clone()),
+        subject: Some(bearer.person.id.clone()),
+        jti: Some(bearer.claims.jti.clone()),
+        ..audit::event(event, desk.now(), origin)
+    }
+}
