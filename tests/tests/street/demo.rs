@@ -28,7 +28,7 @@ pub fn serve(folder: &Scratch, port: u16, filter: &str) -> (Program, String) {
 
 pub fn open_shop(issuer: &str) -> (Program, String) {
     let mut shop = command("portcullis-shop");
-    shop.args(["--listen", "127.0.0.1:0", "--issuer", issuer]);
+    shop.args(["--listen", "127.0.0.1:0", "--issuer", issuer, "--environment", "test"]);
     shop.env("PORTCULLIS_GUARD_SECRET", "demo-guard-secret");
     let program = Program::start(shop);
     let line = program.wait_for("portcullis-shop ready at ");
