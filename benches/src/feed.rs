@@ -60,8 +60,7 @@ impl Post {
         let view = Arc::new(View::new(FEED, MAX_STALENESS));
         let told = Guard::builder().issuer(&issuer).audience("commerce-api").tokens_kept(16);
         let guard = told.shared_revocations(view.clone()).build()?;
-        let config =
-            HttpConfig { base: issuer.clone(), issuer, guard: name.to_owned(), secret: secret.to_owned() };
+        let config = HttpConfig::new(issuer, name, secret);
         let feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
         Ok(Self { guard, view, feed })
     }

@@ -83,8 +83,9 @@ fn hello() -> Outcome<Server> {
 }
 
 fn shop() -> Outcome<Server> {
-    let Followed { guard, view, feed } = follow(&portcullis_shop::settings::Settings::parse())?;
-    let app = Shop::new(guard).ready_when(move || Followed::is_ready(&view)).app();
+    let Followed { guard, view, feed, .. } = follow(&portcullis_shop::settings::Settings::parse())?;
+    let watched = guard.clone();
+    let app = Shop::new(guard).ready_when(move || Followed::is_ready(&watched, &view)).app();
     // The feed is followed for as long as this process lives.
     std::mem::forget(feed);
     Ok(HttpServer::new(move || App::new().configure(app.clone())).listen(listener()?)?.run())

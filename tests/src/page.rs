@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn only_blocks_that_say_so_are_run() {
-        let text = "a\n```sh test\none\ntwo\n```\n```sh\nnot me\n```\n```toml\n[x]\n```\n```sh  test\nthree\n```\n";
+        let text =
+            "a\n```sh test\none\ntwo\n```\n```sh\nnot me\n```\n```toml\n[x]\n```\n```sh  test\nthree\n```\n";
         assert_eq!(samples(text), ["one\ntwo", "three"]);
     }
 

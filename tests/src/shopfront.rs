@@ -34,6 +34,7 @@ impl Shopfront {
             issuer: issuer.to_owned(),
             audience: "commerce-api".into(),
             feed_url: Some(feed_url.to_owned()),
+            ca: None,
             feed: feed.into(),
             redis_url: None,
             guard_id: "shop".into(),

@@ -72,7 +72,16 @@ impl Town {
         // From now on the address is fixed, so that a restart comes back to it.
         settings = settings.with_port(running.address.port());
         let http = street::walker();
-        Self { shop: None, neighbour: None, running: Some(running), settings, clock, http, plot, _folder: folder }
+        Self {
+            shop: None,
+            neighbour: None,
+            running: Some(running),
+            settings,
+            clock,
+            http,
+            plot,
+            _folder: folder,
+        }
     }
 
     pub fn open_shop(&mut self) {
@@ -153,10 +162,7 @@ impl Town {
     }
 
     /// Looks into the books.
-    pub async fn look<T: Send + 'static>(
-        &self,
-        glance: impl AsyncFnOnce(Store) -> T + Send + 'static,
-    ) -> T {
+    pub async fn look<T: Send + 'static>(&self, glance: impl AsyncFnOnce(Store) -> T + Send + 'static) -> T {
         let (settings, means) = (self.settings.clone(), means(&self.clock));
         let seen = std::thread::spawn(move || {
             runtime().block_on(async {

@@ -34,10 +34,7 @@ pub fn follow(settings: &Settings) -> io::Result<Followed> {
 ///
 /// # Errors
 /// As [`follow`].
-pub fn follow_with(
-    settings: &Settings,
-    last_word: impl FnOnce(Builder) -> Builder,
-) -> io::Result<Followed> {
+pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Builder) -> io::Result<Followed> {
     let view = Arc::new(View::new(&settings.feed, MAX_STALENESS));
     let guard = Guard::builder()
         .issuer(&settings.issuer)

@@ -99,8 +99,7 @@ impl Town {
     /// Where the guards of this town find their server.
     pub fn http(&self) -> HttpConfig {
         let base = format!("http://{}", self.servers[0].address);
-        let issuer = self.settings.issuer.clone();
-        HttpConfig { base, issuer, guard: "shop".into(), secret: "guard-secret".into() }
+        HttpConfig::new(&self.settings.issuer, "shop", "guard-secret").base(base)
     }
 
     /// A guard that knows nothing but Redis.

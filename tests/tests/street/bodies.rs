@@ -37,7 +37,8 @@ pub async fn every_public_body_is_the_one_that_was_reviewed(ground: &Ground) {
     let login = redeem(&town, &portcullis_tests::client::PARTNER, &code, PARTNER_BACK).await;
     same("token-authorization-code", &login.json());
     same("claims-user", &claims_of(&login.access_token()));
-    let wish = json!({ "owner": { "type": "Customer", "id": "custJaneAA" }, "custom_claim": { "cart": "b-17" } });
+    let wish =
+        json!({ "owner": { "type": "Customer", "id": "custJaneAA" }, "custom_claim": { "cart": "b-17" } });
     let assertion = Client::assertion(wish, town.now());
     let behalf = town.token(&HELPER, JWT_BEARER, &[("assertion", &assertion)]).await;
     same("token-jwt-bearer", &behalf.json());
@@ -57,7 +58,8 @@ pub async fn every_public_body_is_the_one_that_was_reviewed(ground: &Ground) {
     same("tokeninfo-integration", &info(&town.client_token(&SUPPORT).await).await);
     same("tokeninfo-customer", &info(&jane.access_token()).await);
     same("tokeninfo-invalid", &info("x").await);
-    let mine = async |path: &str| Answer::to(town.get(path).bearer_auth(personal.access_token())).await.json();
+    let mine =
+        async |path: &str| Answer::to(town.get(path).bearer_auth(personal.access_token())).await.json();
     same("api-user", &mine("/api/user").await);
     same("api-roles", &mine("/api/roles").await);
     let guards = town.get("/feed/guards").basic_auth("shop", Some("hush-guard"));

@@ -73,7 +73,10 @@ pub async fn a_code_needs_the_verifier_the_redirect_and_the_client_it_was_made_f
     let long = "v".repeat(129);
     let challenge = challenge_of(VERIFIER);
     let with = |redirect: &'static str, verifier: &str| {
-        vec![("redirect_uri".to_owned(), redirect.to_owned()), ("code_verifier".to_owned(), verifier.to_owned())]
+        vec![
+            ("redirect_uri".to_owned(), redirect.to_owned()),
+            ("code_verifier".to_owned(), verifier.to_owned()),
+        ]
     };
     let mut wrong = vec![
         with(PARTNER_BACK, ""),
@@ -133,12 +136,16 @@ pub async fn an_authorization_request_without_sound_pkce_goes_back_with_an_error
         for more in wrong {
             let back = browser.authorize(&client.0, client.1, more).await.with_status(303);
             let told = sent_back(&back);
-            assert_eq!((told["error"].as_str(), told["state"].as_str()), ("invalid_request", "state-of-the-test"));
+            assert_eq!(
+                (told["error"].as_str(), told["state"].as_str()),
+                ("invalid_request", "state-of-the-test")
+            );
             assert_eq!(told["iss"], town.issuer());
         }
     }
     for kind in ["token", "id_token", "code token", "code id_token", "none"] {
-        let back = browser.authorize(&PARTNER, PARTNER_BACK, &[("response_type", kind)]).await.with_status(303);
+        let back =
+            browser.authorize(&PARTNER, PARTNER_BACK, &[("response_type", kind)]).await.with_status(303);
         assert_eq!(sent_back(&back)["error"], "unsupported_response_type", "{kind}");
     }
     for name in ["request", "request_uri"] {
@@ -216,9 +223,12 @@ pub async fn a_wrong_password_and_an_unknown_account_look_alike_and_open_nothing
     let wrong = browser.sign_in(&page, "ringo@example.com", "hush-wrong").await.with_status(200);
     assert!(!wrong.body.contains("hush-wrong"), "a password never comes back");
     // An unknown account, a customer, and nothing at all.
-    for (name, password) in
-        [("nobody@example.com", "hush-ringo"), ("jane@example.com", "hush-jane"), ("", ""), ("ringo@example.com", "")]
-    {
+    for (name, password) in [
+        ("nobody@example.com", "hush-ringo"),
+        ("jane@example.com", "hush-jane"),
+        ("", ""),
+        ("ringo@example.com", ""),
+    ] {
         let seen = browser.sign_in(&page, name, password).await.with_status(200);
         assert_eq!(alert(&seen), alert(&wrong), "{name}");
         assert!(!seen.header("set-cookie").contains("session"));
@@ -237,7 +247,11 @@ pub async fn a_form_that_another_site_posts_does_nothing(ground: &Ground) {
     let own = victim.authorize(&PARTNER, PARTNER_BACK, &[]).await.with_status(200);
     victim.sign_in(&page, "ringo@example.com", "hush-ringo").await.with_status(400);
     for form in ["", "x", "AAAA"] {
-        let fields = [("form", form.into()), ("username", "ringo@example.com".into()), ("password", "hush-ringo".into())];
+        let fields = [
+            ("form", form.into()),
+            ("username", "ringo@example.com".into()),
+            ("password", "hush-ringo".into()),
+        ];
         victim.post("/oauth/authorize/sign-in", &fields).await.with_status(400);
         let fields = [("form", form.into()), ("decision", "allow".into())];
         victim.post("/oauth/authorize/consent", &fields).await.with_status(400);

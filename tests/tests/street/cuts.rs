@@ -33,14 +33,17 @@ pub async fn a_revoked_token_is_refused_at_the_shop_and_by_introspection(ground:
     }
     took.sort();
     let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
-    say(&format!("street: answered revocation to refusal at the shop: median {median:?}, most {most:?} of 20"));
+    say(&format!(
+        "street: answered revocation to refusal at the shop: median {median:?}, most {most:?} of 20"
+    ));
     assert!(most < BOUND, "{took:?}");
 }
 
 pub async fn a_token_that_was_never_used_is_refused_at_its_first_use(ground: &Ground) {
     let town = Town::open_with_shop(ground).await;
     let token = town.client_token(&BACKEND).await;
-    let asked = town.post("/oauth/revoke").header("prefer", "wait=5").form(&BACKEND.form(&[("token", &token)]));
+    let asked =
+        town.post("/oauth/revoke").header("prefer", "wait=5").form(&BACKEND.form(&[("token", &token)]));
     Answer::to(asked).await.with_status(200);
     let seen = town.shop("/api/skus", &token).await.with_status(401);
     assert_eq!(seen.json()["errors"][0]["code"], "INVALID_TOKEN");
@@ -107,9 +110,12 @@ pub async fn only_the_right_client_may_revoke(ground: &Ground) {
     for token in [&jane.access_token(), &jane.refresh_token(), &machine, &guest] {
         assert!(town.is_active(token).await, "whoever may not revoke ends nothing");
     }
-    for (client, token) in
-        [(&STOREFRONT, jane.access_token()), (&STOREFRONT, jane.refresh_token()), (&BACKEND, machine), (&STOREFRONT_SERVER, guest)]
-    {
+    for (client, token) in [
+        (&STOREFRONT, jane.access_token()),
+        (&STOREFRONT, jane.refresh_token()),
+        (&BACKEND, machine),
+        (&STOREFRONT_SERVER, guest),
+    ] {
         assert_eq!(town.revoke(client, &token).await.with_status(200).body, "{}");
         assert!(!town.is_active(&token).await);
     }
@@ -118,7 +124,9 @@ pub async fn only_the_right_client_may_revoke(ground: &Ground) {
 pub async fn what_is_not_ours_is_gone_already(ground: &Ground) {
     let town = Town::open(ground).await;
     let token = town.client_token(&BACKEND).await;
-    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let forged = format!("{header}.{payload}.{}", signature.chars().rev().collect::<String>());
     for unknown in ["x", "a.b.c", &forged] {
         let answer = town.revoke(&BACKEND, unknown).await.with_status(200);
@@ -142,7 +150,8 @@ pub async fn a_receipt_names_the_shop_and_anybody_can_verify_it(ground: &Ground)
     let town = Town::open_with_shop(ground).await;
     let token = town.client_token(&BACKEND).await;
     town.shop("/api/skus", &token).await.with_status(200);
-    let asked = town.post("/oauth/revoke").header("prefer", "wait=2").form(&BACKEND.form(&[("token", &token)]));
+    let asked =
+        town.post("/oauth/revoke").header("prefer", "wait=2").form(&BACKEND.form(&[("token", &token)]));
     let began = Instant::now();
     let answer = Answer::to(asked).await.with_status(200);
     let took = began.elapsed();
@@ -160,14 +169,19 @@ pub async fn a_receipt_names_the_shop_and_anybody_can_verify_it(ground: &Ground)
     say(&format!("street: revocation with a receipt of the shop took {took:?}"));
     let guards = town.get("/feed/guards").basic_auth("shop", Some("hush-guard"));
     let guards = Answer::to(guards).await.with_status(200).json();
-    assert_eq!((&guards["guards"][0]["guard"], &guards["guards"][0]["connected"]), (&json!("shop"), &json!(true)));
+    assert_eq!(
+        (&guards["guards"][0]["guard"], &guards["guards"][0]["connected"]),
+        (&json!("shop"), &json!(true))
+    );
 }
 
 /// The receipt's payload, if the feed's published key signed it.
 async fn verified(town: &Town, receipt: &str) -> Value {
     let keys = Answer::to(town.get("/.well-known/rv-jwks.json")).await.with_status(200).json();
     let read = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("base64url");
-    let [header, payload, signature] = receipt.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [header, payload, signature] = receipt.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let said: Value = serde_json::from_slice(&read(header)).expect("JSON");
     assert_eq!((&said["alg"], &said["typ"]), (&json!("EdDSA"), &json!("rv-receipt+jwt")));
     let keys = keys["keys"].as_array().expect("a key set");
@@ -184,7 +198,10 @@ pub async fn introspection_and_the_shop_agree_at_every_step(ground: &Ground) {
     let login = town.jane(&STOREFRONT).await;
     let token = login.access_token();
     let seen = town.introspect(&token).await;
-    assert_eq!((&seen["active"], &seen["sub"], &seen["client_id"]), (&json!(true), &json!("custJaneAA"), &json!("storefront")));
+    assert_eq!(
+        (&seen["active"], &seen["sub"], &seen["client_id"]),
+        (&json!(true), &json!("custJaneAA"), &json!("storefront"))
+    );
     town.shop("/api/orders", &token).await.with_status(200);
     assert_eq!(town.introspect(&login.refresh_token()).await["token_type"], "refresh_token");
     let next = town.refresh(&STOREFRONT, &login.refresh_token()).await.with_status(200);
@@ -225,7 +242,10 @@ pub async fn everything_issued_so_far_to_somebody_ends_at_once(ground: &Ground) 
         while town.is_active(&login.access_token()).await {
             assert!(began.elapsed() < BOUND, "{scope:?} at the server");
         }
-        assert_eq!(town.refresh(&STOREFRONT, &login.refresh_token()).await.refusal(), no(400, "invalid_grant"));
+        assert_eq!(
+            town.refresh(&STOREFRONT, &login.refresh_token()).await.refusal(),
+            no(400, "invalid_grant")
+        );
         // What is issued from now on lives, in the very same second.
         let after = town.jane(&STOREFRONT).await;
         town.shop("/api/orders", &after.access_token()).await.with_status(200);

@@ -39,7 +39,10 @@ pub fn open_shop(issuer: &str) -> (Program, String) {
 
 pub async fn token(issuer: &str) -> String {
     let form = [BACKEND[0], BACKEND[1], ("grant_type", "client_credentials")];
-    Answer::to(walker().post(format!("{issuer}/oauth/token")).form(&form)).await.with_status(200).access_token()
+    Answer::to(walker().post(format!("{issuer}/oauth/token")).form(&form))
+        .await
+        .with_status(200)
+        .access_token()
 }
 
 async fn is_active(issuer: &str, token: &str) -> bool {
@@ -145,10 +148,15 @@ async fn nothing_that_is_secret_is_ever_logged() {
     let (mut server, issuer) = serve(&folder, 0, "trace");
     let (shop_program, shop) = open_shop(&issuer);
     let post = |path: &str| walker().post(format!("{issuer}{path}"));
-    let mut secrets: Vec<String> =
-        ["demo-backend-secret", "demo-guard-secret", "jane-buys-a-lamp", "ringo-keeps-the-beat", "demo-dashboard-secret"]
-            .map(str::to_owned)
-            .into();
+    let mut secrets: Vec<String> = [
+        "demo-backend-secret",
+        "demo-guard-secret",
+        "jane-buys-a-lamp",
+        "ringo-keeps-the-beat",
+        "demo-dashboard-secret",
+    ]
+    .map(str::to_owned)
+    .into();
     let machine = token(&issuer).await;
     wait_until_open(&shop, &machine).await;
     let form = [
@@ -180,15 +188,31 @@ async fn nothing_that_is_secret_is_ever_logged() {
     ]);
     let login = Answer::to(post("/oauth/token").form(&form)).await.with_status(200);
     // Mistakes are where secrets leak: wrong places, wrong passwords, bodies that do not read.
-    let wrong = [BACKEND[0], ("client_secret", "a-secret-that-is-wrong"), ("grant_type", "client_credentials")];
+    let wrong =
+        [BACKEND[0], ("client_secret", "a-secret-that-is-wrong"), ("grant_type", "client_credentials")];
     Answer::to(post("/oauth/token").form(&wrong)).await.with_status(401);
-    Answer::to(post("/oauth/token?client_secret=a-secret-in-a-query&code=a-code-in-a-query")).await.with_status(400);
-    Answer::to(post("/oauth/token").header("content-type", "application/json").body("{\"password\":\"a-torn-secret")).await.with_status(400);
+    Answer::to(post("/oauth/token?client_secret=a-secret-in-a-query&code=a-code-in-a-query"))
+        .await
+        .with_status(400);
+    Answer::to(
+        post("/oauth/token").header("content-type", "application/json").body("{\"password\":\"a-torn-secret"),
+    )
+    .await
+    .with_status(400);
     browser.open("/oauth/authorize?client_id=x&token=a-token-in-a-link").await.with_status(400);
-    Answer::to(walker().get(format!("{issuer}/oauth/tokeninfo?access_token=a-token-in-a-query"))).await.with_status(401);
+    Answer::to(walker().get(format!("{issuer}/oauth/tokeninfo?access_token=a-token-in-a-query")))
+        .await
+        .with_status(401);
     Answer::to(walker().get(format!("{issuer}/a-token-in-a-path"))).await.with_status(404);
-    Answer::to(walker().get(format!("{issuer}/oauth/tokeninfo")).bearer_auth("a-bearer-that-is-wrong")).await.with_status(401);
-    let twice = dashboard.form(&[("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", redirect), ("code_verifier", verifier)]);
+    Answer::to(walker().get(format!("{issuer}/oauth/tokeninfo")).bearer_auth("a-bearer-that-is-wrong"))
+        .await
+        .with_status(401);
+    let twice = dashboard.form(&[
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", redirect),
+        ("code_verifier", verifier),
+    ]);
     Answer::to(post("/oauth/token").form(&twice)).await.with_status(400);
     Answer::to(post("/oauth/token").form(&refresh)).await;
     for token in [&machine, &jane.access_token(), &login.access_token()] {
@@ -198,8 +222,17 @@ async fn nothing_that_is_secret_is_ever_logged() {
     let revoke = [BACKEND[0], BACKEND[1], ("token", &*machine)];
     Answer::to(post("/oauth/revoke").form(&revoke)).await.with_status(200);
     secrets.extend(
-        ["a-secret-that-is-wrong", "a-secret-in-a-query", "a-code-in-a-query", "a-torn-secret", "a-token-in-a-link",
-            "a-token-in-a-query", "a-token-in-a-path", "a-bearer-that-is-wrong", verifier]
+        [
+            "a-secret-that-is-wrong",
+            "a-secret-in-a-query",
+            "a-code-in-a-query",
+            "a-torn-secret",
+            "a-token-in-a-link",
+            "a-token-in-a-query",
+            "a-token-in-a-path",
+            "a-bearer-that-is-wrong",
+            verifier,
+        ]
         .map(str::to_owned),
     );
     secrets.extend([code, session, machine, login.access_token(), login.refresh_token()]);
@@ -207,7 +240,8 @@ async fn nothing_that_is_secret_is_ever_logged() {
     assert!(server.terminate());
     let said = server.said();
     // The demo prints its public secrets on purpose, before anything else; the log is what comes after.
-    let log: String = said.lines().filter(|line| line.contains("Z ")).map(|line| format!("{line}\n")).collect();
+    let log: String =
+        said.lines().filter(|line| line.contains("Z ")).map(|line| format!("{line}\n")).collect();
     let log = format!("{log}{}", shop_program.said());
     assert!(log.contains("answered"), "nothing was logged: {said}");
     for secret in &secrets {
@@ -218,5 +252,9 @@ async fn nothing_that_is_secret_is_ever_logged() {
         let tail = &secret[secret.len().saturating_sub(40)..];
         assert_eq!(log.lines().find(|line| line.contains(tail)), None, "the end of a secret is in the log");
     }
-    say(&format!("street: {} secrets were looked for in {} lines of log", secrets.len(), log.lines().count()));
+    say(&format!(
+        "street: {} secrets were looked for in {} lines of log",
+        secrets.len(),
+        log.lines().count()
+    ));
 }

@@ -15,7 +15,8 @@ pub async fn a_token_can_be_asked_for_in_every_form(ground: &Ground) {
     let flat = json!({ "grant_type": "client_credentials", "client_id": "backend", "client_secret": "hush-backend",
         "debug": { "logLevel": "info" }, "scopes": ["market:all"], "domain": "town.test" });
     let resource = json!({ "data": { "type": "tokens", "attributes": flat } });
-    let basic_only = ask().header("authorization", BACKEND.basic()).form(&[("grant_type", "client_credentials")]);
+    let basic_only =
+        ask().header("authorization", BACKEND.basic()).form(&[("grant_type", "client_credentials")]);
     let named_twice = ask()
         .header("authorization", BACKEND.basic())
         .form(&[("grant_type", "client_credentials"), ("client_id", "backend")]);
@@ -48,7 +49,9 @@ pub async fn a_client_authenticates_once_and_in_one_way(ground: &Ground) {
         town.post("/oauth/token").header("authorization", "Basic").form(&[grant]),
         basic().form(&[grant, grant]),
         basic().header("content-type", "text/plain").body("grant_type=client_credentials"),
-        basic().header("content-type", "application/json").body("{\"grant_type\":\"a\",\"grant_type\":\"b\"}"),
+        basic()
+            .header("content-type", "application/json")
+            .body("{\"grant_type\":\"a\",\"grant_type\":\"b\"}"),
         basic().header("content-type", "application/json").body("[]"),
         basic().header("content-type", "application/json").body("{"),
         basic().header("content-type", "application/x-www-form-urlencoded").body(vec![0xff, 0xfe]),
@@ -62,7 +65,17 @@ pub async fn a_client_authenticates_once_and_in_one_way(ground: &Ground) {
 pub async fn no_secret_travels_in_a_query(ground: &Ground) {
     let town = Town::open(ground).await;
     let token = town.client_token(&BACKEND).await;
-    for secret in ["client_secret", "password", "refresh_token", "code", "assertion", "token", "subject_token", "actor_token", "client_assertion"] {
+    for secret in [
+        "client_secret",
+        "password",
+        "refresh_token",
+        "code",
+        "assertion",
+        "token",
+        "subject_token",
+        "actor_token",
+        "client_assertion",
+    ] {
         for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
             let form = BACKEND.form(&[("grant_type", "client_credentials"), ("token", &token)]);
             let asked = town.post(&format!("{path}?{secret}=hush-backend")).form(&form);
@@ -94,7 +107,13 @@ pub async fn what_is_not_understood_is_answered_in_json(ground: &Ground) {
         (town.post("/oauth/token").header("content-type", form).body(big()), 413),
         (town.post("/oauth/revoke").header("content-type", "application/json").body(big()), 413),
         (town.post("/oauth/introspect").header("content-type", form).body(big()), 413),
-        (town.post("/guards/report").basic_auth("shop", Some("hush-guard")).header("content-type", "application/json").body(big()), 413),
+        (
+            town.post("/guards/report")
+                .basic_auth("shop", Some("hush-guard"))
+                .header("content-type", "application/json")
+                .body(big()),
+            413,
+        ),
         (town.post("/oauth/token"), 400),
         (town.get("/revocations/live:eu1/tail").basic_auth("shop", Some("hush-guard")), 400),
     ];
@@ -109,7 +128,8 @@ pub async fn what_is_not_understood_is_answered_in_json(ground: &Ground) {
         assert!(!seen.header("x-request-id").is_empty());
     }
     // A body that is promised and does not come holds the connection for so long and no longer.
-    let slow = town.post("/oauth/token").header("content-length", "100").timeout(Duration::from_secs(1)).body("x");
+    let slow =
+        town.post("/oauth/token").header("content-length", "100").timeout(Duration::from_secs(1)).body("x");
     assert!(Answer::try_to(slow).await.is_none_or(|seen| seen.status == 400));
     Answer::to(town.get("/readyz")).await.with_status(200);
 }
@@ -118,7 +138,9 @@ pub async fn a_page_of_an_application_may_call_from_its_own_origin(ground: &Grou
     let town = Town::open(ground).await;
     let preflight = |path: &str, origin: &'static str| {
         let asked = town.request(Method::OPTIONS, path).header("origin", origin);
-        asked.header("access-control-request-method", "POST").header("access-control-request-headers", "content-type,x-true-client-ip")
+        asked
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type,x-true-client-ip")
     };
     for path in ["/oauth/token", "/oauth/revoke"] {
         let seen = Answer::to(preflight(path, "https://shop.example")).await.with_status(204);
@@ -185,7 +207,8 @@ pub async fn the_issuer_never_comes_from_a_request(ground: &Ground) {
 
 pub async fn the_metadata_names_addresses_that_answer(ground: &Ground) {
     let town = Town::open(ground).await;
-    let metadata = Answer::to(town.get("/.well-known/oauth-authorization-server")).await.with_status(200).json();
+    let metadata =
+        Answer::to(town.get("/.well-known/oauth-authorization-server")).await.with_status(200).json();
     assert_eq!(metadata["issuer"], town.issuer(), "RFC 8414 section 3.3");
     let at = |name: &str| {
         let address = metadata[name].as_str().unwrap_or_else(|| panic!("{name} is missing"));

@@ -27,7 +27,10 @@ pub async fn an_application_acts_for_a_customer_and_the_token_says_so(ground: &G
     assert_eq!(answer.json()["owner_type"], "customer");
     let claims = claims_of(&answer.access_token());
     assert_eq!(claims["owner"], json!({ "id": "custJaneAA", "type": "Customer" }));
-    assert_eq!((&claims["act"]["sub"], &claims["custom_claim"]["ort"]), (&json!("client:helper"), &json!("Köln")));
+    assert_eq!(
+        (&claims["act"]["sub"], &claims["custom_claim"]["ort"]),
+        (&json!("client:helper"), &json!("Köln"))
+    );
     town.shop("/api/orders", &answer.access_token()).await.with_status(200);
     let next = town.refresh(&HELPER, &answer.refresh_token()).await.with_status(200);
     assert_eq!(claims_of(&next.access_token())["act"]["sub"], "client:helper");
@@ -46,12 +49,24 @@ pub async fn a_signed_assertion_works_once(ground: &Ground) {
     assert_eq!(town.token(&BACKEND, JWT_BEARER, &form).await.refusal(), no(400, "invalid_grant"));
     assert!(town.is_active(&answer.access_token()).await, "a replay ends nothing of the first");
     for (wrong, why) in [
-        (BACKEND.signed_assertion("https://elsewhere.example", "custJaneAA", "a", town.now()), "another audience"),
-        (BACKEND.with_secret("hush-wrong").signed_assertion(&issuer, "custJaneAA", "b", town.now()), "another key"),
-        (HELPER.with_secret("hush-backend").signed_assertion(&issuer, "custJaneAA", "c", town.now()), "another iss"),
+        (
+            BACKEND.signed_assertion("https://elsewhere.example", "custJaneAA", "a", town.now()),
+            "another audience",
+        ),
+        (
+            BACKEND.with_secret("hush-wrong").signed_assertion(&issuer, "custJaneAA", "b", town.now()),
+            "another key",
+        ),
+        (
+            HELPER.with_secret("hush-backend").signed_assertion(&issuer, "custJaneAA", "c", town.now()),
+            "another iss",
+        ),
         (BACKEND.signed_assertion(&issuer, "custJaneAA", "d", town.now() - 600), "expired"),
         (BACKEND.signed_assertion(&issuer, "custJaneAA", "e", town.now() + 600), "of the future"),
-        (BACKEND.signed_assertion(&issuer, "custRobAAA", "f", town.now()), "customer of another organization"),
+        (
+            BACKEND.signed_assertion(&issuer, "custRobAAA", "f", town.now()),
+            "customer of another organization",
+        ),
         (BACKEND.signed_assertion(&issuer, "nobody", "g", town.now()), "nobody"),
         (Client::assertion(jane(), town.now()), "the vendor's constant"),
     ] {
@@ -94,7 +109,8 @@ pub async fn an_assertion_that_cannot_be_believed_is_refused(ground: &Ground) {
 
 pub async fn acting_for_somebody_is_for_enterprise_organizations(ground: &Ground) {
     let town = Town::open(ground).await;
-    let assertion = Client::assertion(json!({ "owner": { "type": "Customer", "id": "custRobAAA" } }), town.now());
+    let assertion =
+        Client::assertion(json!({ "owner": { "type": "Customer", "id": "custRobAAA" } }), town.now());
     let refused = town.token(&RIVAL, JWT_BEARER, &[("assertion", &assertion)]).await;
     assert_eq!(refused.refusal(), no(400, "unauthorized_client"));
     assert!(refused.text("error_description").contains("enterprise"), "{refused:?}");
@@ -115,7 +131,10 @@ pub async fn an_exchanged_token_says_who_acts_and_dies_with_the_login(ground: &G
     town.shop("/api/orders", &token).await.with_status(200);
     let second = exchange(&town, &HELPER, &token, &[]).await.with_status(200);
     let claims = claims_of(&second.access_token());
-    assert_eq!((&claims["act"]["sub"], &claims["act"]["act"]["sub"]), (&json!("client:helper"), &json!("client:backend")));
+    assert_eq!(
+        (&claims["act"]["sub"], &claims["act"]["act"]["sub"]),
+        (&json!("client:helper"), &json!("client:backend"))
+    );
     town.revoke(&STOREFRONT, &login.refresh_token()).await.with_status(200);
     for token in [login.access_token(), token, second.access_token()] {
         town.until_shop_refuses(&token).await;
@@ -144,6 +163,12 @@ pub async fn an_exchange_never_widens_and_never_outlives(ground: &Ground) {
     assert_eq!(nobody.refusal(), no(400, "invalid_request"), "a token that stands for nobody");
     let refresh = exchange(&town, &BACKEND, &login.refresh_token(), &[]).await;
     assert_eq!(refresh.refusal(), no(400, "invalid_grant"), "a refresh token is no subject");
-    let foreign = exchange(&town, &BACKEND, &subject, &[("actor_token", &town.client_token(&HELPER).await), ("actor_token_type", ACCESS_TOKEN)]).await;
+    let foreign = exchange(
+        &town,
+        &BACKEND,
+        &subject,
+        &[("actor_token", &town.client_token(&HELPER).await), ("actor_token_type", ACCESS_TOKEN)],
+    )
+    .await;
     assert_eq!(foreign.refusal(), no(400, "invalid_grant"), "an actor_token of somebody else");
 }

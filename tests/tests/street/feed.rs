@@ -120,7 +120,9 @@ pub async fn of_two_servers_each_hears_what_the_other_ends(ground: &Ground) {
         while town.is_active(&access).await {
             assert!(began.elapsed() < Duration::from_secs(2), "the first server does not hear");
         }
-        say(&format!("street: revoked at a second server, refused at the shop after {shop:?} (round {round})"));
+        say(&format!(
+            "street: revoked at a second server, refused at the shop after {shop:?} (round {round})"
+        ));
         assert!(shop < Duration::from_secs(2), "{shop:?}");
     }
 }

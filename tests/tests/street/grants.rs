@@ -54,7 +54,10 @@ pub async fn a_guest_and_a_customer_may_do_what_they_may_do(ground: &Ground) {
     town.shop("/api/orders", &jane.access_token()).await.with_status(200);
     let server = town.token(&STOREFRONT_SERVER, "client_credentials", &market).await.with_status(200);
     let claims = claims_of(&server.access_token());
-    assert_eq!((&claims["application"]["public"], &claims["application"]["confidential"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&claims["application"]["public"], &claims["application"]["confidential"]),
+        (&json!(true), &json!(true))
+    );
 }
 
 pub async fn a_role_is_what_an_integration_may_do(ground: &Ground) {
@@ -159,7 +162,9 @@ pub async fn a_scope_comes_back_as_it_was_asked_for(ground: &Ground) {
     let answer = town.token(&STOREFRONT, "client_credentials", &[("scope", "")]).await.with_status(200);
     assert_eq!(answer.json()["scope"], "market:all");
     // The last one is a market of somebody else.
-    for scope in ["market:1234", "market:code:nowhere", "admin", "market:code:europe admin", "market:code:mars"] {
+    for scope in
+        ["market:1234", "market:code:nowhere", "admin", "market:code:europe admin", "market:code:mars"]
+    {
         let refused = town.token(&STOREFRONT, "client_credentials", &[("scope", scope)]).await;
         assert_eq!(refused.refusal(), no(400, "invalid_scope"), "{scope}");
     }
@@ -178,7 +183,9 @@ pub async fn a_changed_token_is_no_token(ground: &Ground) {
     let town = Town::open_with_shop(ground).await;
     let token = town.client_token(&BACKEND).await;
     let refresh = town.jane(&STOREFRONT).await.refresh_token();
-    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0";
     let flipped = |text: &str| match text.strip_prefix('A') {
         Some(rest) => format!("B{rest}"),
@@ -203,7 +210,8 @@ pub async fn a_changed_token_is_no_token(ground: &Ground) {
         let info = Answer::to(town.get("/oauth/tokeninfo").bearer_auth(&changed)).await;
         assert_eq!(info.with_status(401).json()["errors"][0]["code"], "INVALID_TOKEN");
     }
-    let twice = town.at_shop(Method::GET, "/api/skus", &token).header("authorization", format!("Bearer {token}"));
+    let twice =
+        town.at_shop(Method::GET, "/api/skus", &token).header("authorization", format!("Bearer {token}"));
     assert!(matches!(Answer::to(twice).await.status, 400 | 401), "two tokens are no token");
     let query = format!("/api/skus?access_token={token}");
     let seen = Answer::to(town.get(&query)).await;

@@ -3,9 +3,9 @@
 //! PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server (see `Ground`).
 
 mod bodies;
-mod cuts;
 mod clock;
 mod code;
+mod cuts;
 mod demo;
 mod door;
 mod exchange;

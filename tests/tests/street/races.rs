@@ -84,7 +84,9 @@ pub async fn whoever_comes_first_the_revocation_wins(ground: &Ground) {
         answered += answers.iter().filter(|answer| answer.status == 200).count() - 1;
         nothing_is_alive(&town, &answers).await;
     }
-    portcullis_tests::ground::say(&format!("street: of 96 refreshes that raced with a revocation {answered} were answered with a token, all dead"));
+    portcullis_tests::ground::say(&format!(
+        "street: of 96 refreshes that raced with a revocation {answered} were answered with a token, all dead"
+    ));
 }
 
 pub async fn a_code_that_is_redeemed_twice_at_once_leaves_nothing_alive(ground: &Ground) {
@@ -117,7 +119,11 @@ pub async fn a_code_that_is_redeemed_twice_at_once_leaves_nothing_alive(ground: 
 
 pub async fn a_code_loses_against_the_end_of_its_person(ground: &Ground) {
     let town = Arc::new(Town::open(ground).await);
-    let end = |town: &Town| Act::Raise { scope: Scope::Subject, id: "userRingoA".into(), exp: town.now() + 40 * 86_400 };
+    let end = |town: &Town| Act::Raise {
+        scope: Scope::Subject,
+        id: "userRingoA".into(),
+        exp: town.now() + 40 * 86_400,
+    };
     // The end first: the code is refused.
     let code = town.browser().code(&PARTNER, PARTNER_BACK, &[]).await;
     town.act_elsewhere(end(&town)).await;
@@ -145,7 +151,10 @@ pub async fn a_code_loses_against_the_end_of_its_person(ground: &Ground) {
         while town.is_active(&redeemed.access_token()).await {
             assert!(began.elapsed() < Duration::from_secs(2), "a token outlived its person");
         }
-        assert_eq!(town.refresh(&PARTNER, &redeemed.refresh_token()).await.refusal(), no(400, "invalid_grant"));
+        assert_eq!(
+            town.refresh(&PARTNER, &redeemed.refresh_token()).await.refusal(),
+            no(400, "invalid_grant")
+        );
     }
 }
 

@@ -81,7 +81,11 @@ pub async fn a_confidential_client_keeps_its_refresh_token(ground: &Ground) {
     let town = Town::open(ground).await;
     let redirect = "https://app.example/callback";
     let code = town.browser().code(&DASHBOARD, redirect, &[]).await;
-    let more = [("code", code.as_str()), ("redirect_uri", redirect), ("code_verifier", portcullis_tests::browser::VERIFIER)];
+    let more = [
+        ("code", code.as_str()),
+        ("redirect_uri", redirect),
+        ("code_verifier", portcullis_tests::browser::VERIFIER),
+    ];
     let login = town.token(&DASHBOARD, "authorization_code", &more).await.with_status(200);
     let first = town.refresh(&DASHBOARD, &login.refresh_token()).await.with_status(200);
     assert_eq!(first.refresh_token(), login.refresh_token());

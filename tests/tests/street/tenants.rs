@@ -28,11 +28,14 @@ pub async fn a_stranger_learns_nothing_about_another_organization(ground: &Groun
     let nobody = town.password(&RIVAL_STOREFRONT, "nobody@example.com", "hush-jane").await;
     assert_eq!((theirs.refusal(), &theirs.body), (no(400, "invalid_grant"), &nobody.body));
     // Their markets do not exist.
-    let theirs = town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:code:europe")]).await;
-    let nothing = town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:code:nowhere")]).await;
+    let theirs =
+        town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:code:europe")]).await;
+    let nothing =
+        town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:code:nowhere")]).await;
     assert_eq!(theirs.refusal(), no(400, "invalid_scope"));
     assert_eq!(theirs.body.replace("europe", "nowhere"), nothing.body);
-    let theirs = town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:id:marketEurA")]).await;
+    let theirs =
+        town.token(&RIVAL_STOREFRONT, "client_credentials", &[("scope", "market:id:marketEurA")]).await;
     assert_eq!(theirs.refusal(), no(400, "invalid_scope"));
     // Nor does anything else of theirs show.
     let info = Answer::to(town.get("/oauth/tokeninfo").bearer_auth(town.client_token(&RIVAL).await)).await;
@@ -64,8 +67,10 @@ pub async fn a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own(ground:
         let refused = town.token(&BACKEND, JWT_BEARER, &[("assertion", &assertion)]).await;
         assert_eq!(refused.refusal(), no(400, "invalid_grant"), "{id}");
     }
-    let unknown = Client::assertion(json!({ "owner": { "type": "Customer", "id": "custRobAAA" } }), town.now());
-    let nobody = Client::assertion(json!({ "owner": { "type": "Customer", "id": "custNobody" } }), town.now());
+    let unknown =
+        Client::assertion(json!({ "owner": { "type": "Customer", "id": "custRobAAA" } }), town.now());
+    let nobody =
+        Client::assertion(json!({ "owner": { "type": "Customer", "id": "custNobody" } }), town.now());
     let helper = portcullis_tests::client::HELPER;
     let theirs = town.token(&helper, JWT_BEARER, &[("assertion", &unknown)]).await;
     let nothing = town.token(&helper, JWT_BEARER, &[("assertion", &nobody)]).await;
@@ -73,7 +78,10 @@ pub async fn a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own(ground:
     assert_eq!(theirs.body, nothing.body, "somebody else's customer is nobody");
     // A code of theirs is no code here.
     let code = town.browser().code(&PARTNER, PARTNER_BACK, &[]).await;
-    assert_eq!(redeem(&town, &RIVAL_DASHBOARD, &code, PARTNER_BACK).await.refusal(), no(400, "invalid_grant"));
+    assert_eq!(
+        redeem(&town, &RIVAL_DASHBOARD, &code, PARTNER_BACK).await.refusal(),
+        no(400, "invalid_grant")
+    );
     redeem(&town, &PARTNER, &code, PARTNER_BACK).await.with_status(200);
     // A refresh token in a rival's hands is stolen: the login ends, and the rival gets nothing.
     let refused = town.refresh(&RIVAL_STOREFRONT, &jane.refresh_token()).await;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use portcullis_guard::feed::Kind;
-use portcullis_guard::{Access, BuildTrouble, DangerNothingEnded, Denied, Guard, KeySet, Revocations, Verdict};
+use portcullis_guard::{
+    Access, BuildTrouble, DangerNothingEnded, Denied, Guard, KeySet, Revocations, Verdict,
+};
 
 use crate::issuer::{AUDIENCE, ISSUER, Issuer, NOW};
 
