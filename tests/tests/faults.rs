@@ -20,7 +20,8 @@ fn plan(scratch: &Scratch) -> Plan {
 
 fn holds(name: &str) {
     let scratch = Scratch::new();
-    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("every name is on the list");
+    let scenario =
+        SCENARIOS.iter().find(|scenario| scenario.name == name).expect("every name is on the list");
     match (scenario.run)(&plan(&scratch)) {
         Ok(report) => assert!(report.holds(), "{}\n{report}", report.line(name)),
         Err(Trouble::CannotRun(why) | Trouble::Broken(why)) => panic!("{name}: {why}"),

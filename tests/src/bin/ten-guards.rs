@@ -50,8 +50,10 @@ struct Watch {
 fn show(told: &Told) -> Result<(), Trouble> {
     let home = std::env::temp_dir().join(format!("portcullis-ten-guards-{}", std::process::id()));
     let names: Vec<_> = (1..=told.guards).map(|n| format!("guard-{n:02}")).collect();
-    let seed: String =
-        names.iter().map(|name| format!("[[guards]]\nid = \"{name}\"\nsecret = \"{name}-secret\"\n")).collect();
+    let seed: String = names
+        .iter()
+        .map(|name| format!("[[guards]]\nid = \"{name}\"\nsecret = \"{name}-secret\"\n"))
+        .collect();
     let plan = Plan {
         server: "portcullis".into(),
         guard: "faults-guard".into(),
@@ -64,8 +66,7 @@ fn show(told: &Told) -> Result<(), Trouble> {
     let stage = Stage::set(&plan, "stage", None, &seed)?;
     let (server, _) = stage.server_inside()?;
     let link = Link::open(stage.upstream()).map_err(Trouble::broken)?;
-    let watches =
-        names.iter().map(|name| watch(&stage, &link, name)).collect::<Result<Vec<_>, Trouble>>()?;
+    let watches = names.iter().map(|name| watch(&stage, &link, name)).collect::<Result<Vec<_>, Trouble>>()?;
     for watch in &watches {
         if !watch.feed.wait_until_live(OPENS_WITHIN) {
             return Err(Trouble::broken(format!("{} does not open", watch.name)));
@@ -87,7 +88,8 @@ fn show(told: &Told) -> Result<(), Trouble> {
 fn revoke(stage: &Stage, watches: &[Watch], token: &str) -> Result<(), Trouble> {
     println!("{} guards follow the feed and accept a token. It is revoked once.\n", watches.len());
     thread::scope(|scope| {
-        let asked: Vec<_> = watches.iter().map(|watch| scope.spawn(|| until(watch, token, is_revoked))).collect();
+        let asked: Vec<_> =
+            watches.iter().map(|watch| scope.spawn(|| until(watch, token, is_revoked))).collect();
         let form = [("client_id", CLIENT), ("client_secret", CLIENT_SECRET), ("token", token)];
         let sent = Instant::now();
         let answer = agent().post(format!("{}/oauth/revoke", stage.settings.issuer)).send_form(form);
@@ -114,14 +116,20 @@ fn cut(told: &Told, link: &Link, watches: &[Watch], token: &str) -> Result<(), T
     thread::scope(|scope| {
         let at = Instant::now();
         link.set(Weather::Cut);
-        let closed: Vec<_> = watches.iter().map(|watch| scope.spawn(|| until(watch, token, is_stale))).collect();
+        let closed: Vec<_> =
+            watches.iter().map(|watch| scope.spawn(|| until(watch, token, is_stale))).collect();
         for (watch, closed) in watches.iter().zip(closed) {
             let closed = closed.join().map_err(|_| Trouble::broken("a watch panicked"))??;
-            println!("  {}  closed {:7.1} ms after the cut: it answers 503 and not 401", watch.name, signed_ms(at, closed));
+            println!(
+                "  {}  closed {:7.1} ms after the cut: it answers 503 and not 401",
+                watch.name,
+                signed_ms(at, closed)
+            );
         }
         link.set(Weather::Fair);
         let at = Instant::now();
-        let open: Vec<_> = watches.iter().map(|watch| scope.spawn(|| until(watch, token, Result::is_ok))).collect();
+        let open: Vec<_> =
+            watches.iter().map(|watch| scope.spawn(|| until(watch, token, Result::is_ok))).collect();
         let mut last = Duration::ZERO;
         for open in open {
             let open = open.join().map_err(|_| Trouble::broken("a watch panicked"))??;
@@ -168,12 +176,8 @@ fn watch(stage: &Stage, link: &Link, name: &str) -> Result<Watch, Trouble> {
         .shared_revocations(view.clone())
         .build()
         .map_err(Trouble::broken)?;
-    let config = HttpConfig {
-        base: link.url(),
-        issuer: stage.settings.issuer.clone(),
-        guard: name.into(),
-        secret: format!("{name}-secret"),
-    };
+    let secret = format!("{name}-secret");
+    let config = HttpConfig::new(&stage.settings.issuer, name, &secret).base(&link.url());
     let feed = HttpFeed::start(config, view, Arc::new(Delivery(guard.clone()))).map_err(Trouble::broken)?;
     Ok(Watch { name: name.into(), guard, feed })
 }
