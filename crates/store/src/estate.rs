@@ -11,7 +11,9 @@ use crate::Store;
 use crate::db::{Fault, both, glance, on};
 use crate::registry::docs;
 use crate::rows::{self, StoredMembership, StoredPerson, card_kind, unsigned};
-use crate::schema::{applications, audit, cards, memberships, organizations, people, registry_version, roles};
+use crate::schema::{
+    applications, audit, cards, memberships, organizations, people, registry_version, roles,
+};
 
 /// Of more changes than this the older ones are only in the audit log itself.
 const MOST_CHANGES: i64 = 10_000;
@@ -116,7 +118,9 @@ impl Store {
 }
 
 /// The hash of its row names a trace: unlike the number, it tells nobody how much others do.
-fn traced((at, organization, detail, hash): (i64, Option<String>, Option<String>, String)) -> Result<Traced, Fault> {
+fn traced(
+    (at, organization, detail, hash): (i64, Option<String>, Option<String>, String),
+) -> Result<Traced, Fault> {
     let trace: Trace = rows::read("a trace", &detail.unwrap_or_default())?;
     let id = hash.chars().take(22).collect();
     Ok(Traced { id, organization: organization.unwrap_or_default(), at: unsigned(at), trace })

@@ -19,12 +19,12 @@ use portcullis_authority::registry::{
 };
 use portcullis_guard::feed::Kind;
 
-use crate::{Books, Store};
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, StoredMembership, StoredPerson, folded, unsigned, word};
 use crate::schema::{
     applications, fences, generations, guards, memberships, organizations, people, registry_version, roles,
 };
+use crate::{Books, Store};
 
 #[async_trait]
 impl Registry for Store {
@@ -212,7 +212,10 @@ both! {
     }
 }
 
-pub(crate) fn docs<T: serde::de::DeserializeOwned>(what: &'static str, docs: Vec<String>) -> Result<Vec<T>, Fault> {
+pub(crate) fn docs<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    docs: Vec<String>,
+) -> Result<Vec<T>, Fault> {
     docs.iter().map(|doc| rows::read(what, doc)).collect()
 }
 

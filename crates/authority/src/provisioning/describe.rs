@@ -120,8 +120,7 @@ fn role(estate: &Estate, it: &Role) -> Resource {
     let id = role_id(&it.organization, &it.id);
     let card = estate.card(Kind::Role, &id);
     let conflicts = card.map(|card| card.texts("conflicts_with")).unwrap_or_default();
-    let attributes =
-        json!({ "name": it.name, "kind": role_kind(it.kind), "conflicts_with": conflicts });
+    let attributes = json!({ "name": it.name, "kind": role_kind(it.kind), "conflicts_with": conflicts });
     Resource::new(Kind::Role, &id, &it.organization, attributes, card)
         .one("organization", Kind::Organization, Some(&it.organization))
         .many("permissions", Kind::Permission)

@@ -33,9 +33,7 @@ pub fn are_separate(before: &Estate, after: &Estate) -> Result<(), Declined> {
 /// [`Declined::Forbidden`].
 pub fn are_granted(before: &Estate, after: &Estate, person: &str) -> Result<(), Declined> {
     let more = || Declined::forbidden("Nobody can grant more than they have.");
-    let own = |organization: &str| {
-        before.place(person, organization).and_then(|place| before.role_of(place))
-    };
+    let own = |organization: &str| before.place(person, organization).and_then(|place| before.role_of(place));
     for (id, role) in &after.roles {
         let same = before.roles.get(id).is_some_and(|was| was.permissions == role.permissions);
         if !same && !own(&role.organization).is_none_or(|own| covers(own, role)) {
@@ -97,8 +95,11 @@ fn clashes(estate: &Estate) -> Vec<(String, String, String)> {
             card.text("membership") == Some(&membership.id)
                 || profile.is_some() && card.text("membership_profile") == profile
         });
-        let roles: Vec<&str> =
-            membership.leads_to("role").into_iter().chain(beside.filter_map(|card| card.text("role"))).collect();
+        let roles: Vec<&str> = membership
+            .leads_to("role")
+            .into_iter()
+            .chain(beside.filter_map(|card| card.text("role")))
+            .collect();
         for (left, right) in &declared {
             if roles.contains(left) && roles.contains(right) {
                 let (left, right) = if left < right { (left, right) } else { (right, left) };

@@ -67,7 +67,8 @@ fn read(office: &Office<'_>, reader: &mut Reader<'_>, card: &mut Card, creating:
         }
         card.more.insert(name.into(), value);
     }
-    let secret = if creating { reader.required("client_secret") } else { reader.optional("client_secret").flatten() };
+    let secret =
+        if creating { reader.required("client_secret") } else { reader.optional("client_secret").flatten() };
     if let Some(secret) = secret {
         let mut nonce = [0; 12];
         office.desk.dice.fill(&mut nonce);

@@ -18,8 +18,17 @@ use crate::registry::{Membership, Role, Who};
 use crate::secret::{hash_random, same};
 
 const SHOWN: [&str; 11] = [
-    "organization", "user_email", "user_first_name", "user_last_name", "status", "owner", "test_enabled",
-    "versions", "invitation_code", "access_scope", "id",
+    "organization",
+    "user_email",
+    "user_first_name",
+    "user_last_name",
+    "status",
+    "owner",
+    "test_enabled",
+    "versions",
+    "invitation_code",
+    "access_scope",
+    "id",
 ];
 pub const SCOPES: [&str; 3] = ["live_access", "test_access", "all_access"];
 
@@ -219,9 +228,8 @@ pub fn is_same(left: &str, right: &str) -> bool {
 fn is_there(office: &Office<'_>, organization: &str, email: &str) -> bool {
     let all = office.estate.all(Kind::Membership);
     let text = |value: &Value| value.as_str().is_some_and(|known| is_same(known, email));
-    all.iter().any(|one| {
-        one.organization == organization && one.attributes.get("user_email").is_some_and(text)
-    })
+    all.iter()
+        .any(|one| one.organization == organization && one.attributes.get("user_email").is_some_and(text))
 }
 
 fn role_of<'a>(office: &'a Office<'_>, id: Option<&str>, organization: &str) -> Result<&'a Role, Declined> {

@@ -119,9 +119,9 @@ impl<'a> Provisioning<'a> {
     pub async fn versions_of(&self, estate: &Estate, of: &Resource) -> Result<Vec<Resource>, Declined> {
         let reach: Vec<String> = estate.organizations.keys().cloned().collect();
         let all = self.desk.registry.changes(&reach).await?;
-        let about = all.iter().filter(|one| {
-            one.trace.resource_type == of.kind.word() && one.trace.resource_id == of.id
-        });
+        let about = all
+            .iter()
+            .filter(|one| one.trace.resource_type == of.kind.word() && one.trace.resource_id == of.id);
         Ok(about.map(describe::version).collect())
     }
 

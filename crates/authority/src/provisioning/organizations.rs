@@ -15,8 +15,19 @@ use super::{Card, Declined, Kind, Objection};
 use crate::registry::{Membership, Organization, Role, RoleKind};
 
 const SHOWN: [&str; 13] = [
-    "slug", "domain", "region", "can_switch_live", "subscription_info", "api_new_auth", "api_auth_redirect",
-    "orders_sales_channel_guest_only", "memberships", "roles", "permissions", "api_credentials", "id",
+    "slug",
+    "domain",
+    "region",
+    "can_switch_live",
+    "subscription_info",
+    "api_new_auth",
+    "api_auth_redirect",
+    "orders_sales_channel_guest_only",
+    "memberships",
+    "roles",
+    "permissions",
+    "api_credentials",
+    "id",
 ];
 /// Letters of an address that is made from a name.
 const LONGEST_SLUG: usize = 50;

@@ -92,7 +92,8 @@ pub fn destroy(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
 }
 
 fn find(office: &Office<'_>, id: &str) -> Result<(Role, String), Declined> {
-    let places = office.estate.roles.values().flat_map(|role| role.permissions.iter().map(move |it| (role, it)));
+    let places =
+        office.estate.roles.values().flat_map(|role| role.permissions.iter().map(move |it| (role, it)));
     let mut found = places.filter(|(role, entry)| permission_id(role, &entry.subject) == id);
     let (role, entry) = found.next().ok_or(Declined::Missing)?;
     Ok((role.clone(), entry.subject.clone()))

@@ -85,7 +85,8 @@ impl Predicate {
         let (word, test, denied) = WORDS.iter().filter(fits).max_by_key(|(word, ..)| word.len())?;
         let attributes = &rest[..rest.len() - word.len() - 1];
         let several = any || matches!(*word, "in" | "not_in");
-        let values = if several { value.split(',').map(str::to_owned).collect() } else { vec![value.to_owned()] };
+        let values =
+            if several { value.split(',').map(str::to_owned).collect() } else { vec![value.to_owned()] };
         // `owner_null=false` asks the opposite.
         let turned = matches!(test, Test::Null | Test::Present | Test::True) && value == "false";
         Some((attributes, Self { test: *test, not: denied ^ turned, or_null, all, values }))

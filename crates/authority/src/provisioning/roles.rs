@@ -11,7 +11,8 @@ use super::plan::Plan;
 use super::{Card, Declined, Kind, Objection, credentials, memberships};
 use crate::registry::{Role, RoleKind};
 
-const SHOWN: [&str; 7] = ["kind", "organization", "permissions", "memberships", "api_credentials", "versions", "id"];
+const SHOWN: [&str; 7] =
+    ["kind", "organization", "permissions", "memberships", "api_credentials", "versions", "id"];
 
 pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
     let mut reader = Reader::new(draft, true);

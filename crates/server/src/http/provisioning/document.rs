@@ -38,7 +38,8 @@ struct Identifier {
 /// # Errors
 /// An objection to the document or one of its relationships.
 pub fn read(body: &[u8], kind: Kind) -> Result<Draft, Declined> {
-    let object = |pointer, detail: &'static str| Objection { place: Place::Document(pointer), detail: detail.into() };
+    let object =
+        |pointer, detail: &'static str| Objection { place: Place::Document(pointer), detail: detail.into() };
     let document: Document = serde_json::from_slice(body)
         .map_err(|_| object("", "The body is not a JSON:API document with data and a type."))?;
     let Data { kind: told, attributes, relationships } = document.data;
@@ -85,8 +86,14 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// An objection to an inclusion, or trouble.
-    pub async fn one(&self, estate: &Estate, kind: Kind, thing: Option<&Resource>) -> Result<Value, Declined> {
-        let included = self.included(estate, kind, thing.map(std::slice::from_ref).unwrap_or_default()).await?;
+    pub async fn one(
+        &self,
+        estate: &Estate,
+        kind: Kind,
+        thing: Option<&Resource>,
+    ) -> Result<Value, Declined> {
+        let included =
+            self.included(estate, kind, thing.map(std::slice::from_ref).unwrap_or_default()).await?;
         let mut body = json!({ "data": thing.map(|thing| self.resource(thing, &included.followed)) });
         self.attach(&mut body, &included);
         Ok(body)
@@ -96,7 +103,13 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// An objection to an inclusion, or trouble.
-    pub async fn page(&self, estate: &Estate, kind: Kind, page: &Page, path: &str) -> Result<Value, Declined> {
+    pub async fn page(
+        &self,
+        estate: &Estate,
+        kind: Kind,
+        page: &Page,
+        path: &str,
+    ) -> Result<Value, Declined> {
         let included = self.included(estate, kind, &page.things).await?;
         let data: Vec<Value> = page.things.iter().map(|one| self.resource(one, &included.followed)).collect();
         let mut body = json!({
@@ -140,8 +153,12 @@ impl Writer<'_> {
         };
         let wanted = self.question.fields.get(word);
         let shows = |name: &str| wanted.is_none_or(|fields| fields.iter().any(|field| field == name));
-        let attributes: Map<String, Value> =
-            it.attributes.iter().filter(|(name, _)| shows(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let attributes: Map<String, Value> = it
+            .attributes
+            .iter()
+            .filter(|(name, _)| shows(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         let mut relationships = Map::new();
         for link in it.links.iter().filter(|link| shows(link.name)) {
             let mut one = json!({ "links": {
@@ -160,7 +177,8 @@ impl Writer<'_> {
             }
             relationships.insert(link.name.into(), one);
         }
-        let mut value = json!({ "id": it.id, "type": word, "links": { "self": own }, "attributes": attributes });
+        let mut value =
+            json!({ "id": it.id, "type": word, "links": { "self": own }, "attributes": attributes });
         if !relationships.is_empty() {
             value["relationships"] = relationships.into();
         }
@@ -228,9 +246,7 @@ fn leads_to(kind: Kind, name: &str) -> Option<Kind> {
     use Kind::*;
     let known: &[(&str, Kind)] = match kind {
         Organization => &[many(Membership), many(Role), many(Permission), many(ApiCredential)],
-        Role => {
-            &[one(Organization), many(Permission), many(Membership), many(ApiCredential), many(Version)]
-        }
+        Role => &[one(Organization), many(Permission), many(Membership), many(ApiCredential), many(Version)],
         Permission => &[one(Organization), one(Role), many(Version)],
         ApiCredential => &[one(Organization), one(Role)],
         Membership => &[

@@ -80,7 +80,12 @@ impl Visit {
         Ok(json_api::document(&body))
     }
 
-    async fn changed(&self, counter: &Provisioning<'_>, kind: Kind, done: &Outcome) -> Result<serde_json::Value, Unmade> {
+    async fn changed(
+        &self,
+        counter: &Provisioning<'_>,
+        kind: Kind,
+        done: &Outcome,
+    ) -> Result<serde_json::Value, Unmade> {
         Ok(self.writer(counter).one(&done.estate, kind, done.thing.as_ref()).await?)
     }
 }

@@ -26,7 +26,8 @@ impl Question {
     /// # Errors
     /// An objection to a parameter.
     pub fn read(query: &str) -> Result<Self, Objection> {
-        let mut it = Self { list: Query { number: 1, size: USUAL_PAGE, ..Query::default() }, ..Self::default() };
+        let mut it =
+            Self { list: Query { number: 1, size: USUAL_PAGE, ..Query::default() }, ..Self::default() };
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if name != "page[number]" {
@@ -56,8 +57,11 @@ impl Question {
             "page[size]" => self.list.size = number(LARGEST_PAGE)?,
             "sort" => self.list.sort = split(value),
             "include" => {
-                self.include = split(value).iter().map(|path| path.split('.').map(str::to_owned).collect()).collect();
-                if self.include.len() > MOST_INCLUSIONS || self.include.iter().any(|path| path.len() > DEEPEST) {
+                self.include =
+                    split(value).iter().map(|path| path.split('.').map(str::to_owned).collect()).collect();
+                if self.include.len() > MOST_INCLUSIONS
+                    || self.include.iter().any(|path| path.len() > DEEPEST)
+                {
                     return Err(Objection::parameter(name, "asks for too much at once"));
                 }
             }

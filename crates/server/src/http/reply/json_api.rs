@@ -79,9 +79,8 @@ impl ResponseError for Unmade {
             Self::Declined(Declined::Missing) => StatusCode::NOT_FOUND,
             Self::Declined(Declined::Broken(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Declined(Declined::Invalid(objections)) => {
-                let of_the_thing = |one: &Objection| {
-                    matches!(one.place, Place::Attribute(_) | Place::Relationship(_))
-                };
+                let of_the_thing =
+                    |one: &Objection| matches!(one.place, Place::Attribute(_) | Place::Relationship(_));
                 if objections.iter().all(of_the_thing) {
                     StatusCode::UNPROCESSABLE_ENTITY
                 } else {
