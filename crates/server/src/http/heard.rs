@@ -81,7 +81,11 @@ fn unread(sentence: &'static str) -> actix_web::Error {
     refused(bad(sentence)).into()
 }
 
-async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {
+/// A body, bounded in size and time.
+///
+/// # Errors
+/// [`Denied`] when it is too large, too slow, or torn.
+pub async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {
     let torn = |_| refused(bad("The body could not be read."));
     let body = payload.map_err(torn)?.to_bytes_limited(BODY_LIMIT);
     match tokio::time::timeout(BODY_PATIENCE, body).await {
