@@ -328,7 +328,7 @@ impl Hub {
             if taken_in.is_err() || !follows {
                 self.begin_anew.store(true, Relaxed);
             }
-            if !more {
+            if !more || !follows {
                 break;
             }
         }
