@@ -29,7 +29,7 @@ pub fn of(
     stream::unfold((house, after, account), move |(house, after, account)| {
         let opened_by = opened_by.clone();
         async move {
-            if known(&house, &account) != opened_by {
+            if opened_by.is_none() || known(&house, &account) != opened_by {
                 return None;
             }
             let (event, last) = match house.hub.tail(after, LOOK).await {
@@ -61,4 +61,21 @@ fn last_of(mut bytes: &[u8]) -> Option<Position> {
         bytes = rest;
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+    use crate::http::tests::house_at;
+
+    #[actix_web::test]
+    async fn nobody_hears_the_feed_whose_account_is_gone() {
+        let (house, _) = house_at(1_800_000_000);
+        let house = house.into_inner();
+        assert!(known(&house, "g1").is_some());
+        let mut events = Box::pin(of(house.clone(), house.hub.position(), "gone".into()));
+        assert!(events.next().await.is_none());
+    }
 }
