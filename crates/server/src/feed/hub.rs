@@ -299,7 +299,9 @@ impl Hub {
         loop {
             changes.mark_unchanged();
             let connected = self.reports.since(self.time_ms().saturating_sub(self.max_staleness_ms));
-            let receipt = Receipt::of(position, committed_at, self.max_staleness_ms, connected);
+            // Our own commit may be a moment ahead of what this server has read back.
+            let head = self.position().max(position);
+            let receipt = Receipt::of(position, head, committed_at, self.max_staleness_ms, connected);
             let left = until.saturating_duration_since(Instant::now());
             if receipt.is_settled() || tokio::time::timeout(left, changes.changed()).await.is_err() {
                 return receipt;
