@@ -11,7 +11,7 @@ use portcullis_guard::feed::Kind;
 
 use crate::Store;
 use crate::db::{Fault, on};
-use crate::feed::{AFTERLIFE, FeedBook as _};
+use crate::feed::AFTERLIFE;
 use crate::rows::signed;
 use crate::schema::{assertions, codes, families, rv_log, sessions};
 
@@ -99,9 +99,6 @@ impl Store {
     /// Records that match no living token, beats that have left the tail, and announcements of a policy
     /// that a later one replaced.
     async fn old_records(&self, now: u64, limit: i64) -> Result<usize, Fault> {
-        // Guards forget by the feed's own time. A server whose clock is ahead must not forget earlier.
-        let feed = on!(self.books.db, |c| c.feed(&self.books.feed).await?);
-        let now = now.min(feed.read()?.as_of_ms / 1000);
         let over = signed(now.saturating_sub(AFTERLIFE));
         let left = signed(now.saturating_sub(TAIL).saturating_mul(1000));
         let (beat, policy) = (i64::from(Kind::Beat as u8), i64::from(Kind::Policy as u8));

@@ -406,7 +406,9 @@ fn listen(store: &Store, view: Arc<View>, news: Arc<Notify>) {
 }
 
 async fn read_shelf(store: &Store, clock: &dyn Clock, view: &View) -> Result<Shelf, Trouble> {
-    let live = store.live_records(clock.now()).await?;
+    // By the feed's own time, as guards do: a server whose clock is ahead must not leave out more.
+    let now = clock.now().min(store.head().await?.as_of_ms / 1000);
+    let live = store.live_records(now).await?;
     let head = live.head;
     if !view.set_salt(&head.salt) {
         return Err(Trouble::new("feed", "the salt in SQL is not the one that this server began with"));
