@@ -44,10 +44,8 @@ pub async fn a_change_that_was_decided_on_an_old_registry_is_lost(bench: &Bench)
         role.name = name.into();
         vec![Change::PutRole(role)]
     };
-    let (first, second) = tokio::join!(
-        act(&store, amend(1, renamed("First"))),
-        act(&store, amend(1, renamed("Second")))
-    );
+    let (first, second) =
+        tokio::join!(act(&store, amend(1, renamed("First"))), act(&store, amend(1, renamed("Second"))));
     let lost = [first.unwrap(), second.unwrap()].iter().filter(|done| **done == Done::Lost).count();
     assert_eq!(lost, 1);
     let directory = store.directory();

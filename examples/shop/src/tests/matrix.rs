@@ -43,9 +43,8 @@ async fn every_row_of_the_tables_holds_at_the_routes_of_the_shop() {
     let (mut allowed, mut refused) = (0, 0);
     for resource in ["orders", "skus", "customers", "organization", "application"] {
         for (word, method, path) in routes(resource) {
-            let says = |table: usize| {
-                rows(table).iter().any(|row| row["resource"] == resource && ticked(row, word))
-            };
+            let says =
+                |table: usize| rows(table).iter().any(|row| row["resource"] == resource && ticked(row, word));
             // A logged-in customer may do what a guest may, and more.
             for (token, may) in [(&guest, says(0)), (&customer, says(0) || says(1))] {
                 let body = json!({ "data": { "type": resource, "attributes": {} } });
