@@ -44,7 +44,10 @@ pub async fn every_public_body_is_the_one_that_was_reviewed(ground: &Ground) {
     same("token-jwt-bearer", &behalf.json());
     same("claims-on-behalf", &claims_of(&behalf.access_token()));
     let exchanged = exchange(&town, &BACKEND, &jane.access_token(), &[]).await;
-    same("token-exchange", &exchanged.json());
+    let mut body = exchanged.json();
+    // What is left of the subject's token.
+    body["expires_in"] = "...".into();
+    same("token-exchange", &body);
     let mut claims = claims_of(&exchanged.access_token());
     claims["act"]["from"] = "...".into();
     same("claims-exchange", &claims);
