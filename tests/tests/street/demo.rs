@@ -60,7 +60,8 @@ async fn at_shop(shop: &str, token: &str) -> u16 {
 /// Waits until the server counts the shop's guard among those whom a receipt speaks of.
 pub async fn wait_until_reported(issuer: &str) {
     let began = Instant::now();
-    let asked = || walker().get(format!("{issuer}/feed/guards")).basic_auth("shop", Some("demo-guard-secret"));
+    let asked =
+        || walker().get(format!("{issuer}/feed/guards")).basic_auth("shop", Some("demo-guard-secret"));
     while Answer::to(asked()).await.json()["guards"][0]["connected"] != true {
         assert!(began.elapsed() < Duration::from_secs(5), "the shop's guard does not report");
         tokio::time::sleep(Duration::from_millis(5)).await;
