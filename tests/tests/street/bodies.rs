@@ -65,6 +65,7 @@ pub async fn every_public_body_is_the_one_that_was_reviewed(ground: &Ground) {
     town.until_shop_has_reported().await;
     let mut guards = town.guards().await;
     guards["guards"][0]["behind"] = "...".into();
+    guards["guards"][0]["guard"] = "shop/...".into();
     same("feed-guards", &guards);
     same("feed-unauthorized", &get("/feed/guards").await);
 
