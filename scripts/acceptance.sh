@@ -46,12 +46,10 @@ open_the_hosts() {
     port=$(address portcullis "$folder/server" "$server_pid")
     port=${port##*:}
     export NODE_EXTRA_CA_CERTS=$folder/ca.pem
-    start relay "$folder/relay" node --require ./tests/acceptance/local-dns.cjs \
-        tests/acceptance/feed-relay.mjs "https://auth.cl.test:$port"
     PORTCULLIS_GUARD_SECRET=shop-secret start shop "$folder/shop" \
         "$shop" --listen "127.0.0.2:$port" --issuer "https://auth.cl.test:$port" --environment any \
         --commerce-layer --tls-cert "$folder/leaf.pem" --tls-key "$folder/leaf.key" \
-        --feed-url "http://$(address relay "$folder/relay" "$relay_pid")"
+        --feed-url "https://127.0.0.1:$port" --ca "$folder/ca.pem"
     address portcullis-shop "$folder/shop" "$shop_pid" >/dev/null
     await "https://127.0.0.2:$port/readyz" --cacert "$folder/ca.pem"
 }

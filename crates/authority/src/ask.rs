@@ -185,12 +185,13 @@ fn form_decode(half: &str) -> String {
 
 /// A query reaches logs and referrers, so no secret may travel in it.
 fn refuse_secrets_in_query(query: &str) -> Result<(), Refusal> {
-    const SECRETS: [&str; 10] = [
+    const SECRETS: [&str; 11] = [
         "client_secret",
         "password",
         "code",
         "refresh_token",
         "assertion",
+        "client_assertion",
         "token",
         "subject_token",
         "actor_token",

@@ -59,9 +59,9 @@ pub trait Inspector: Send + Sync {
     /// # Errors
     /// Trouble when this server has lost touch with its own log and cannot know.
     fn inspect(&self, token: &str, now_ms: u64) -> Result<Option<Claims>, Trouble>;
-    /// The claims of an access token of ours that is genuine and unexpired, ended or not: it may be
-    /// revoked again.
-    fn recognise(&self, token: &str, now_ms: u64) -> Option<Claims>;
+    /// The claims of an access token that is genuinely ours, ended or not and whatever the time: a server
+    /// whose clock is wrong must not take a live token for an expired one and end nothing.
+    fn recognise(&self, token: &str) -> Option<Claims>;
     /// What a token may do, resource by resource, in the vendor's words.
     fn permissions(&self, claims: &Claims) -> serde_json::Value;
 }

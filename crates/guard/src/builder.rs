@@ -125,7 +125,7 @@ impl Builder {
         self
     }
 
-    /// The first key set; without one every token is [`crate::Denied::UnknownKey`] until
+    /// The first key set; without one every token is [`crate::Denied::Stale`] until
     /// [`Guard::replace_keys`].
     pub fn keys(mut self, keys: KeySet) -> Self {
         self.keys = keys;

@@ -40,7 +40,8 @@ pub enum Denied {
     /// The token has ended; which record ended it.
     #[error("revoked: ended by a record about {0:?}")]
     Revoked(Kind),
-    /// The guard does not know what has ended lately, so it cannot answer. The token may be good.
+    /// The guard does not know what has ended lately, or has not heard of any key yet, so it cannot answer.
+    /// The token may be good.
     #[error("stale: the feed of revocations is not fresh")]
     Stale,
 }

@@ -85,6 +85,9 @@ impl Guard {
     /// cannot know and the token may be good.
     pub fn check_at(&self, token: &str, now_ms: u64) -> Result<Access, Denied> {
         let post = &*self.0;
+        // What ended a token is forgotten once the token has expired by the issuer's own clock. A guard whose
+        // clock is behind must not accept it then.
+        let now_ms = now_ms.max(post.revocations.not_before_ms());
         let keys = post.keys.load();
         let (signing_input, signature) = token::halves(token)?;
         let digest = cache::digest(signature);
@@ -104,6 +107,15 @@ impl Guard {
         let (signing_input, kept) = (signing_input.into(), access.clone());
         post.cache.keep(Entry { digest, signing_input, access: kept, reading: keys.reading(), version });
         Ok(access)
+    }
+
+    /// Whether a token was ever genuine and for us, ended or not and at whatever time. For whoever ends
+    /// tokens: a clock that is wrong must not make a revocation do nothing. Never to let anybody in.
+    ///
+    /// # Errors
+    /// [`Denied`], for reasons other than time and end.
+    pub fn danger_ever_genuine(&self, token: &str) -> Result<Access, Denied> {
+        self.0.verify(token, &self.0.keys.load())
     }
 
     /// Whether the token may do `action` on a resource of which the caller knows these facts.
@@ -203,6 +215,10 @@ impl Post {
     /// Everything about a token that does not depend on the time of day.
     fn verify(&self, token: &str, keys: &KeySet) -> Result<Access, Denied> {
         let token = Unverified::parse(token)?;
+        // Whoever never heard of any key cannot call a token bad.
+        if keys.is_unread() {
+            return Err(Denied::Stale);
+        }
         let key_id = token.key_id().ok_or(Denied::Malformed("no key id"))?;
         keys.key(key_id).ok_or(Denied::UnknownKey)?.verify(&token)?;
         let profile = match token.profile() {

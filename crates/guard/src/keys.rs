@@ -207,6 +207,11 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// True when the set stands for "nobody has said yet"; an empty set that was published is another thing.
+    pub fn is_unread(&self) -> bool {
+        self.reading == 0
+    }
+
     pub(crate) fn reading(&self) -> u64 {
         self.reading
     }

@@ -18,6 +18,12 @@ pub trait Revocations: Send + Sync {
         None
     }
 
+    /// A time that the issuer's clock has certainly reached, milliseconds since the Unix epoch; 0 when
+    /// nothing is known. Tokens that have expired by then are refused whatever the guard's own clock shows.
+    fn not_before_ms(&self) -> u64 {
+        0
+    }
+
     /// True only if the list is fresh at `now_ms` *and* nothing has ended since it had this version. When
     /// in doubt, false: the guard then asks for the verdict, which is always right.
     fn unchanged(&self, _version: u64, _now_ms: u64) -> bool {
@@ -63,6 +69,10 @@ impl Revocations for View {
 
     fn version(&self) -> Option<u64> {
         Some(View::version(self))
+    }
+
+    fn not_before_ms(&self) -> u64 {
+        self.as_of_ms()
     }
 
     fn unchanged(&self, version: u64, _: u64) -> bool {

@@ -7,17 +7,12 @@ use portcullis_authority::desk::Inspector;
 use portcullis_authority::refusal::Trouble;
 use portcullis_guard::feed::View;
 use portcullis_guard::policy::Actions;
-use portcullis_guard::{
-    Action, BuildTrouble, Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Policy,
-};
+use portcullis_guard::{Action, BuildTrouble, Claims, Denied, Environment, Guard, KeySet, Policy};
 use serde_json::{Map, Value, json};
 
 /// Looks at tokens for the authority.
 pub struct Glass {
-    /// Knows what has ended.
-    living: Guard,
-    /// Does not ask, for tokens that may have.
-    any: Guard,
+    guard: Guard,
 }
 
 impl Glass {
@@ -26,17 +21,13 @@ impl Glass {
     /// # Errors
     /// Trouble when the issuer is empty.
     pub fn new(issuer: &str, view: Arc<View>) -> Result<Self, BuildTrouble> {
-        let like = || {
-            Guard::builder()
-                .issuer(issuer)
-                .danger_accept_any_audience()
-                .commerce_layer_profile(true)
-                .environment(Environment::Any)
-        };
-        Ok(Self {
-            living: like().shared_revocations(view).build()?,
-            any: like().revocations(DangerNothingEnded).tokens_kept(0).build()?,
-        })
+        let guard = Guard::builder()
+            .issuer(issuer)
+            .danger_accept_any_audience()
+            .commerce_layer_profile(true)
+            .environment(Environment::Any)
+            .shared_revocations(view);
+        Ok(Self { guard: guard.build()? })
     }
 
     /// The published keys have changed.
@@ -44,29 +35,27 @@ impl Glass {
     /// # Errors
     /// Trouble when no guard would take them.
     pub fn replace_keys(&self, jwks: &str) -> Result<(), Trouble> {
-        for guard in [&self.living, &self.any] {
-            guard.replace_keys(KeySet::from_jwks(jwks).map_err(|e| Trouble::new("keys", e))?);
-        }
+        self.guard.replace_keys(KeySet::from_jwks(jwks).map_err(|e| Trouble::new("keys", e))?);
         Ok(())
     }
 
     /// Roles have changed.
     pub fn replace_policy(&self, policy: Policy) {
-        self.living.replace_policy(policy);
+        self.guard.replace_policy(policy);
     }
 }
 
 impl Inspector for Glass {
     fn inspect(&self, token: &str, now_ms: u64) -> Result<Option<Claims>, Trouble> {
-        match self.living.check_at(token, now_ms) {
+        match self.guard.check_at(token, now_ms) {
             Ok(access) => Ok(Some(access.claims().clone())),
             Err(Denied::Stale) => Err(Trouble::new("feed", "this server has lost touch with its own log")),
             Err(_) => Ok(None),
         }
     }
 
-    fn recognise(&self, token: &str, now_ms: u64) -> Option<Claims> {
-        self.any.check_at(token, now_ms).ok().map(|access| access.claims().clone())
+    fn recognise(&self, token: &str) -> Option<Claims> {
+        self.guard.danger_ever_genuine(token).ok().map(|access| access.claims().clone())
     }
 
     fn permissions(&self, claims: &Claims) -> Value {
@@ -79,7 +68,7 @@ impl Inspector for Glass {
             list.dedup();
             json!({ "actions": list })
         };
-        self.living
+        self.guard
             .actions(claims)
             .into_iter()
             .map(|(name, actions)| (name.to_owned(), of(actions)))

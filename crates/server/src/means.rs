@@ -1,8 +1,8 @@
 //! The desk's outside parts: the system's clock, the system's dice, and password hashing on a bounded
 //! number of threads.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
@@ -25,7 +25,7 @@ pub struct Means {
 impl Means {
     /// The system's own.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), dice: Arc::new(SystemDice::default()) }
+        Self { clock: Arc::new(OnwardClock::new(SystemClock)), dice: Arc::new(SystemDice::default()) }
     }
 }
 
@@ -37,6 +37,36 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that never goes back: where the one below it is set back, it goes on by the steady clock until
+/// the other has caught up. How long an ending is remembered is counted from now; counted from an earlier
+/// now it would be forgotten while tokens still live.
+#[derive(Debug)]
+pub struct OnwardClock<C> {
+    below: C,
+    furthest: Mutex<(u64, Instant)>,
+}
+
+impl<C: Clock> OnwardClock<C> {
+    pub fn new(below: C) -> Self {
+        let now = below.now_ms();
+        Self { below, furthest: Mutex::new((now, Instant::now())) }
+    }
+}
+
+impl<C: Clock> Clock for OnwardClock<C> {
+    fn now_ms(&self) -> u64 {
+        let below = self.below.now_ms();
+        let mut furthest = self.furthest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reached, at) = *furthest;
+        let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = below.max(reached.saturating_add(since));
+        if below >= now {
+            *furthest = (below, Instant::now());
+        }
+        now
     }
 }
 
@@ -142,7 +172,9 @@ fn trouble(why: impl std::fmt::Display) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::FixedDice;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use crate::testing::{FixedDice, MovableClock};
 
     fn passwords(workers: usize, queue: usize) -> Passwords {
         let settings = settings::Passwords { memory_kib: 64, iterations: 1, parallelism: 1, workers, queue };
@@ -183,6 +215,25 @@ mod tests {
             _ = waiting => panic!("there is no free worker"),
             answer = refused => assert!(answer.unwrap_err().why.contains("too many wait")),
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on() {
+        let hand = Arc::new(MovableClock::at(1_000));
+        struct Hand(Arc<MovableClock>, AtomicU64);
+        impl Clock for Hand {
+            fn now_ms(&self) -> u64 {
+                self.0.now_ms() - self.1.load(SeqCst)
+            }
+        }
+        let clock = OnwardClock::new(Hand(hand.clone(), AtomicU64::new(0)));
+        clock.below.1.store(600_000, SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let now = clock.now_ms();
+        assert!((1_000_020..1_500_000).contains(&now), "{now}");
+        hand.advance(4_000);
+        assert_eq!(clock.now_ms(), 4_400_000);
+        assert!(clock.now_ms() >= 4_400_000);
     }
 
     #[test]

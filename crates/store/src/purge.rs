@@ -18,6 +18,10 @@ use crate::schema::{assertions, codes, families, rv_log, sessions};
 /// Beats and announcements that a later one has replaced stay as long as a stream's tail (design 1.5).
 const TAIL: u64 = 15 * 60;
 
+/// A spent code is remembered so long after it is over, seconds: who shows it a second time, however late, has
+/// stolen it or was robbed, and that closes the family (RFC 6749 section 4.1.2).
+const SPENT: u64 = 3600;
+
 /// However large a bite is asked for; below what one statement may bind.
 const LARGEST_BITE: usize = 10_000;
 
@@ -56,7 +60,7 @@ impl Store {
     pub async fn purge(&self, now: u64, limit: usize) -> Result<Purged, Trouble> {
         let limit = i64::try_from(limit.min(LARGEST_BITE)).unwrap_or(0);
         Ok(Purged {
-            codes: self.bite(self.old_codes(signed(now), limit)).await?,
+            codes: self.bite(self.old_codes(signed(now.saturating_sub(SPENT)), limit)).await?,
             sessions: self.bite(self.old_sessions(signed(now), limit)).await?,
             assertions: self.bite(self.old_assertions(now, limit)).await?,
             families: self.bite(self.old_families(now, limit)).await?,
@@ -74,8 +78,8 @@ impl Store {
         self.books.db.within(work).await
     }
 
-    async fn old_codes(&self, now: i64, limit: i64) -> Result<usize, Fault> {
-        sweep!(self.books.db, codes.hash, codes::expires_at.le(now), limit)
+    async fn old_codes(&self, before: i64, limit: i64) -> Result<usize, Fault> {
+        sweep!(self.books.db, codes.hash, codes::expires_at.le(before), limit)
     }
 
     async fn old_sessions(&self, now: i64, limit: i64) -> Result<usize, Fault> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_guard::feed::{
     Freshness, HttpConfig, HttpFeed, MAX_STALENESS, RedisConfig, RedisFeed, Sink, Trust, View,
 };
-use portcullis_guard::{Guard, KeySet, Policy};
+use portcullis_guard::{Builder, Guard, KeySet, Policy};
 
 use crate::settings::Settings;
 
@@ -27,21 +27,29 @@ pub struct Followed {
 /// # Errors
 /// Settings that no guard can be built from, or no thread to be had.
 pub fn follow(settings: &Settings) -> io::Result<Followed> {
+    follow_with(settings, |guard| guard)
+}
+
+/// The same with a last word on the guard, for example another clock.
+///
+/// # Errors
+/// As [`follow`].
+pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Builder) -> io::Result<Followed> {
     let view = Arc::new(View::new(&settings.feed, MAX_STALENESS));
     let guard = Guard::builder()
         .issuer(&settings.issuer)
         .audience(&settings.audience)
         .environment(settings.environment.into())
         .commerce_layer_profile(settings.commerce_layer)
-        .shared_revocations(view.clone())
-        .build()
-        .map_err(io::Error::other)?;
-    let config = HttpConfig {
-        base: settings.feed_url.as_ref().unwrap_or(&settings.issuer).clone(),
-        issuer: settings.issuer.clone(),
-        guard: settings.guard_id.clone(),
-        secret: settings.guard_secret.clone(),
-    };
+        .shared_revocations(view.clone());
+    let guard = last_word(guard).build().map_err(io::Error::other)?;
+    let mut config = HttpConfig::new(&settings.issuer, &settings.guard_id, &settings.guard_secret);
+    if let Some(address) = &settings.feed_url {
+        config = config.base(address);
+    }
+    if let Some(file) = &settings.ca {
+        config = config.authorities(std::fs::read_to_string(file)?);
+    }
     let delivery = Arc::new(Delivery(guard.clone()));
     let redis = settings.redis_url.as_ref().map(|url| {
         let redis = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
@@ -53,9 +61,10 @@ pub fn follow(settings: &Settings) -> io::Result<Followed> {
 }
 
 impl Followed {
-    /// Whether the shop may be sent customers: the feed is complete and not old.
-    pub fn is_ready(view: &View) -> bool {
-        matches!(view.freshness_now(), Freshness::Live | Freshness::Lagging)
+    /// Whether the shop may be sent customers: the keys are there, and the feed is complete and not old.
+    pub fn is_ready(guard: &Guard, view: &View) -> bool {
+        let fresh = matches!(view.freshness_now(), Freshness::Live | Freshness::Lagging);
+        fresh && !guard.keys().is_unread()
     }
 }
 
@@ -102,6 +111,6 @@ mod tests {
 
     #[test]
     fn a_shop_that_never_heard_the_feed_is_not_ready() {
-        assert!(!Followed::is_ready(&View::new("live:eu1", MAX_STALENESS)));
+        assert!(!Followed::is_ready(&delivery().0, &View::new("live:eu1", MAX_STALENESS)));
     }
 }

@@ -24,10 +24,10 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
     let stock = stock(&settings)?;
     let Followed { guard, view, feed, redis } = follow(&settings)?;
     let hint = feed.key_hint();
-    let app = Shop::new(guard)
+    let app = Shop::new(guard.clone())
         .stock(stock)
         .commerce_layer_profile(settings.commerce_layer)
-        .ready_when(move || Followed::is_ready(&view))
+        .ready_when(move || Followed::is_ready(&guard, &view))
         .on_unknown_key(move || hint.wake())
         .app();
     let server = HttpServer::new(move || App::new().configure(app.clone())).workers(2);

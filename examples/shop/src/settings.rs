@@ -22,6 +22,9 @@ pub struct Settings {
     /// Where keys, policy and revocations come from, when that is not the issuer's own address.
     #[arg(long, env = "PORTCULLIS_FEED_URL")]
     pub feed_url: Option<String>,
+    /// A PEM file with the certificates to trust for the issuer, instead of the public ones
+    #[arg(long, env = "PORTCULLIS_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// A Redis that carries the feed as well. The shop then follows both, and either alone keeps it open.
     #[arg(long, env = "PORTCULLIS_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use portcullis_guard::feed::clock::Reading;
-use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, Sink, View};
-use portcullis_guard::{Access, Denied, Guard, KeySet, Policy, Revocations, Verdict};
+use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, RedisConfig, RedisFeed, Sink, Trust, View};
+use portcullis_guard::{Access, Denied, Environment, Guard, KeySet, Policy, Revocations, Verdict};
 use portcullis_tests::faults::diary::{Diary, Steady, Word};
 use portcullis_tests::faults::history::{self, Decision, Token};
 
@@ -38,6 +38,12 @@ struct Told {
     /// Where the feed is.
     #[arg(long)]
     base: String,
+    /// Where the feed is as well.
+    #[arg(long)]
+    redis: Option<String>,
+    /// Follow only that one; keys and time come from the server still.
+    #[arg(long)]
+    redis_alone: bool,
     #[arg(long)]
     issuer: String,
     #[arg(long)]
@@ -79,17 +85,20 @@ fn watch(told: &Told) -> io::Result<()> {
     let guard = Guard::builder()
         .issuer(&told.issuer)
         .audience("commerce-api")
+        .environment(Environment::Any)
         .revocations(Stepped { view: view.clone(), step: step.clone() })
         .clock(Arc::new(move || stepped(&clock).wall_ms))
         .build()
         .map_err(io::Error::other)?;
-    let config = HttpConfig {
-        base: told.base.clone(),
-        issuer: told.issuer.clone(),
-        guard: told.account.clone(),
-        secret: told.secret.clone(),
-    };
-    let _feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
+    let config = HttpConfig::new(&told.issuer, &told.account, &told.secret).base(&told.base);
+    let delivery = Arc::new(Delivery(guard.clone()));
+    let redis = told.redis.as_ref().map(|url| {
+        let config = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
+        RedisFeed::start(config, view.clone(), delivery.clone())
+    });
+    let _redis = redis.transpose()?;
+    let alone = told.redis_alone;
+    let _http = (!alone).then(|| HttpFeed::start(config, view.clone(), delivery)).transpose()?;
     let orders = Arc::new(Orders::default());
     let (heard, dial) = (orders.clone(), step.clone());
     std::thread::spawn(move || listen(&heard, &dial));
@@ -129,6 +138,7 @@ fn decide(
         Ok(_) => history::Verdict::Accepted,
         Err(Denied::Revoked(_)) => history::Verdict::Revoked,
         Err(Denied::Stale) => history::Verdict::Stale,
+        Err(Denied::Expired) => history::Verdict::Expired,
         Err(_) => history::Verdict::Other,
     };
     // After it, so that a guard which became complete in between is not accused.
@@ -184,6 +194,10 @@ impl Revocations for Stepped {
             (None, Freshness::Stale) => Verdict::Stale,
             (None, Freshness::Live | Freshness::Lagging) => Verdict::Live,
         }
+    }
+
+    fn not_before_ms(&self) -> u64 {
+        self.view.not_before_ms()
     }
 
     fn version(&self) -> Option<u64> {

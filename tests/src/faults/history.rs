@@ -20,6 +20,8 @@ pub enum Verdict {
     Revoked,
     /// The guard could not know.
     Stale,
+    /// By any clock that the guard believes; nothing un-expires.
+    Expired,
     /// Refused for a reason that has nothing to do with revocation.
     Other,
 }
@@ -133,7 +135,7 @@ impl History {
                     }
                     refused.insert((guard, token));
                 }
-                Verdict::Stale | Verdict::Other => {}
+                Verdict::Stale | Verdict::Expired | Verdict::Other => {}
             }
         }
         found.extend(self.unfounded());
@@ -186,7 +188,7 @@ impl History {
     fn not_ended(&self, acked: impl Iterator<Item = Token>) -> Vec<Violation> {
         let mut seen: BTreeMap<(&str, Token), bool> = BTreeMap::new();
         for decision in self.decisions.iter().filter(|d| d.at >= self.judged_from) {
-            let ended = decision.verdict == Verdict::Revoked;
+            let ended = matches!(decision.verdict, Verdict::Revoked | Verdict::Expired);
             *seen.entry((&decision.guard, decision.token)).or_insert(true) &= ended;
         }
         let mut found = Vec::new();

@@ -129,7 +129,7 @@ impl Mouth {
             }
             Lie::Holes if kind == "tail" => match batches(&body).as_slice() {
                 [_, rest @ ..] if !rest.is_empty() => rest.concat(),
-                _ if self.told.fetch_add(1, SeqCst) % 2 == 0 => Vec::new(),
+                _ if self.told.fetch_add(1, SeqCst).is_multiple_of(2) => Vec::new(),
                 _ => body,
             },
             Lie::Shuffled | Lie::Holes => body,

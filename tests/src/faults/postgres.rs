@@ -126,7 +126,8 @@ fn installed() -> Option<PathBuf> {
     let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
     places.sort();
     places.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    places.into_iter().rev().find(|place| place.join("initdb").exists())
+    let needed = ["initdb", "postgres", "pg_isready"];
+    places.into_iter().rev().find(|place| needed.iter().all(|program| place.join(program).exists()))
 }
 
 /// The number of an account without rights, when we are root.

@@ -46,6 +46,7 @@ slug = "my-org"
 id = "orgMyOrgAA"
 
 [[applications]]
+organization = "my-org"
 client_id = "crowd"
 secret = "crowd-secret"
 kind = "integration"
@@ -149,11 +150,19 @@ impl Stage {
     /// # Errors
     /// When the server does not issue, or a guard does not open in time.
     pub fn man(&mut self, sentries: usize) -> Result<(), Trouble> {
+        self.man_with(&vec![Ways::Http; sentries])
+    }
+
+    /// The same, one sentry for each of these ways.
+    ///
+    /// # Errors
+    /// As [`Stage::man`].
+    pub fn man_with(&mut self, ways: &[Ways]) -> Result<(), Trouble> {
         self.tokens = self.crowd.issue(0, self.plan.tokens)?;
         self.controls = self.crowd.issue(CONTROLS, CONTROL_COUNT)?;
-        for _ in 0..sentries {
+        for ways in ways {
             let link = Link::open(self.upstream()).map_err(Trouble::broken)?;
-            self.post(&link.url())?;
+            self.post_with(&link.url(), ways)?;
             self.links.push(link);
         }
         self.wait_until_open()?;
@@ -166,7 +175,15 @@ impl Stage {
     /// # Errors
     /// When it cannot be started.
     pub fn post(&mut self, base: &str) -> Result<(), Trouble> {
-        let sentry = self.sentry(base)?;
+        self.post_with(base, &Ways::Http)
+    }
+
+    /// The same for one that hears of the feed in these ways.
+    ///
+    /// # Errors
+    /// As [`Stage::post`].
+    pub fn post_with(&mut self, base: &str, ways: &Ways) -> Result<(), Trouble> {
+        let sentry = self.sentry(base, ways)?;
         self.sentries.push(sentry);
         Ok(())
     }
@@ -176,8 +193,9 @@ impl Stage {
     /// # Errors
     /// When it cannot be started, or the old one's diary does not read.
     pub fn replace(&mut self, place: usize) -> Result<(), Trouble> {
-        let base = self.sentries[place].post().base.clone();
-        let new = self.sentry(&base)?;
+        let (base, ways) =
+            (self.sentries[place].post().base.clone(), self.sentries[place].post().ways.clone());
+        let new = self.sentry(&base, &ways)?;
         let mut old = std::mem::replace(&mut self.sentries[place], new);
         old.child().kill();
         self.history.decisions.extend(old.dismiss()?);
@@ -199,12 +217,62 @@ impl Stage {
         &self.tokens
     }
 
+    /// The tokens that the crowd does not revoke.
+    pub fn controls(&self) -> &[(Token, String)] {
+        &self.controls
+    }
+
+    /// Hands more tokens to every sentry.
+    ///
+    /// # Errors
+    /// When one has ended.
+    pub fn hand(&mut self, tokens: &[(Token, String)]) -> Result<(), Trouble> {
+        self.sentries.iter_mut().try_for_each(|sentry| sentry.hand(tokens))
+    }
+
+    /// Hands out tokens that the scenario itself will end.
+    ///
+    /// # Errors
+    /// As [`Stage::hand`].
+    pub fn adopt(&mut self, tokens: &[(Token, String)]) -> Result<(), Trouble> {
+        self.tokens.extend_from_slice(tokens);
+        self.hand(tokens)
+    }
+
+    /// Waits until every sentry has applied the feed up to here.
+    ///
+    /// # Errors
+    /// When one has not in time.
+    pub fn wait_for(&self, seq: u64, time: Duration) -> Result<(), Trouble> {
+        let started = Instant::now();
+        while self.sentries.iter().any(|sentry| sentry.word().seq < seq) {
+            if started.elapsed() > time {
+                return Err(Trouble::broken(format!("not every guard has reached {seq}")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Waits until the rush is over and everybody has had time, asks everybody about everything, and
     /// judges. `healed` is when the last thing was mended.
     ///
     /// # Errors
     /// When a guard does not open again, or its diary does not read.
-    pub fn conclude(mut self, rush: Rush, healed: u64) -> Result<Report, Trouble> {
+    pub fn conclude(self, rush: Rush, healed: u64) -> Result<Report, Trouble> {
+        self.conclude_with(rush, healed, |_| Vec::new())
+    }
+
+    /// [`Stage::conclude`], and asks for more that may be wrong with the history.
+    ///
+    /// # Errors
+    /// As [`Stage::conclude`].
+    pub fn conclude_with(
+        mut self,
+        rush: Rush,
+        healed: u64,
+        wrong: impl FnOnce(&History) -> Vec<String>,
+    ) -> Result<Report, Trouble> {
         self.history.answers.extend(rush.finish(INSISTS));
         self.wait_until_open()?;
         std::thread::sleep(Duration::from_millis(self.plan.bound_ms));
@@ -212,8 +280,8 @@ impl Stage {
         self.history.judged_from = now_ms();
         self.let_pass();
         let acked = self.history.acked();
-        let ended: Vec<_> =
-            self.tokens.iter().filter(|(token, _)| acked.contains_key(token)).cloned().collect();
+        let handed = self.tokens.iter().chain(&self.controls);
+        let ended: Vec<_> = handed.filter(|(token, _)| acked.contains_key(token)).cloned().collect();
         self.history.active = self.crowd.introspect(&ended);
         self.history.standing = self.sentries.iter().map(|sentry| sentry.name().to_owned()).collect();
         for sentry in std::mem::take(&mut self.sentries) {
@@ -221,6 +289,7 @@ impl Stage {
         }
         let mut report = Report::of(&self.history, healed);
         report.complaints.extend(self.complaints());
+        report.complaints.extend(wrong(&self.history));
         Ok(report)
     }
 
@@ -248,7 +317,7 @@ impl Stage {
         std::thread::sleep(pass * 4 + Duration::from_millis(700));
     }
 
-    fn sentry(&mut self, base: &str) -> Result<Sentry, Trouble> {
+    fn sentry(&mut self, base: &str, ways: &Ways) -> Result<Sentry, Trouble> {
         self.started += 1;
         let name = format!("guard-{}", self.started);
         let mut sentry = Sentry::start(Post {
@@ -256,6 +325,7 @@ impl Stage {
             diary: self.home.join(format!("{name}.jsonl")),
             name,
             base: base.into(),
+            ways: ways.clone(),
             issuer: self.settings.issuer.clone(),
             feed: self.settings.feed.name.clone(),
             bound_ms: self.plan.bound_ms,
@@ -296,6 +366,15 @@ impl Stage {
     }
 }
 
+/// How a sentry hears of the feed. Keys and time come from the server in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ways {
+    Http,
+    /// Over the Redis at this address.
+    Redis(String),
+    Both(String),
+}
+
 /// The system's clock, set ahead or back by hand.
 #[derive(Debug, Default)]
 pub struct SteppedClock(AtomicI64);
@@ -330,8 +409,7 @@ fn settings(plan: &Plan, home: &Path, port: u16, issuer: &str, store: Option<&st
 fn make_keys(settings: &Settings) -> Result<(), Trouble> {
     let means = Means::system();
     let algorithms = ["ES256", "EdDSA", "RS256", "RS512", "PS256"].map(str::to_owned);
-    let keys =
-        KeyPlan { purpose: Purpose::Demo, region: &settings.keys.region, algorithms: &algorithms[..1] };
+    let keys = KeyPlan { purpose: Purpose::Demo, region: &settings.keys.region, algorithms: &algorithms };
     KeyDirectory::create(&settings.keys.directory, &keys, &*means.clock, &*means.dice)
         .map(drop)
         .map_err(|e| Trouble::broken(e.why))

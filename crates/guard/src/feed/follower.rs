@@ -397,7 +397,8 @@ impl Bundles {
             None => (self.known && self.keys_wanted).then_some(Command::FetchKeys(None)),
         };
         let policy = self.policy.filter(|name| self.policy_held != Some(*name)).map(Command::FetchPolicy);
-        keys.into_iter().chain(policy)
+        // The policy first: with the keys a guard begins to accept, and should know by then what roles mean.
+        policy.into_iter().chain(keys)
     }
 }
 

@@ -19,6 +19,8 @@ use std::{
     time::Duration,
 };
 
+use ring::rand::{SecureRandom, SystemRandom};
+
 use self::source::HttpSource;
 use super::{
     View,
@@ -31,19 +33,61 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Where the feed is and who asks.
 #[derive(Clone)]
 pub struct HttpConfig {
-    /// The address that the endpoints are relative to, as a rule the issuer's.
-    pub base: String,
-    /// What manifests must name as their issuer.
-    pub issuer: String,
-    /// This guard's own id and secret, for HTTP Basic authentication.
-    pub guard: String,
-    pub secret: String,
+    pub(super) base: String,
+    pub(super) issuer: String,
+    pub(super) guard: String,
+    pub(super) secret: String,
+    pub(super) instance: String,
+    pub(super) authorities: Option<String>,
+}
+
+impl HttpConfig {
+    /// The feed of this issuer, at the issuer's own address; `guard` and `secret` are the guard's account
+    /// there.
+    pub fn new(issuer: impl Into<String>, guard: impl Into<String>, secret: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        let mut random = [0; 4];
+        // Without randomness two instances might share a name; a receipt then waits for either of them.
+        let _ = SystemRandom::new().fill(&mut random);
+        let instance = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            base: issuer.clone(),
+            issuer,
+            guard: guard.into(),
+            secret: secret.into(),
+            instance,
+            authorities: None,
+        }
+    }
+
+    /// Where the endpoints are, when that is not the issuer's own address.
+    pub fn base(mut self, address: impl Into<String>) -> Self {
+        self.base = address.into();
+        self
+    }
+
+    /// What this instance of the service is called in receipts and in `GET /feed/guards`, behind the name of
+    /// its account; random unless said. Two instances must never share one, or a receipt could say of both
+    /// what is true of one.
+    pub fn instance(mut self, name: impl Into<String>) -> Self {
+        self.instance = name.into();
+        self
+    }
+
+    /// Trusts these certificates (PEM) and not the public ones.
+    pub fn authorities(mut self, pem: impl Into<String>) -> Self {
+        self.authorities = Some(pem.into());
+        self
+    }
 }
 
 impl fmt::Debug for HttpConfig {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base, issuer, guard, secret: _ } = self;
-        write!(to, "HttpConfig {{ base: {base:?}, issuer: {issuer:?}, guard: {guard:?}, secret: .. }}")
+        let Self { base, issuer, guard, instance, .. } = self;
+        write!(
+            to,
+            "HttpConfig {{ base: {base:?}, issuer: {issuer:?}, guard: {guard:?}/{instance:?}, secret: .. }}"
+        )
     }
 }
 
@@ -51,11 +95,12 @@ impl fmt::Debug for HttpConfig {
 pub struct HttpFeed(Following);
 
 impl HttpFeed {
-    /// Starts to follow the feed that `view` is named for. Fails only when no thread can be had.
+    /// Starts to follow the feed that `view` is named for. Fails only when no thread can be had, or when the
+    /// certificates cannot be read.
     pub fn start(config: HttpConfig, view: Arc<View>, sink: Arc<dyn Sink>) -> io::Result<Self> {
-        let source = HttpSource::new(&config, view.feed());
+        let source = HttpSource::new(&config, view.feed())?;
         let mut following = Following::new(view);
-        let moved = following.report_with(HttpSource::new(&config, following.view().feed()))?;
+        let moved = following.report_with(HttpSource::new(&config, following.view().feed())?)?;
         following.follow(source, config.issuer, sink, moved)?;
         Ok(Self(following))
     }

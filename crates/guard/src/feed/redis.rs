@@ -58,7 +58,7 @@ impl RedisFeed {
         let mut following = Following::new(view);
         let (issuer, moved) = match config.trust {
             Trust::Issuer(http) => {
-                let reporter = HttpSource::new(&http, following.view().feed());
+                let reporter = HttpSource::new(&http, following.view().feed())?;
                 (http.issuer, following.report_with(reporter)?)
             }
             // Nobody listens; telling nobody fails quietly.

@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use portcullis_authority::ask::{Ask, Knock};
 use portcullis_authority::refusal::{Code, Refusal};
+use serde::de::DeserializeOwned;
 
 use super::reply::{self, At, Denied};
 use super::visit;
@@ -62,6 +63,23 @@ impl FromRequest for Posted {
                 ..Knock::default()
             };
             Ok(Self(Ask::read(knock).map_err(refused)?))
+        })
+    }
+}
+
+/// A document of a guard, heard as patiently as everything else and no more.
+pub struct Told<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Told<T> {
+    type Error = Denied;
+    type Future = LocalBoxFuture<'static, Result<Self, Denied>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = web::Payload::from_request(request, payload).into_inner();
+        Box::pin(async move {
+            let body = whole(payload).await?;
+            let read = serde_json::from_slice(&body);
+            read.map(Self).map_err(|_| refused(bad("The body is not the JSON that belongs here.")))
         })
     }
 }

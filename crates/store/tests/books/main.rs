@@ -57,6 +57,7 @@ rules! {
     feed::new_rows_are_told_before_the_answer,
     feed::of_two_servers_one_writes_the_beat,
     feed::a_snapshot_leaves_out_beats_and_what_is_over,
+    feed::a_spent_code_is_known_when_it_comes_again_late,
     feed::what_is_over_is_forgotten,
     registry::a_raised_generation_is_visible_at_once,
     registry::a_second_process_sees_a_seed_after_absorbing,

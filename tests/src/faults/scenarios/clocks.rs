@@ -2,18 +2,24 @@
 //! the guard's clock is set inside the guard's process, between the machine and the view.
 
 use super::{mended, wait};
-use crate::faults::stage::Stage;
+use crate::faults::stage::{CONTROLS, Stage};
 use crate::faults::{Plan, Report, Trouble};
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// The tokens of this run have expired by the new time of the server, and not by that of the guards: what
+/// the server then takes for over must be over for them too.
 pub fn server_ahead(plan: &Plan) -> Result<Report, Trouble> {
     let mut stage = Stage::set(plan, "server-clock-ahead", None, "")?;
+    stage.settings.tokens.access_lifetime = 1800;
     let (server, clock) = stage.server_inside()?;
     stage.man(2)?;
     let rush = stage.rush();
     wait(plan.seconds * 300);
     clock.step(HOUR_MS);
+    wait(plan.bound_ms);
+    let survivors = stage.crowd.issue(CONTROLS + 1000, 8)?;
+    stage.hand(&survivors)?;
     let report = stage.conclude(rush, mended());
     server.stop().map_err(|e| Trouble::broken(e.why))?;
     report

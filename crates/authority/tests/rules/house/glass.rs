@@ -170,8 +170,9 @@ impl Inspector for Glass {
         Ok(self.check(token, now_ms).ok())
     }
 
-    fn recognise(&self, token: &str, now_ms: u64) -> Option<Claims> {
-        first(&self.any, token, now_ms).ok()
+    fn recognise(&self, token: &str) -> Option<Claims> {
+        let genuine = |guard: &Guard| guard.danger_ever_genuine(token).ok();
+        self.any.iter().find_map(genuine).map(|access| access.claims().clone())
     }
 
     fn permissions(&self, claims: &Claims) -> Value {

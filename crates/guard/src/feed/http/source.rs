@@ -1,9 +1,11 @@
 //! The endpoints of a feed: addresses, credentials, sizes and times. Believes nothing of what comes back.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body, http::Response};
 
 use super::HttpConfig;
@@ -39,8 +41,19 @@ pub(in crate::feed) struct HttpSource {
     agent: Agent,
     base: String,
     feed: String,
-    guard: String,
+    instance: String,
     authorization: String,
+}
+
+/// The certificates in a PEM text; at least one.
+fn certificates(pem: &str) -> io::Result<Vec<Certificate<'static>>> {
+    let mut found = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.map_err(io::Error::other)? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err(io::Error::other("no certificate in the PEM text")) } else { Ok(found) }
 }
 
 /// The body of a report.
@@ -55,24 +68,29 @@ struct Report<'a> {
 }
 
 impl HttpSource {
-    pub fn new(config: &HttpConfig, feed: &str) -> Self {
+    pub fn new(config: &HttpConfig, feed: &str) -> io::Result<Self> {
+        let mut tls = TlsConfig::builder().provider(TlsProvider::Rustls);
+        if let Some(pem) = &config.authorities {
+            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(pem)?));
+        }
         // A redirect would carry the credentials elsewhere, and the environment has no say in where a
         // guard hears of revocations.
-        let agent = Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).build();
+        let agent = Agent::config_builder().tls_config(tls.build()).http_status_as_error(false);
+        let agent = agent.max_redirects(0).proxy(None).build();
         let credentials = STANDARD.encode(format!("{}:{}", config.guard, config.secret));
-        Self {
+        Ok(Self {
             agent: agent.into(),
             base: config.base.trim_end_matches('/').into(),
             feed: feed.into(),
-            guard: config.guard.clone(),
+            instance: config.instance.clone(),
             authorization: format!("Basic {credentials}"),
-        }
+        })
     }
 
     /// Says how far this guard is.
     pub fn report(&self, at: Position, as_of: u64) -> Result<(), Trouble> {
         let version = env!("CARGO_PKG_VERSION");
-        let (guard, feed, Position { epoch, seq }) = (&self.guard, &self.feed, at);
+        let (guard, feed, Position { epoch, seq }) = (&self.instance, &self.feed, at);
         let report = Report { guard, feed, epoch, seq, as_of, version };
         let body = serde_json::to_vec(&report).map_err(|_| Trouble)?;
         let request = self.agent.post(format!("{}/guards/report", self.base));

@@ -62,8 +62,7 @@ impl Scene {
         let server = Arc::new(Server { press, reports, fault: AtomicU16::new(0) });
         let base = open(server.clone());
         let (view, basket) = (Arc::new(View::new(FEED, MAX_STALENESS)), Arc::new(Basket::default()));
-        let (guard, secret) = ("guard-1".into(), secret.into());
-        let config = HttpConfig { base, issuer: ISSUER.into(), guard, secret };
+        let config = HttpConfig::new(ISSUER, "guard-1", secret).base(base).instance("guard-1");
         let feed = HttpFeed::start(config, view.clone(), basket.clone()).unwrap();
         Self { server, view, basket, feed }
     }
@@ -191,8 +190,7 @@ fn strangers_cannot_make_a_guard_look_for_keys_all_the_time() {
 
 #[test]
 fn a_secret_is_not_printed() {
-    let config =
-        HttpConfig { base: "b".into(), issuer: "i".into(), guard: "g".into(), secret: "hush".into() };
+    let config = HttpConfig::new("i", "g", "hush");
     assert!(!format!("{config:?}").contains("hush"));
 }
 

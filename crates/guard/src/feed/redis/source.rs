@@ -52,7 +52,7 @@ impl RedisSource {
             io::Error::new(io::ErrorKind::InvalidInput, "the address of Redis cannot be read")
         })?;
         let roots = match &config.trust {
-            Trust::Issuer(http) => Roots::Issuer(HttpSource::new(http, feed)),
+            Trust::Issuer(http) => Roots::Issuer(HttpSource::new(http, feed)?),
             Trust::Pinned { keys, clock_error, .. } => {
                 let error_ms = u64::try_from(clock_error.as_millis()).unwrap_or(u64::MAX);
                 Roots::Pinned { keys: keys.clone(), error_ms, agreed: false }

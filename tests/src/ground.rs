@@ -1,0 +1,107 @@
+//! What a town is built on: SQLite always, and PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server
+//! (`postgres://user@host:port/database`) on which databases may be made. Each town has a database of its
+//! own, which goes with it.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, SqliteConnection};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use portcullis::testing::Scratch;
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum Ground {
+    Sqlite,
+    /// The address of a server.
+    Postgres(String),
+}
+
+impl Ground {
+    /// PostgreSQL, if there is one.
+    pub fn postgres() -> Option<Self> {
+        std::env::var("PORTCULLIS_TEST_POSTGRES").ok().filter(|url| !url.is_empty()).map(Self::Postgres)
+    }
+
+    /// A fresh database; SQLite's lies in the folder.
+    pub async fn prepare(&self, folder: &Scratch) -> Plot {
+        match self {
+            Self::Sqlite => {
+                Plot { url: format!("sqlite:{}", folder.path().join("books.db").display()), server: None }
+            }
+            Self::Postgres(server) => {
+                let name = fresh_name();
+                on_server(server, &format!("CREATE DATABASE {name}")).await;
+                let (base, _) = server.rsplit_once('/').expect("an address that ends in /database");
+                Plot { url: format!("{base}/{name}"), server: Some((server.clone(), name)) }
+            }
+        }
+    }
+}
+
+/// A database that is there for one town.
+#[derive(Debug)]
+pub struct Plot {
+    pub url: String,
+    /// The server and the database's name, when it is not a file.
+    server: Option<(String, String)>,
+}
+
+/// Keeps every writer out until it is dropped.
+pub type Held = Box<dyn std::any::Any + Send>;
+
+impl Plot {
+    /// Holds the books, so that whoever wants to write waits in line.
+    pub async fn hold(&self) -> Held {
+        if self.server.is_none() {
+            let path = self.url.strip_prefix("sqlite:").expect("prepared above");
+            let mut held = SqliteConnection::establish(path).expect("the file opens");
+            held.batch_execute("PRAGMA busy_timeout=2000; BEGIN IMMEDIATE").expect("nobody writes for long");
+            return Box::new(held);
+        }
+        let mut held = AsyncPgConnection::establish(&self.url).await.expect("the server answers");
+        let lock = "BEGIN; LOCK TABLE audit_head IN ACCESS EXCLUSIVE MODE";
+        held.batch_execute(lock).await.expect("the lock comes free");
+        Box::new(held)
+    }
+
+    /// Takes the database away.
+    pub fn clear(&self) {
+        let Some((server, name)) = self.server.clone() else { return };
+        // A runtime of its own: this runs while a town is dropped, inside the runtime of a test.
+        let cleared = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("threads can be made");
+            runtime.block_on(on_server(&server, &format!("DROP DATABASE {name} WITH (FORCE)")));
+        });
+        if cleared.join().is_err() {
+            say("a database of the tests stays behind");
+        }
+    }
+}
+
+/// Says once that PostgreSQL was not there.
+pub fn say_that_postgres_did_not_run() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        say("street: SQLite only. PORTCULLIS_TEST_POSTGRES is not set, so nothing ran over PostgreSQL.");
+    });
+}
+
+/// Past the test harness, which hides what passing tests print.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn fresh_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("portcullis_street_{}_{nanos}_{next}", std::process::id())
+}
+
+async fn on_server(url: &str, sql: &str) {
+    let mut connection = AsyncPgConnection::establish(url).await.expect("the test server answers");
+    connection.batch_execute(sql).await.expect("the statement runs");
+}

@@ -1,0 +1,354 @@
+//! The town: the real server on a free port over a database of its own, a clock that can be set forward,
+//! and, where a test wants one, the shop. Everything closes when the town goes.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use portcullis::books;
+use portcullis::keys::{KeyDirectory, Plan, Purpose};
+use portcullis::means::{Means, SystemDice};
+use portcullis::serve::{Running, start};
+use portcullis::settings::{Day, Legacy, Settings};
+use portcullis::testing::Scratch;
+use portcullis_authority::desk::Clock as _;
+use portcullis_authority::ledger::{Act, AuditRecord, Deed, Ledger as _};
+use portcullis_store::Store;
+use reqwest::RequestBuilder;
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::client::{BACKEND, Client};
+use crate::clock::TownClock;
+use crate::ground::{Ground, Held, Plot};
+use crate::shopfront::Shopfront;
+use crate::street::{self, Answer};
+
+/// Who lives here; every secret begins with "hush".
+const SEED: &str = include_str!("../fixtures/town.toml");
+/// The feed that guards follow.
+pub const FEED: &str = "live:eu1";
+/// The year in which the old hosts fall silent.
+pub const OLD_HOSTS_END: i32 = 2099;
+
+/// A town. Fields close in the order in which they stand here: the shop before the server, the server
+/// before the database.
+pub struct Town {
+    shop: Option<Shopfront>,
+    /// A second server over the same books.
+    neighbour: Option<Running>,
+    running: Option<Running>,
+    pub settings: Settings,
+    pub clock: Arc<TownClock>,
+    http: reqwest::Client,
+    plot: Plot,
+    _folder: Scratch,
+}
+
+impl Town {
+    /// The server alone.
+    pub async fn open(ground: &Ground) -> Self {
+        Self::open_with(ground, |_| {}).await
+    }
+
+    /// The server and the shop, whose guard is live.
+    pub async fn open_with_shop(ground: &Ground) -> Self {
+        let mut town = Self::open(ground).await;
+        town.open_shop();
+        town.shopfront().wait_until_ready();
+        town
+    }
+
+    /// The server alone, with other settings than usual.
+    pub async fn open_with(ground: &Ground, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = Scratch::new();
+        let plot = ground.prepare(&folder).await;
+        let clock = Arc::new(TownClock::default());
+        let mut settings = settings(&folder, &plot);
+        change(&mut settings);
+        let means = means(&clock);
+        sow(&settings, &means).await;
+        let running = start(settings.clone(), means).expect("the server starts");
+        // From now on the address is fixed, so that a restart comes back to it.
+        settings = settings.with_port(running.address.port());
+        let http = street::walker();
+        Self {
+            shop: None,
+            neighbour: None,
+            running: Some(running),
+            settings,
+            clock,
+            http,
+            plot,
+            _folder: folder,
+        }
+    }
+
+    pub fn open_shop(&mut self) {
+        let issuer = &self.settings.issuer;
+        self.shop = Some(Shopfront::open(issuer, issuer, FEED, &self.clock));
+    }
+
+    pub fn shopfront(&self) -> &Shopfront {
+        self.shop.as_ref().expect("this town has a shop")
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Seconds.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Stops the server; says how long that took.
+    pub fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        self.running.take().expect("the server runs").stop().expect("the server ends well");
+        began.elapsed()
+    }
+
+    /// Starts it again over the same books, at the same address.
+    pub fn start_again(&mut self) {
+        let running = start(self.settings.clone(), means(&self.clock)).expect("the server starts again");
+        self.running = Some(running);
+    }
+
+    /// Opens a second server over the same books, and says where.
+    pub fn open_neighbour(&mut self) -> String {
+        let mut settings = self.settings.clone();
+        settings.listen.port = 0;
+        let running = start(settings, means(&self.clock)).expect("a second server starts");
+        let address = format!("http://{}", running.address);
+        self.neighbour = Some(running);
+        address
+    }
+
+    /// Sets the clock forward, and waits until the server has noticed: its feed says what time it is with
+    /// each beat, and until then it knows that it does not know.
+    pub async fn later(&self, seconds: u64) {
+        self.clock.forward(seconds);
+        let began = Instant::now();
+        loop {
+            let token = self.client_token(&BACKEND).await;
+            let fresh = self.shop.is_none() || self.shop("/api/skus", &token).await.status == 200;
+            if fresh && self.try_introspect(&token).await.status == 200 {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(15), "the town does not notice that it is later");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Keeps every writer out of the books until what this gives is dropped.
+    pub async fn hold_the_books(&self) -> Held {
+        self.plot.hold().await
+    }
+
+    /// Ends something as another server over the same books would; the town's own server hears of it by
+    /// its log.
+    pub async fn act_elsewhere(&self, act: Act) {
+        let (settings, means, now) = (self.settings.clone(), means(&self.clock), self.now());
+        // The store's writer lives on the runtime that opened it, and ends with it.
+        let done = std::thread::spawn(move || {
+            runtime().block_on(async {
+                let store = books::open(&settings, &means).await.expect("the books open twice");
+                let record = AuditRecord { at: now, event: "test".into(), ..AuditRecord::default() };
+                store.commit(Deed::new(act, record)).await.expect("the deed is done");
+            });
+        });
+        tokio::task::spawn_blocking(|| done.join()).await.expect("it ends").expect("it does not panic");
+    }
+
+    /// Looks into the books.
+    pub async fn look<T: Send + 'static>(&self, glance: impl AsyncFnOnce(Store) -> T + Send + 'static) -> T {
+        let (settings, means) = (self.settings.clone(), means(&self.clock));
+        let seen = std::thread::spawn(move || {
+            runtime().block_on(async {
+                glance(books::open(&settings, &means).await.expect("the books open twice")).await
+            })
+        });
+        tokio::task::spawn_blocking(|| seen.join()).await.expect("it ends").expect("it does not panic")
+    }
+}
+
+/// What can be asked.
+impl Town {
+    /// A GET at the server.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.issuer()))
+    }
+
+    /// A POST at the server.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.issuer()))
+    }
+
+    /// Any method at the server.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.issuer()))
+    }
+
+    /// A person with a browser.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.issuer())
+    }
+
+    /// Asks for a token with the client's credentials in the form.
+    pub async fn token(&self, client: &Client, grant: &str, more: &[(&str, &str)]) -> Answer {
+        let mut form = client.form(&[("grant_type", grant)]);
+        form.extend_from_slice(more);
+        Answer::to(self.post("/oauth/token").form(&form)).await
+    }
+
+    /// An access token by client credentials.
+    pub async fn client_token(&self, client: &Client) -> String {
+        self.token(client, "client_credentials", &[]).await.with_status(200).access_token()
+    }
+
+    /// Jane logs in at the storefront.
+    pub async fn jane(&self, client: &Client) -> Answer {
+        self.password(client, "jane@example.com", "hush-jane").await.with_status(200)
+    }
+
+    pub async fn password(&self, client: &Client, username: &str, password: &str) -> Answer {
+        self.token(client, "password", &[("username", username), ("password", password)]).await
+    }
+
+    pub async fn refresh(&self, client: &Client, token: &str) -> Answer {
+        self.token(client, "refresh_token", &[("refresh_token", token)]).await
+    }
+
+    pub async fn revoke(&self, client: &Client, token: &str) -> Answer {
+        Answer::to(self.post("/oauth/revoke").form(&client.form(&[("token", token)]))).await
+    }
+
+    /// Introspects as the shop's guard account, which may see every token.
+    pub async fn introspect(&self, token: &str) -> Value {
+        self.try_introspect(token).await.with_status(200).json()
+    }
+
+    pub async fn introspect_as(&self, client: &Client, token: &str) -> Answer {
+        Answer::to(self.post("/oauth/introspect").form(&client.form(&[("token", token)]))).await
+    }
+
+    async fn try_introspect(&self, token: &str) -> Answer {
+        let form = [("client_id", "shop"), ("client_secret", "hush-guard"), ("token", token)];
+        Answer::to(self.post("/oauth/introspect").form(&form)).await
+    }
+
+    pub async fn is_active(&self, token: &str) -> bool {
+        self.introspect(token).await["active"] == true
+    }
+
+    /// A GET at the shop with a token.
+    pub async fn shop(&self, path: &str, token: &str) -> Answer {
+        Answer::to(self.at_shop(reqwest::Method::GET, path, token)).await
+    }
+
+    /// Any request at the shop with a token.
+    pub fn at_shop(&self, method: reqwest::Method, path: &str, token: &str) -> RequestBuilder {
+        let address = format!("http://{}{path}", self.shopfront().address);
+        self.http.request(method, address).bearer_auth(token)
+    }
+
+    /// Where each guard stands, as the server knows it.
+    pub async fn guards(&self) -> Value {
+        let asked = self.get("/feed/guards").basic_auth("shop", Some("hush-guard"));
+        Answer::to(asked).await.with_status(200).json()
+    }
+
+    /// Waits until the shop's guard has said where it stands; receipts speak of those that have.
+    pub async fn until_shop_has_reported(&self) {
+        let began = Instant::now();
+        while self.guards().await["guards"][0]["connected"] != true {
+            assert!(began.elapsed() < Duration::from_secs(5), "the shop's guard does not report");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until the shop no longer serves this token, and says how long that took.
+    pub async fn until_shop_refuses(&self, token: &str) -> Duration {
+        let began = Instant::now();
+        loop {
+            let seen = self.shop("/api/skus", token).await;
+            if seen.status == 401 {
+                return began.elapsed();
+            }
+            assert_eq!(seen.status, 200, "{seen:?}");
+            assert!(began.elapsed() < Duration::from_secs(10), "the shop goes on serving a dead token");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        drop(self.shop.take());
+        for running in [self.neighbour.take(), self.running.take()].into_iter().flatten() {
+            // What went wrong while serving has been seen by the test; an end that fails is only untidy.
+            let _ = running.stop();
+        }
+        self.plot.clear();
+    }
+}
+
+fn settings(folder: &Scratch, plot: &Plot) -> Settings {
+    let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
+    settings.listen.port = 0;
+    settings.listen.workers = 2;
+    settings.domain = Some("town.test".into());
+    settings.legacy = Legacy { until: Some(Day::of(OLD_HOSTS_END, 1, 1)), ..Legacy::default() };
+    // Cheap hashes: what they cost is no business of these tests.
+    settings.passwords.memory_kib = 64;
+    settings.passwords.iterations = 1;
+    settings.store.url = plot.url.clone();
+    settings.store.pool = 4;
+    settings.keys.directory = folder.path().join("keys");
+    copy_keys(&settings.keys.directory);
+    settings
+}
+
+fn means(clock: &Arc<TownClock>) -> Means {
+    Means { clock: clock.clone(), dice: Arc::new(SystemDice::default()) }
+}
+
+/// Keys are made once for all towns of a process; each has a copy of its own.
+fn copy_keys(to: &Path) {
+    static MADE: OnceLock<Scratch> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = Scratch::new();
+        let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
+        let means = Means::system();
+        KeyDirectory::create(folder.path(), &plan, &*means.clock, &*means.dice).expect("keys can be made");
+        folder
+    });
+    // A new directory may be read by others, and the server refuses such keys.
+    std::fs::create_dir(to).expect("a new folder");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(to, private).expect("it is ours");
+    for file in std::fs::read_dir(made.path()).expect("it was made above") {
+        let file = file.expect("it reads");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("copies keep their permissions");
+    }
+}
+
+async fn sow(settings: &Settings, means: &Means) {
+    let (settings, means) = (settings.clone(), means.clone());
+    let sown = std::thread::spawn(move || {
+        runtime().block_on(async {
+            let store = books::open(&settings, &means).await.expect("the books open");
+            if let Err(wrong) = books::sow(&settings, &means, &store, SEED).await {
+                panic!("the town's seed is wrong: {wrong}");
+            }
+        });
+    });
+    tokio::task::spawn_blocking(|| sown.join()).await.expect("it ends").expect("it does not panic");
+}
+
+/// The store wants several threads.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().expect("threads can be made")
+}

@@ -1,0 +1,128 @@
+//! The shop's guard and its feed: what it does before it has heard anything, when it hears nothing any
+//! more, and who else may listen.
+
+use std::time::{Duration, Instant};
+
+use portcullis_tests::client::{BACKEND, STOREFRONT};
+use portcullis_tests::ground::say;
+use portcullis_tests::shopfront::Shopfront;
+use portcullis_tests::street::{no, walker};
+use portcullis_tests::town::FEED;
+use portcullis_tests::{Answer, Ground, Town};
+
+pub async fn a_shop_that_never_heard_the_feed_serves_nobody(ground: &Ground) {
+    let mut town = Town::open(ground).await;
+    let token = town.client_token(&BACKEND).await;
+    // Nobody listens on this port: the guard has no keys and no feed.
+    let deaf = Shopfront::open(town.issuer(), "http://127.0.0.1:1", FEED, &town.clock);
+    let at = |path: &str| walker().get(format!("http://{}{path}", deaf.address)).bearer_auth(&token);
+    let seen = Answer::to(at("/api/skus")).await;
+    assert!(matches!(seen.status, 401 | 503), "{seen:?}");
+    Answer::to(at("/readyz")).await.with_status(503);
+    Answer::to(at("/healthz")).await.with_status(204);
+    // One that hears is cold at first and then complete; it never serves what was ended before.
+    town.revoke(&BACKEND, &token).await.with_status(200);
+    town.open_shop();
+    let began = Instant::now();
+    let live = town.client_token(&BACKEND).await;
+    while town.shop("/api/skus", &live).await.status != 200 {
+        assert_ne!(town.shop("/api/skus", &token).await.status, 200, "a cold guard accepts nothing");
+        assert!(began.elapsed() < Duration::from_secs(10), "the shop does not open");
+    }
+    town.shop("/api/skus", &token).await.with_status(401);
+    say(&format!("street: a new shop served its first customer after {:?}", began.elapsed()));
+}
+
+pub async fn a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again(ground: &Ground) {
+    let mut town = Town::open_with_shop(ground).await;
+    let token = town.client_token(&BACKEND).await;
+    town.shop("/api/skus", &token).await.with_status(200);
+    let lost = Instant::now();
+    town.stop();
+    let closed = loop {
+        let seen = town.shop("/api/skus", &token).await;
+        match seen.status {
+            200 => assert!(lost.elapsed() < Duration::from_secs(12), "served after its bound"),
+            503 => break seen,
+            _ => panic!("a good token that cannot be judged is no bad token: {seen:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    say(&format!("street: a shop without its server closed after {:?}", lost.elapsed()));
+    assert!(lost.elapsed() > Duration::from_secs(5), "it closed long before its bound");
+    assert_eq!((closed.header("retry-after"), closed.header("www-authenticate")), ("2", ""));
+    assert_eq!(closed.json()["errors"][0]["code"], "SERVICE_UNAVAILABLE");
+    let ready = town.at_shop(reqwest::Method::GET, "/readyz", "");
+    Answer::to(ready).await.with_status(503);
+    town.start_again();
+    let back = Instant::now();
+    while town.shop("/api/skus", &token).await.status != 200 {
+        assert!(back.elapsed() < Duration::from_secs(10), "the shop does not open again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    say(&format!("street: it opened again {:?} after its server came back", back.elapsed()));
+    town.revoke(&BACKEND, &token).await.with_status(200);
+    town.until_shop_refuses(&token).await;
+}
+
+pub async fn the_feed_is_for_guards_alone(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let paths = [
+        "/revocations/live:eu1/manifest",
+        "/revocations/live:eu1/segments/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "/revocations/live:eu1/tail?after=1.0&wait=0",
+        "/revocations/live:eu1/stream",
+        "/policy/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "/feed/guards",
+    ];
+    let token = town.client_token(&BACKEND).await;
+    for path in paths {
+        let strangers = [
+            town.get(path),
+            town.get(path).basic_auth("shop", Some("hush-wrong")),
+            town.get(path).basic_auth("backend", Some("hush-backend")),
+            town.get(path).basic_auth("stranger", Some("hush-guard")),
+            town.get(path).bearer_auth(&token),
+        ];
+        for request in strangers {
+            let seen = Answer::to(request).await;
+            assert_eq!(seen.refusal(), no(401, "invalid_client"), "{path}");
+        }
+    }
+    let guard = |path: &str| town.get(path).basic_auth("shop", Some("hush-guard"));
+    Answer::to(guard(paths[0])).await.with_status(200);
+    Answer::to(guard("/revocations/live:mars/manifest")).await.with_status(404);
+    Answer::to(guard(paths[1])).await.with_status(404);
+    let report = town.post("/guards/report").json(&serde_json::json!({ "guard": "x" }));
+    Answer::to(report).await.with_status(401);
+    // Keys and time are for everybody.
+    for path in ["/.well-known/rv-jwks.json", "/revocations/time", "/.well-known/jwks.json"] {
+        let seen = Answer::to(town.get(path)).await.with_status(200);
+        assert!(!seen.body.contains("\"d\""), "{path}");
+    }
+}
+
+pub async fn of_two_servers_each_hears_what_the_other_ends(ground: &Ground) {
+    let mut town = Town::open_with_shop(ground).await;
+    let other = town.open_neighbour();
+    let at = |path: &str, form: &[(&str, &str)]| walker().post(format!("{other}{path}")).form(form);
+    for round in 0..5 {
+        let login = town.jane(&STOREFRONT).await;
+        let (access, refresh) = (login.access_token(), login.refresh_token());
+        let seen = at("/oauth/introspect", &BACKEND.form(&[("token", &access)]));
+        assert_eq!(Answer::to(seen).await.json()["active"], true, "what one issues the other knows");
+        let began = Instant::now();
+        let revoked = at("/oauth/revoke", &STOREFRONT.form(&[("token", &refresh)]));
+        Answer::to(revoked).await.with_status(200);
+        // The books are the same, so a refresh is refused at once, wherever.
+        assert_eq!(town.refresh(&STOREFRONT, &refresh).await.refusal(), no(400, "invalid_grant"));
+        let shop = town.until_shop_refuses(&access).await;
+        while town.is_active(&access).await {
+            assert!(began.elapsed() < Duration::from_secs(2), "the first server does not hear");
+        }
+        say(&format!(
+            "street: revoked at a second server, refused at the shop after {shop:?} (round {round})"
+        ));
+        assert!(shop < Duration::from_secs(2), "{shop:?}");
+    }
+}

@@ -1,0 +1,112 @@
+//! What is seen from the street, as sentences: each rule is tried against the real server, and where the
+//! shop matters against the real shop behind its guard. All of it runs over SQLite always, and over
+//! PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server (see `Ground`).
+
+mod bodies;
+mod clock;
+mod code;
+mod cuts;
+mod demo;
+mod door;
+mod exchange;
+mod feed;
+mod grants;
+mod pages;
+mod races;
+mod refresh;
+mod restart;
+mod tenants;
+
+/// One test for each rule and database.
+macro_rules! rules {
+    ($($room:ident :: $rule:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                crate::$room::$rule(&portcullis_tests::Ground::Sqlite).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                match portcullis_tests::Ground::postgres() {
+                    Some(ground) => crate::$room::$rule(&ground).await,
+                    None => portcullis_tests::ground::say_that_postgres_did_not_run(),
+                }
+            })*
+        }
+    };
+}
+
+rules! {
+    bodies::every_public_body_is_the_one_that_was_reviewed,
+    clock::a_token_lives_to_its_last_second_and_not_longer,
+    clock::a_code_lives_a_minute,
+    clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
+    code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
+    code::an_application_on_a_persons_own_machine_needs_no_secret,
+    code::the_organizations_own_application_asks_once,
+    code::a_code_needs_the_verifier_the_redirect_and_the_client_it_was_made_for,
+    code::a_code_that_comes_twice_closes_the_whole_family,
+    code::an_authorization_request_without_sound_pkce_goes_back_with_an_error,
+    code::nobody_is_sent_to_an_address_that_was_not_registered,
+    code::a_wrong_password_and_an_unknown_account_look_alike_and_open_nothing,
+    code::a_form_that_another_site_posts_does_nothing,
+    code::what_a_stranger_writes_into_the_link_stays_text,
+    cuts::a_revoked_token_is_refused_at_the_shop_and_by_introspection,
+    cuts::a_token_that_was_never_used_is_refused_at_its_first_use,
+    cuts::a_refresh_token_that_is_revoked_takes_the_access_tokens_along,
+    cuts::only_the_right_client_may_revoke,
+    cuts::what_is_not_ours_is_gone_already,
+    cuts::a_receipt_names_the_shop_and_anybody_can_verify_it,
+    cuts::introspection_and_the_shop_agree_at_every_step,
+    cuts::everything_issued_so_far_to_somebody_ends_at_once,
+    door::a_token_can_be_asked_for_in_every_form,
+    door::a_client_authenticates_once_and_in_one_way,
+    door::no_secret_travels_in_a_query,
+    door::what_is_not_understood_is_answered_in_json,
+    door::a_page_of_an_application_may_call_from_its_own_origin,
+    door::the_old_host_of_an_organization_answers_until_its_day,
+    door::the_issuer_never_comes_from_a_request,
+    door::the_metadata_names_addresses_that_answer,
+    exchange::an_application_acts_for_a_customer_and_the_token_says_so,
+    exchange::a_signed_assertion_works_once,
+    exchange::an_assertion_that_cannot_be_believed_is_refused,
+    exchange::acting_for_somebody_is_for_enterprise_organizations,
+    exchange::an_exchanged_token_says_who_acts_and_dies_with_the_login,
+    exchange::an_exchange_never_widens_and_never_outlives,
+    feed::a_shop_that_never_heard_the_feed_serves_nobody,
+    feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
+    feed::the_feed_is_for_guards_alone,
+    feed::of_two_servers_each_hears_what_the_other_ends,
+    grants::an_integration_earns_a_token_that_the_shop_serves,
+    grants::a_guest_and_a_customer_may_do_what_they_may_do,
+    grants::a_role_is_what_an_integration_may_do,
+    grants::a_person_has_a_credential_of_their_own,
+    grants::a_password_is_for_applications_that_may_use_it,
+    grants::each_kind_of_application_has_its_grants,
+    grants::an_unknown_client_and_a_wrong_secret_look_alike,
+    grants::a_scope_comes_back_as_it_was_asked_for,
+    grants::a_test_token_opens_nothing_in_the_live_shop,
+    grants::a_changed_token_is_no_token,
+    races::a_refresh_that_queues_behind_a_revocation_loses,
+    races::a_refresh_that_queues_before_a_revocation_gets_a_dead_token,
+    races::whoever_comes_first_the_revocation_wins,
+    races::a_code_that_is_redeemed_twice_at_once_leaves_nothing_alive,
+    races::a_code_loses_against_the_end_of_its_person,
+    races::an_exchange_loses_against_the_end_of_its_login,
+    refresh::sixty_four_tabs_that_refresh_at_once_stay_one_login,
+    refresh::a_lost_answer_can_be_asked_for_again,
+    refresh::a_refresh_token_that_comes_back_late_ends_everything,
+    refresh::a_refresh_token_in_other_hands_ends_everything,
+    refresh::a_confidential_client_keeps_its_refresh_token,
+    refresh::a_refresh_never_widens,
+    refresh::what_is_not_a_refresh_token_is_refused,
+    restart::nothing_that_was_ended_comes_back,
+    restart::what_was_promised_is_kept,
+    tenants::a_stranger_learns_nothing_about_another_organization,
+    tenants::a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own,
+    tenants::a_shelf_belongs_to_one_organization,
+    tenants::a_person_signs_in_only_where_they_belong,
+}
