@@ -44,6 +44,14 @@ fn a_server_whose_clock_goes_back_still_ends_tokens() {
 }
 
 #[test]
+fn every_fault_is_explained_to_the_reader() {
+    let page = include_str!("../../docs/revocation.md");
+    for scenario in SCENARIOS {
+        assert!(page.contains(&format!("| `{}` |", scenario.name)), "{}", scenario.name);
+    }
+}
+
+#[test]
 fn every_fault_has_a_name_of_its_own() {
     let mut names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     names.sort_unstable();

@@ -68,6 +68,7 @@ fn shop(issuer: &str) -> SocketAddr {
         issuer: issuer.into(),
         audience: "commerce-api".into(),
         feed_url: None,
+        ca: None,
         redis_url: None,
         feed: Settings::default().feed.name,
         guard_id: "shop".into(),
@@ -81,7 +82,8 @@ fn shop(issuer: &str) -> SocketAddr {
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let Followed { guard, view, feed, redis } = follow(&settings).unwrap();
-            let app = Shop::new(guard).ready_when(move || Followed::is_ready(&view)).app();
+            let watched = guard.clone();
+            let app = Shop::new(guard).ready_when(move || Followed::is_ready(&watched, &view)).app();
             let served = HttpServer::new(move || App::new().configure(app.clone())).workers(1);
             served.listen(listener).unwrap().run().await.unwrap();
             drop((feed, redis));

@@ -66,7 +66,7 @@ impl Town {
         let redis = Redis::start(&plan.home.join(format!("{name}-redis")), keeps)?;
         let way = Link::open(redis.address()).map_err(Trouble::broken)?;
         let mut stage = Stage::set(plan, name, None, "")?;
-        stage.settings.redis = Some(settings::Redis::at(&format!("redis://{}", redis.address())));
+        stage.settings.redis = Some(settings::Redis::at(format!("redis://{}", redis.address())));
         let server = stage.server()?;
         let there = format!("redis://{}", way.address());
         stage.man_with(&[Ways::Redis(there.clone()), Ways::Http, Ways::Both(there)])?;

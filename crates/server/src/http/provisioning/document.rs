@@ -69,8 +69,8 @@ fn identifier(value: &Value) -> Option<(String, String)> {
 
 /// Identifiers alone, for the address of a relationship itself.
 pub fn identifiers(found: &Found) -> Value {
-    let each = found.things.iter().map(|one| json!({ "type": one.kind.word(), "id": one.id }));
-    let data = if found.several { each.collect() } else { each.last().unwrap_or(Value::Null) };
+    let mut each = found.things.iter().map(|one| json!({ "type": one.kind.word(), "id": one.id }));
+    let data = if found.several { each.collect() } else { each.next().unwrap_or(Value::Null) };
     json!({ "data": data })
 }
 
