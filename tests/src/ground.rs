@@ -22,7 +22,10 @@ pub enum Ground {
 impl Ground {
     /// PostgreSQL, if there is one.
     pub fn postgres() -> Option<Self> {
-        std::env::var("PORTCULLIS_TEST_POSTGRES").ok().filter(|url| !url.is_empty()).map(Self::Postgres)
+        let server = std::env::var("PORTCULLIS_TEST_POSTGRES").ok().filter(|url| !url.is_empty())?;
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| say("street: SQLite and PostgreSQL; rules that set the clock over SQLite only."));
+        Some(Self::Postgres(server))
     }
 
     /// A fresh database; SQLite's lies in the folder.
