@@ -102,7 +102,8 @@ fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 fn a_guard_follows_from_nothing_to_live_and_reports_what_it_applied() {
     let scene = Scene::live();
     assert!(eventually(|| lock(&scene.basket.0).len() == 2));
-    assert_eq!(*lock(&scene.basket.0), [JWKS, POLICY]);
+    // Keys come last: with them the guard begins to accept.
+    assert_eq!(*lock(&scene.basket.0), [POLICY, JWKS]);
     lock(&scene.server.press).write([token(11)]);
     assert!(scene.reaches(Position { epoch: 1, seq: 11 }));
     assert!(!scene.view.apply(&[token(11)]), "it was there");
