@@ -196,7 +196,7 @@ fn a_key_id_is_a_name_and_not_a_path() {
     }
     let without = with_header(&issuer, |header| drop(header.as_object_mut().unwrap().remove("kid")));
     assert_eq!(refusal(&guard, &without), "malformed");
-    let empty = issuer.guard().keys(KeySet::default()).build().unwrap();
+    let empty = issuer.guard().keys(KeySet::from_jwks(r#"{"keys":[]}"#).unwrap()).build().unwrap();
     assert_eq!(refusal(&empty, &issuer.token(|_| {})), "unknown_key");
 }
 
