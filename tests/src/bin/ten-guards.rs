@@ -177,7 +177,7 @@ fn watch(stage: &Stage, link: &Link, name: &str) -> Result<Watch, Trouble> {
         .build()
         .map_err(Trouble::broken)?;
     let secret = format!("{name}-secret");
-    let config = HttpConfig::new(&stage.settings.issuer, name, &secret).base(&link.url());
+    let config = HttpConfig::new(&stage.settings.issuer, name, &secret).base(link.url());
     let feed = HttpFeed::start(config, view, Arc::new(Delivery(guard.clone()))).map_err(Trouble::broken)?;
     Ok(Watch { name: name.into(), guard, feed })
 }
