@@ -1,15 +1,18 @@
 //! How fast an end is known everywhere: from the answered revocation to the refusal at 1 to 1,000 guards,
-//! each following the real server over HTTP with its own connections and threads, as separate services
-//! would. Then a flood of records, and how a guard starts behind it (`flood.rs`).
+//! each following the real server with its own connections and threads, as separate services would, over
+//! HTTP and over Redis. Then a flood of records, and how a guard starts behind it (`flood.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, MAX_STALENESS, Sink, View};
+use portcullis_guard::feed::{
+    Freshness, HttpConfig, HttpFeed, MAX_STALENESS, RedisConfig, RedisFeed, Sink, Trust, View,
+};
 use portcullis_guard::{Denied, Guard, KeySet, Policy};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::child::Child;
+use crate::redis::Redis;
 use crate::table::{self, figure};
 use crate::town::{self, FEED, GUARD, Town};
 use crate::wire::form;
@@ -18,7 +21,7 @@ use crate::{Outcome, flood};
 /// How many guards at a time.
 const CROWDS: [usize; 4] = [1, 10, 100, 1000];
 /// Revocations that are watched for each crowd.
-const ENDS: usize = 30;
+const ENDS: usize = 20;
 /// Between two of them, so that each meets guards that wait and not guards that are busy.
 const PAUSE: Duration = Duration::from_millis(70);
 /// How long we sleep between two looks at the guards that still accept.
@@ -26,43 +29,78 @@ const GLANCE: Duration = Duration::from_micros(200);
 /// A guard that has not refused by now never will.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Measures everything and prints the tables.
-pub fn run() -> Outcome<()> {
+/// Measures everything, or one part of it (`http`, `redis`, `records`), and prints the tables.
+pub fn run(part: &str) -> Outcome<()> {
+    let asked = |name| part.is_empty() || part == name;
+    if asked("http") {
+        over(&Road::Http)?;
+    }
+    if asked("redis") {
+        match Redis::start()? {
+            Some(redis) => over(&Road::Redis(redis.url()))?,
+            None => {
+                println!("\nThere is no redis-server on this machine, so nothing was measured over Redis.")
+            }
+        }
+    }
+    if asked("records") {
+        flood::run(&Town::found()?)?;
+    }
+    Ok(())
+}
+
+/// How records travel.
+pub enum Road {
+    Http,
+    /// With the address of a Redis.
+    Redis(String),
+}
+
+fn over(road: &Road) -> Outcome<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let town = Town::found()?;
-    let server = town.server()?;
-    let mut rows = Vec::new();
-    for crowd in CROWDS {
-        rows.push(watch(&runtime, &server, crowd)?);
-    }
-    let heads =
-        ["guards over HTTP", "p50", "p99", "max", "all of them, p50", "live within s", "server threads"];
-    table::print(
-        &format!("From the answered revocation to the refusal, ms ({ENDS} revocations)"),
-        &heads,
-        &rows,
-    );
-    drop(server);
-    flood::run(&town)
+    let (server, name) = match road {
+        Road::Http => (town.server()?, "HTTP"),
+        Road::Redis(url) => (town.server_with(&[("PORTCULLIS__REDIS__URL", url)])?, "Redis"),
+    };
+    let rows =
+        CROWDS.iter().map(|crowd| watch(&runtime, &server, road, *crowd)).collect::<Outcome<Vec<_>>>()?;
+    let heads = ["guards", "p50", "p99", "max", "all of them, p50", "all live within s", "server threads"];
+    let title = format!("From the answered revocation to the refusal over {name}, ms ({ENDS} revocations)");
+    table::print(&title, &heads, &rows);
+    Ok(())
+}
+
+/// Follows until it is dropped.
+enum Feed {
+    Http(#[expect(dead_code, reason = "kept, because it follows until it is dropped")] HttpFeed),
+    Redis(#[expect(dead_code, reason = "kept, because it follows until it is dropped")] RedisFeed),
 }
 
 /// A guard with its feed.
 pub struct Post {
     pub guard: Guard,
     pub view: Arc<View>,
-    feed: HttpFeed,
+    _feed: Feed,
 }
 
 impl Post {
     /// A guard that keeps few tokens and follows the server.
-    pub fn at(server: &Child) -> Outcome<Self> {
+    pub fn at(server: &Child, road: &Road) -> Outcome<Self> {
         let (issuer, (name, secret)) = (town::issuer(server), GUARD);
         let view = Arc::new(View::new(FEED, MAX_STALENESS));
         let told = Guard::builder().issuer(&issuer).audience("commerce-api").tokens_kept(16);
         let guard = told.shared_revocations(view.clone()).build()?;
         let config = HttpConfig::new(issuer, name, secret);
-        let feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
-        Ok(Self { guard, view, feed })
+        let sink = Arc::new(Delivery(guard.clone()));
+        let feed = match road {
+            Road::Http => Feed::Http(HttpFeed::start(config, view.clone(), sink)?),
+            Road::Redis(url) => {
+                let config = RedisConfig { url: url.clone(), trust: Trust::Issuer(config) };
+                Feed::Redis(RedisFeed::start(config, view.clone(), sink)?)
+            }
+        };
+        Ok(Self { guard, view, _feed: feed })
     }
 
     /// Waits until it is live and has the keys.
@@ -70,7 +108,7 @@ impl Post {
         let until = Instant::now() + PATIENCE;
         while self.view.freshness_now() != Freshness::Live || self.guard.keys().is_empty() {
             if Instant::now() > until {
-                return Err(format!("a guard did not become live: {:?}", self.feed.counts()).into());
+                return Err(format!("a guard did not become live: {:?}", self.view.freshness_now()).into());
             }
             std::thread::sleep(GLANCE);
         }
@@ -96,9 +134,10 @@ impl Sink for Delivery {
 }
 
 /// One row: so many guards, and how long each took to refuse.
-fn watch(runtime: &Runtime, server: &Child, crowd: usize) -> Outcome<Vec<String>> {
+fn watch(runtime: &Runtime, server: &Child, road: &Road, crowd: usize) -> Outcome<Vec<String>> {
+    eprintln!("{crowd} guards");
     let began = Instant::now();
-    let posts = (0..crowd).map(|_| Post::at(server)).collect::<Outcome<Vec<_>>>()?;
+    let posts = (0..crowd).map(|_| Post::at(server, road)).collect::<Outcome<Vec<_>>>()?;
     posts.iter().try_for_each(Post::wait)?;
     let live = began.elapsed();
     let (mut each, mut last) = (Vec::new(), Vec::new());
@@ -109,6 +148,8 @@ fn watch(runtime: &Runtime, server: &Child, crowd: usize) -> Outcome<Vec<String>
         std::thread::sleep(PAUSE);
     }
     let threads = server.threads()?;
+    // A feed that is dropped waits a moment for its threads; a thousand moments one after another are long.
+    std::thread::scope(|scope| posts.into_iter().for_each(|post| drop(scope.spawn(move || drop(post)))));
     each.sort_unstable();
     last.sort_unstable();
     let ms = |times: &[Duration], share: f64| figure(at(times, share).as_secs_f64() * 1e3);

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 
 use crate::Outcome;
 use crate::child::{Child, resident};
-use crate::feed::Post;
+use crate::feed::{Post, Road};
 use crate::table::{self, figure};
 use crate::town::{FEED, Town};
 
@@ -28,7 +28,7 @@ pub fn run(town: &Town) -> Outcome<()> {
     let records: u64 = told.unwrap_or(RECORDS);
     let (written, known) = {
         let server = town.server()?;
-        let post = Post::at(&server)?;
+        let post = Post::at(&server, &Road::Http)?;
         post.wait()?;
         pour(town, &post, records)?
     };
@@ -119,7 +119,7 @@ struct Start {
 fn start(server: &Child, records: u64) -> Outcome<Start> {
     let before = resident("self")?;
     let began = Instant::now();
-    let post = Post::at(server)?;
+    let post = Post::at(server, &Road::Http)?;
     post.wait()?;
     let (lasted, held) = (began.elapsed(), post.view.records());
     if (held as u64) < records {

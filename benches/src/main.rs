@@ -1,6 +1,7 @@
 //! What each thing costs, beside the raw primitive, in one run. `portcullis-bench` measures requests and
 //! checks, `portcullis-bench requests WORD` only the requests whose line has that word in it, for work on one
-//! of them, and `portcullis-bench feed` how fast an end is known everywhere. Nothing here asserts a time:
+//! of them, and `portcullis-bench feed` how fast an end is known everywhere, or with `http`, `redis` or `records` a part
+//! of that. Nothing here asserts a time:
 //! docs/performance.md says how to read the tables.
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ mod flood;
 mod floor;
 mod load;
 mod micro;
+mod redis;
 mod requests;
 mod roles;
 mod signatures;
@@ -30,8 +32,8 @@ fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
         None => micro::run(seconds() / 6).and_then(|()| requests::run(seconds() * 5 / 6, "")),
         Some("micro") => micro::run(seconds()),
-        Some("requests") => requests::run(seconds(), &std::env::args().nth(2).unwrap_or_default()),
-        Some("feed") => feed::run(),
+        Some("requests") => requests::run(seconds(), &part()),
+        Some("feed") => feed::run(&part()),
         Some(other) => Err(format!("{other:?} is not one of: micro, requests, feed").into()),
     };
     match done {
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The second word, for whoever works on one thing.
+fn part() -> String {
+    std::env::args().nth(2).unwrap_or_default()
 }
 
 /// About how long the whole may take: `BENCH_SECONDS`, a minute unless said.

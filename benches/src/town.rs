@@ -47,7 +47,12 @@ impl Town {
 
     /// The server, open to all.
     pub fn server(&self) -> Outcome<Child> {
-        Child::start(Role::Portcullis, &self.directory, &SETTINGS)
+        self.server_with(&[])
+    }
+
+    /// The same with more settings.
+    pub fn server_with(&self, more: &[(&str, &str)]) -> Outcome<Child> {
+        Child::start(Role::Portcullis, &self.directory, &[&SETTINGS, more].concat())
     }
 
     /// The example shop behind that server.

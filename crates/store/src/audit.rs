@@ -4,21 +4,19 @@
 //! The chain shows tampering by whoever can write rows; whoever can also rewrite the whole chain is held
 //! only by a copy of a later hash kept elsewhere. What is worth a row is decided above.
 
-use std::collections::BTreeMap;
-
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use portcullis_authority::ledger::AuditRecord;
 use portcullis_authority::refusal::Trouble;
 use ring::digest;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::Store;
-use crate::db::{Bulk, Fault, bites, both, on};
+use crate::db::{Fault, Rows, both, on, rows_into};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{audit, audit_head};
 
-/// Rows in one insert: 17 columns each, well below what either database binds.
+/// Rows in one insert: 17 columns each, well below what PostgreSQL binds.
 const BITE: usize = 500;
 /// Rows in one step of a verification.
 const STRIDE: i64 = 1000;
@@ -128,9 +126,7 @@ both! {
                 hash = row.hash.clone();
                 rows.push(row);
             }
-            for bite in bites(rows, BITE) {
-                self.bulk(diesel::insert_into(audit::table).values(bite)).await?;
-            }
+            self.write(rows).await?;
             diesel::update(audit_head::table.find(1)).set(audit_head::hash.eq(hash)).execute(self).await?;
             Ok(())
         }
@@ -158,6 +154,8 @@ struct StoredAudit {
     prev_hash: String,
     hash: String,
 }
+
+rows_into!(audit::table, StoredAudit, BITE);
 
 impl StoredAudit {
     fn of(record: &AuditRecord, seq: i64, prev_hash: String) -> Result<Self, Fault> {
@@ -250,29 +248,117 @@ fn chained(before: &str, seq: i64, record: &AuditRecord) -> Result<String, Fault
     Ok(rows::base64url(hash.finish().as_ref()))
 }
 
-/// Members in order of their names, and what is empty left out: a member that a later version adds does
-/// not change the hash of a row that never had it.
 fn canonical(record: &AuditRecord) -> Result<String, Fault> {
-    let whole = serde_json::to_value(record).map_err(|why| Fault::unreadable("an audit record", why))?;
-    let members: BTreeMap<&String, &Value> = match &whole {
-        Value::Object(members) => members.iter().filter(|(_, value)| !is_empty(value)).collect(),
-        _ => BTreeMap::new(),
-    };
-    rows::written("an audit record", &members)
+    rows::written("an audit record", &Canonical::of(record))
 }
 
-fn is_empty(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+/// Members in order of their names, and what is empty left out: a member that a later version adds does
+/// not change the hash of a row that never had it.
+#[derive(Serialize)]
+struct Canonical<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    actors: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+}
+
+impl<'a> Canonical<'a> {
+    fn of(record: &'a AuditRecord) -> Self {
+        // Named one by one, so that a new member of the record does not compile until it is hashed too.
+        let AuditRecord {
+            at,
+            event,
+            organization,
+            client_id,
+            subject,
+            actors,
+            grant,
+            jti,
+            sid,
+            scope,
+            address,
+            request_id,
+            reason,
+            detail,
+        } = record;
+        Self {
+            actors,
+            address: address.as_deref(),
+            at: *at,
+            client_id: client_id.as_deref(),
+            detail: detail.as_deref(),
+            event,
+            grant: grant.as_deref(),
+            jti: jti.as_deref(),
+            organization: organization.as_deref(),
+            reason: reason.as_deref(),
+            request_id: request_id.as_deref(),
+            scope: scope.as_deref(),
+            sid: sid.as_deref(),
+            subject: subject.as_deref(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn what_is_absent_does_not_enter_the_hash() {
         let record = AuditRecord { at: 7, event: "token.issued".into(), ..AuditRecord::default() };
         assert_eq!(canonical(&record).ok().as_deref(), Some(r#"{"at":7,"event":"token.issued"}"#));
+    }
+
+    #[test]
+    fn members_enter_the_hash_in_order_of_their_names() {
+        let text = |word: &str| Some(word.to_owned());
+        let record = AuditRecord {
+            at: 7,
+            event: "token.issued".into(),
+            organization: text("o"),
+            client_id: text("c"),
+            subject: text("s"),
+            actors: vec!["a".into()],
+            grant: text("g"),
+            jti: text("j"),
+            sid: text("i"),
+            scope: text("p"),
+            address: text("d"),
+            request_id: text("q"),
+            reason: text("r"),
+            detail: text("{}"),
+        };
+        let written = canonical(&record).unwrap_or_default();
+        let sorted: BTreeMap<String, Value> = serde_json::from_str(&written).unwrap_or_default();
+        assert_eq!(serde_json::to_string(&sorted).ok(), Some(written));
+        assert_eq!(serde_json::to_value(&sorted).ok(), serde_json::to_value(&record).ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use portcullis_guard::feed::{Kind, Record, chain};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::Store;
-use crate::db::{Bulk, Db, Fault, Postgres, Sqlite, bites, both, glance, on, tx};
+use crate::db::{Db, Fault, Postgres, Rows, Sqlite, both, glance, on, rows_into, tx};
 use crate::rows::{self, StoredRecord, signed, unsigned};
 use crate::schema::{rv_feed, rv_log};
 
@@ -151,6 +151,8 @@ pub(crate) async fn open(db: &Db, feed: &str) -> Result<Vec<u8>, Fault> {
     Ok(stored.read()?.salt)
 }
 
+rows_into!(rv_log::table, StoredRecord, BITE);
+
 /// The feed inside an open transaction.
 pub(crate) trait FeedBook {
     /// The counter's row.
@@ -186,9 +188,7 @@ both! {
                 .await?;
             let (rows, chain) = taken.placed(records, as_of_ms)?;
             let stored: Vec<_> = rows.iter().map(|row| StoredRecord::of(name, row)).collect();
-            for bite in bites(stored, BITE) {
-                self.bulk(diesel::insert_into(rv_log::table).values(bite)).await?;
-            }
+            self.write(stored).await?;
             diesel::update(rv_feed::table.find(name))
                 .set((
                     rv_feed::chain.eq(rows::base64url(&chain)),

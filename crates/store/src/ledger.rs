@@ -149,7 +149,7 @@ impl Writer {
             if part.is_empty() {
                 continue;
             }
-            let deeds: Vec<Deed> = part.iter().map(|job| job.deed.clone()).collect();
+            let deeds: Vec<&Deed> = part.iter().map(|job| &job.deed).collect();
             match self.books.write(&deeds).await {
                 Ok(done) => {
                     reply(part, |at| done.get(at).cloned().ok_or_else(|| Trouble::new("store", "no answer")))
@@ -197,7 +197,7 @@ struct Written {
 impl Books {
     /// One transaction for all deeds, in their order. Before it returns, this server's own view has
     /// applied what was written.
-    async fn write(&self, deeds: &[Deed]) -> Result<Vec<Done>, Failure> {
+    async fn write(&self, deeds: &[&Deed]) -> Result<Vec<Done>, Failure> {
         let _turn = self.turn.lock().await;
         let read_before = (self.clock)();
         let sealing = AtomicBool::new(false);
@@ -228,7 +228,7 @@ impl Books {
     /// `sealing` becomes true when nothing is left but the commit itself.
     async fn transact(
         &self,
-        deeds: &[Deed],
+        deeds: &[&Deed],
         read_before: u64,
         sealing: &AtomicBool,
     ) -> Result<Written, Fault> {
