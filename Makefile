@@ -1,7 +1,7 @@
 # Every target says in one line what it does; `make` alone prints them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-quick acceptance bench bench-feed fmt lint clean
+.PHONY: help run demo test test-quick acceptance bench bench-feed faults demo-feed fmt lint clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ bench: ## What issuing, checking and refusing cost on this machine
 # A thousand guards hold two connections each, and a server the other ends.
 bench-feed: ## How fast a revocation reaches 1 to 1,000 guards, and what a million records cost
 	ulimit -n 16384 && cargo run --locked --release -p portcullis-bench -- feed
+
+faults: ## Break servers, databases, links, clocks and guards, and judge what they did (about ten minutes)
+	cargo build --locked -p portcullis -p portcullis-tests --bins
+	cargo run --locked -p portcullis-tests --bin faults -- run --all
+
+demo-feed: ## Ten guards, one revocation, each guard's milliseconds; then the feed is cut and they close
+	cargo run --locked -p portcullis-tests --bin ten-guards
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -61,3 +61,4 @@ make_certificates
 open_the_hosts
 cd tests/acceptance
 CL_LOCAL_DOMAIN=cl.test:$port node --require ./local-dns.cjs drive.mjs
+CL_LOCAL_DOMAIN=cl.test:$port node --require ./local-dns.cjs provisioning.mjs

@@ -222,6 +222,39 @@ on_behalf_by_token_exchange() {
     done_with "token-exchange: Jane's token becomes one that says who acts"
 }
 
+a_permission_withdrawn() {
+    begin
+    token grant_type=client_credentials client_id=demo-provisioning client_secret=demo-provisioning-secret
+    expect 200 "Ringo's personal token"
+    local personal support permission
+    personal=$(member access_token)
+    token grant_type=client_credentials client_id=demo-support client_secret=demo-support-secret
+    expect 200 "the support desk's token"
+    support=$(member access_token)
+    at_shop "$support" GET /api/orders
+    expect 200 "the support desk reads orders"
+    permission=$(curl -sg -H "Authorization: Bearer $personal" \
+        "$server/api/permissions?filter[q][subject_eq]=orders&filter[q][role_name_eq]=Customer%20support" |
+        sed -n 's/.*"data":\[{"id":"\([^"]*\)".*/\1/p')
+    [ -n "$permission" ] || fail "the support desk's permission on orders was not found"
+    switch "$permission" false
+    begin
+    while at_shop "$support" GET /api/orders && [ "$status" = 200 ]; do
+        [ "$(($(now_ms) - step_since))" -lt 10000 ] || fail "a withdrawn permission still holds"
+    done
+    expect 403 "the support desk without its permission"
+    done_with "a permission is withdrawn: the support desk's token, good a moment ago, is refused"
+    switch "$permission" true
+}
+# switch PERMISSION true|false: lets a role read, or not, over the Provisioning API.
+switch() {
+    status=$(curl -s -o "$folder/answer" -w '%{http_code}' -X PATCH -H "Authorization: Bearer $personal" \
+        -H 'Content-Type: application/vnd.api+json' "$server/api/permissions/$1" --data \
+        "{\"data\":{\"type\":\"permissions\",\"id\":\"$1\",\"attributes\":{\"can_read\":$2}}}")
+    answer=$(cat "$folder/answer")
+    expect 200 "changing a permission"
+}
+
 revoke_and_be_refused() {
     begin
     post "$server/oauth/revoke" client_id=demo-backend client_secret=demo-backend-secret "token=$backend"
@@ -262,6 +295,7 @@ the_next_token_by_refresh
 an_operator_by_authorization_code
 on_behalf_by_signed_assertion
 on_behalf_by_token_exchange
+a_permission_withdrawn
 revoke_and_be_refused
 say
 say "All of it in $(($(now_ms) - began)) ms."

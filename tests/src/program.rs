@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A program that runs until it is dropped.
 pub struct Program {
@@ -15,23 +15,44 @@ pub struct Program {
     said: Arc<Mutex<String>>,
 }
 
-/// The folder in which the build left the programs, after making sure that they are of today.
+/// Our programs.
+const NAMES: [&str; 2] = ["portcullis", "portcullis-shop"];
+
+/// The folder in which the build left the programs. A build of the whole workspace has made them; if not, or
+/// if they are older than what they are made of, they are made now.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let own = std::env::current_exe().expect("a test has a file");
         // target/<profile>/deps/<this test>
         let folder = own.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
-        let target = folder.parent().expect("a profile lies in the target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "portcullis", "-p", "portcullis-shop", "--bins"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
-        if folder.ends_with("release") {
-            build.arg("--release");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let sources = ["crates", "examples", "deploy/config", "Cargo.lock"].map(|name| repository.join(name));
+        let newest = sources.iter().filter_map(|source| changed(source)).max();
+        if NAMES.iter().any(|name| changed(&folder.join(name)) < newest) {
+            build(folder);
         }
-        assert!(build.status().expect("cargo runs").success(), "the programs do not build");
         folder.to_owned()
     })
+}
+
+fn build(folder: &Path) {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--bins"]).args(NAMES.iter().flat_map(|name| ["-p", name]));
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.env("CARGO_TARGET_DIR", folder.parent().expect("a profile lies in the target folder"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success(), "the programs do not build");
+}
+
+/// When a file, or the newest file in a folder, was changed; `None` when there is none.
+fn changed(path: &Path) -> Option<SystemTime> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten().filter_map(|entry| changed(&entry.path())).max(),
+        Err(_) => std::fs::metadata(path).and_then(|about| about.modified()).ok(),
+    }
 }
 
 /// A command for one of our programs, with an empty environment, so that nothing of the machine's settings

@@ -253,6 +253,21 @@ impl Town {
         self.http.request(method, address).bearer_auth(token)
     }
 
+    /// Where each guard stands, as the server knows it.
+    pub async fn guards(&self) -> Value {
+        let asked = self.get("/feed/guards").basic_auth("shop", Some("hush-guard"));
+        Answer::to(asked).await.with_status(200).json()
+    }
+
+    /// Waits until the shop's guard has said where it stands; receipts speak of those that have.
+    pub async fn until_shop_has_reported(&self) {
+        let began = Instant::now();
+        while self.guards().await["guards"][0]["connected"] != true {
+            assert!(began.elapsed() < Duration::from_secs(5), "the shop's guard does not report");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until the shop no longer serves this token, and says how long that took.
     pub async fn until_shop_refuses(&self, token: &str) -> Duration {
         let began = Instant::now();

@@ -15,6 +15,9 @@ const MAX_NAMES: usize = 32;
 const MAX_TEXT: usize = 256;
 /// What people put between the groups of a card number.
 const SEPARATORS: [char; 5] = [' ', '-', '.', '_', '\u{a0}'];
+/// The zeros of other scripts whose digits a person reads as a number, or a program as ASCII: Arabic, Persian,
+/// Devanagari, and the wide forms that East Asian keyboards make.
+const ZEROS: [char; 4] = ['\u{660}', '\u{6f0}', '\u{966}', '\u{ff10}'];
 const CARD_NUMBER: &str = "custom_claim holds what looks like a payment card number; leave it out.";
 
 /// Names that mean something in a token (RFC 7519, RFC 9068, RFC 8693, RFC 9449, OpenID Connect, and ours).
@@ -150,11 +153,11 @@ fn holds_card_number(text: &str) -> bool {
 fn runs_of_groups(text: &str) -> Vec<Vec<Vec<u8>>> {
     let (mut runs, mut run, mut group) = (Vec::new(), Vec::new(), Vec::new());
     for c in text.chars().chain(['\n']) {
-        if c.is_ascii_digit() {
-            group.push(c as u8 - b'0');
+        if let Some(digit) = digit(c) {
+            group.push(digit);
             continue;
         }
-        let joins = SEPARATORS.contains(&c) && !group.is_empty();
+        let joins = is_separator(c) && !group.is_empty();
         if !group.is_empty() {
             run.push(std::mem::take(&mut group));
         }
@@ -163,6 +166,18 @@ fn runs_of_groups(text: &str) -> Vec<Vec<Vec<u8>>> {
         }
     }
     runs
+}
+
+fn digit(c: char) -> Option<u8> {
+    let from = |zero: char| u32::from(c).checked_sub(zero.into()).filter(|digit| *digit < 10);
+    ['0'].into_iter().chain(ZEROS).find_map(from).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// What people put between groups, and what nobody sees: dashes and spaces of typesetting, and characters
+/// without width.
+fn is_separator(c: char) -> bool {
+    SEPARATORS.contains(&c)
+        || matches!(c, '\u{2000}'..='\u{2015}' | '\u{202f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
 /// 13 to 19 digits that pass the Luhn check (ISO/IEC 7812-1). None begins with 0, and with 1 only those of
@@ -253,6 +268,10 @@ mod tests {
             "12 4111 1111 1111 1111 99",
             "a4111111111111111b",
             "é4111111111111111é",
+            "\u{664}\u{661}\u{661}\u{661}111111111111",
+            "４１１１１１１１１１１１１１１１",
+            "4111\u{200b}1111\u{200b}1111\u{200b}1111",
+            "4111\u{2013}1111\u{2013}1111\u{2013}1111",
         ] {
             assert!(check(&json!({"note": text})).is_err(), "{text}");
             assert!(check(&json!({"list": [{"note": text}]})).is_err(), "{text}");

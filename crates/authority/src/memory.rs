@@ -81,9 +81,9 @@ impl Registry for Memory {
         let fits = |person: &&Person| match who {
             Who::Id(id) => person.id == id,
             Who::CustomerEmail { organization, email } => {
-                person.organization.as_deref() == Some(organization) && person.email == email
+                person.organization.as_deref() == Some(organization) && same_address(&person.email, email)
             }
-            Who::UserEmail(email) => person.kind == OwnerKind::User && person.email == email,
+            Who::UserEmail(email) => person.kind == OwnerKind::User && same_address(&person.email, email),
         };
         Ok(self.books().people.values().find(fits).cloned())
     }
@@ -289,4 +289,8 @@ fn put<T>(list: &mut Vec<T>, it: T, same: impl Fn(&T, &T) -> bool) {
         Some(known) => *known = it,
         None => list.push(it),
     }
+}
+
+fn same_address(left: &str, right: &str) -> bool {
+    left.trim().to_lowercase() == right.trim().to_lowercase()
 }

@@ -73,7 +73,11 @@ pub fn resolve(
     let fences = directory.fences(&application.organization);
     let named = parts(&text).map(|part| locate(part, fences)).collect::<Result<Vec<_>, _>>()?;
     stay_inside(&named, application, fences)?;
-    Ok(Reach { market: enclose(&named, fences, group)?, text })
+    let mut market = enclose(&named, fences, group)?;
+    if let Some(market) = &mut market {
+        market.stock_location_ids.retain(|id| may_stock(id, &market.id, application, fences));
+    }
+    Ok(Reach { market, text })
 }
 
 fn default_of(application: &Application) -> String {
@@ -130,6 +134,20 @@ fn stay_inside(named: &[Option<&Fence>], application: &Application, fences: &[Fe
     Err(refuse("The application may not ask for this scope; leave scope out to get all that it may have."))
 }
 
+/// Where an application's own scopes name stock locations of a market, leaving them out of a request reaches
+/// no other ones there.
+fn may_stock(id: &str, markets: &[String], application: &Application, fences: &[Fence]) -> bool {
+    let own = application.scopes.iter().filter_map(|part| locate(part, fences).ok()?);
+    let own: Vec<&str> = own.filter(|f| f.kind == FenceKind::StockLocation).map(|f| f.id.as_str()).collect();
+    let through = |market: &&Fence| {
+        let stocked = &market.stock_locations;
+        stocked.iter().any(|held| held == id) && !stocked.iter().any(|held| own.contains(&held.as_str()))
+    };
+    let open = application.scopes.iter().any(|part| part == ALL);
+    let mut asked = fences.iter().filter(|f| f.kind == FenceKind::Market && markets.contains(&f.id));
+    open || own.contains(&id) || asked.any(|market| through(&market))
+}
+
 fn enclose(
     named: &[Option<&Fence>],
     fences: &[Fence],
@@ -139,7 +157,10 @@ fn enclose(
     let mut markets: Vec<&Fence> = of(FenceKind::Market).copied().collect();
     for store in of(FenceKind::Store) {
         let market = store.market.as_deref();
-        markets.extend(fences.iter().find(|f| f.kind == FenceKind::Market && Some(f.id.as_str()) == market));
+        let found = fences.iter().find(|f| f.kind == FenceKind::Market && Some(f.id.as_str()) == market);
+        // No market at all would mean every market.
+        markets
+            .push(found.ok_or_else(|| refuse("A store in the scope has no market; name a market instead."))?);
     }
     let locations: Vec<&Fence> = of(FenceKind::StockLocation).copied().collect();
     let Some(first) = markets.first().copied() else {

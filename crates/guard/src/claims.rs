@@ -81,12 +81,27 @@ pub struct Actor {
     /// The actor's generation at the time of issue.
     #[serde(default)]
     pub gv: u32,
-    /// The `jti` of the token that was exchanged, so that its end is also the end of this one.
+    /// The token that was shown in exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Shown>,
     /// The actor before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Actor>>,
+}
+
+/// A token that was shown in an exchange (RFC 8693 section 2.1). Whatever ends it ends what was made of it:
+/// the token itself, its login, its client, its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    pub jti: String,
+    pub client_id: String,
+    /// Its client's generation.
+    #[serde(default)]
+    pub gv: u32,
+    /// The key that signed it.
+    pub kid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
 }
 
 /// The tenant, in the vendor's words.

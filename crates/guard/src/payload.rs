@@ -81,8 +81,9 @@ struct Beside {
 /// The feed names tokens and families by 16 bytes; an id that is not those bytes could never be ended.
 fn ids_are_ids(claims: &Claims) -> Result<(), Denied> {
     let is_id = |id: &str| id.len() == 22 && URL_SAFE_NO_PAD.decode(id).is_ok_and(|bytes| bytes.len() == 16);
-    let from = claims.actors().filter_map(|actor| actor.from.as_deref());
-    let mut ids = std::iter::once(claims.jti.as_str()).chain(claims.sid.as_deref()).chain(from);
+    let shown = claims.actors().filter_map(|actor| actor.from.as_ref());
+    let shown = shown.flat_map(|shown| std::iter::once(shown.jti.as_str()).chain(shown.sid.as_deref()));
+    let mut ids = std::iter::once(claims.jti.as_str()).chain(claims.sid.as_deref()).chain(shown);
     if !ids.all(is_id) {
         return Err(Denied::Malformed("jti, sid or from is not 16 bytes in base64url"));
     }

@@ -80,15 +80,13 @@ impl Store {
     /// What is unexpired at `now` (seconds), and the head, both of one moment. There may be millions, so it
     /// is every statement that is bounded by the store's patience, and not the whole.
     pub async fn live_records(&self, now: u64) -> Result<LiveRecords, Trouble> {
-        let (feed, rows) = self.unexpired(now).await?;
+        let (feed, rows) = self.unexpired(signed(now.saturating_sub(AFTERLIFE))).await?;
         Ok(LiveRecords { head: feed.read()?, rows: read_all(rows)? })
     }
 
-    async fn unexpired(&self, now: u64) -> Result<(StoredFeed, Vec<StoredRecord>), Fault> {
+    async fn unexpired(&self, after: i64) -> Result<(StoredFeed, Vec<StoredRecord>), Fault> {
         glance!(self.books.db, |c| {
             let feed = c.feed(&self.books.feed).await?;
-            // By the feed's own time, as guards do: a server whose clock is ahead must not leave out more.
-            let after = signed(now.min(unsigned(feed.as_of_ms) / 1000).saturating_sub(AFTERLIFE));
             let (mut rows, mut last) = (Vec::new(), Some(0));
             while let Some(seen) = last {
                 let step: Vec<StoredRecord> = rv_log::table
@@ -242,7 +240,7 @@ pub(crate) struct StoredFeed {
 }
 
 impl StoredFeed {
-    pub(crate) fn read(self) -> Result<Head, Fault> {
+    fn read(self) -> Result<Head, Fault> {
         let salt: [u8; 32] = rows::bytes("a salt", &self.salt)?;
         Ok(Head {
             position: Position { epoch: unsigned(self.epoch), seq: unsigned(self.seq) },

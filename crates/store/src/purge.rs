@@ -11,12 +11,16 @@ use portcullis_guard::feed::Kind;
 
 use crate::Store;
 use crate::db::{Fault, on};
-use crate::feed::{AFTERLIFE, FeedBook as _};
+use crate::feed::AFTERLIFE;
 use crate::rows::signed;
 use crate::schema::{assertions, codes, families, rv_log, sessions};
 
 /// Beats and announcements that a later one has replaced stay as long as a stream's tail (design 1.5).
 const TAIL: u64 = 15 * 60;
+
+/// A spent code is remembered so long after it is over, seconds: who shows it a second time, however late, has
+/// stolen it or was robbed, and that closes the family (RFC 6749 section 4.1.2).
+const SPENT: u64 = 3600;
 
 /// However large a bite is asked for; below what one statement may bind.
 const LARGEST_BITE: usize = 10_000;
@@ -56,7 +60,7 @@ impl Store {
     pub async fn purge(&self, now: u64, limit: usize) -> Result<Purged, Trouble> {
         let limit = i64::try_from(limit.min(LARGEST_BITE)).unwrap_or(0);
         Ok(Purged {
-            codes: self.bite(self.old_codes(signed(now), limit)).await?,
+            codes: self.bite(self.old_codes(signed(now.saturating_sub(SPENT)), limit)).await?,
             sessions: self.bite(self.old_sessions(signed(now), limit)).await?,
             assertions: self.bite(self.old_assertions(now, limit)).await?,
             families: self.bite(self.old_families(now, limit)).await?,
@@ -74,8 +78,8 @@ impl Store {
         self.books.db.within(work).await
     }
 
-    async fn old_codes(&self, now: i64, limit: i64) -> Result<usize, Fault> {
-        sweep!(self.books.db, codes.hash, codes::expires_at.le(now), limit)
+    async fn old_codes(&self, before: i64, limit: i64) -> Result<usize, Fault> {
+        sweep!(self.books.db, codes.hash, codes::expires_at.le(before), limit)
     }
 
     async fn old_sessions(&self, now: i64, limit: i64) -> Result<usize, Fault> {
@@ -95,9 +99,6 @@ impl Store {
     /// Records that match no living token, beats that have left the tail, and announcements of a policy
     /// that a later one replaced.
     async fn old_records(&self, now: u64, limit: i64) -> Result<usize, Fault> {
-        // Guards forget by the feed's own time. A server whose clock is ahead must not forget earlier.
-        let feed = on!(self.books.db, |c| c.feed(&self.books.feed).await?);
-        let now = now.min(feed.read()?.as_of_ms / 1000);
         let over = signed(now.saturating_sub(AFTERLIFE));
         let left = signed(now.saturating_sub(TAIL).saturating_mul(1000));
         let (beat, policy) = (i64::from(Kind::Beat as u8), i64::from(Kind::Policy as u8));

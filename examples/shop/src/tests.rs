@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::Shop;
 
+mod matrix;
+
 const ISSUER: &str = "https://auth.shop.example";
 
 /// A shop and somebody who can cut tokens for it.

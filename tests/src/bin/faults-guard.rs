@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use portcullis_guard::feed::clock::Reading;
-use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, Sink, View};
+use portcullis_guard::feed::{Freshness, HttpConfig, HttpFeed, RedisConfig, RedisFeed, Sink, Trust, View};
 use portcullis_guard::{Access, Denied, Environment, Guard, KeySet, Policy, Revocations, Verdict};
 use portcullis_tests::faults::diary::{Diary, Steady, Word};
 use portcullis_tests::faults::history::{self, Decision, Token};
@@ -38,6 +38,12 @@ struct Told {
     /// Where the feed is.
     #[arg(long)]
     base: String,
+    /// Where the feed is as well.
+    #[arg(long)]
+    redis: Option<String>,
+    /// Follow only that one; keys and time come from the server still.
+    #[arg(long)]
+    redis_alone: bool,
     #[arg(long)]
     issuer: String,
     #[arg(long)]
@@ -85,7 +91,14 @@ fn watch(told: &Told) -> io::Result<()> {
         .build()
         .map_err(io::Error::other)?;
     let config = HttpConfig::new(&told.issuer, &told.account, &told.secret).base(&told.base);
-    let _feed = HttpFeed::start(config, view.clone(), Arc::new(Delivery(guard.clone())))?;
+    let delivery = Arc::new(Delivery(guard.clone()));
+    let redis = told.redis.as_ref().map(|url| {
+        let config = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
+        RedisFeed::start(config, view.clone(), delivery.clone())
+    });
+    let _redis = redis.transpose()?;
+    let alone = told.redis_alone;
+    let _http = (!alone).then(|| HttpFeed::start(config, view.clone(), delivery)).transpose()?;
     let orders = Arc::new(Orders::default());
     let (heard, dial) = (orders.clone(), step.clone());
     std::thread::spawn(move || listen(&heard, &dial));

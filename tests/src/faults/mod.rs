@@ -10,6 +10,7 @@ pub mod history;
 pub mod liar;
 pub mod link;
 pub mod postgres;
+pub mod redis;
 pub mod report;
 pub mod scenarios;
 pub mod sentry;

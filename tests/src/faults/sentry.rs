@@ -11,6 +11,7 @@ use super::Trouble;
 use super::child::Child;
 use super::diary::{self, Word};
 use super::history::{Decision, Token};
+use super::stage::Ways;
 
 /// How a sentry is to stand.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Post {
     pub name: String,
     /// Where its feed is.
     pub base: String,
+    pub ways: Ways,
     pub issuer: String,
     pub feed: String,
     pub bound_ms: u64,
@@ -46,6 +48,11 @@ impl Sentry {
                 .args(["--account", super::stage::GUARD, "--secret", super::stage::GUARD_SECRET])
                 .args(["--feed", &post.feed, "--bound-ms", &post.bound_ms.to_string()])
                 .args(["--rate", &post.rate.to_string()])
+                .args(match &post.ways {
+                    Ways::Http => vec![],
+                    Ways::Redis(url) => vec!["--redis", url, "--redis-alone"],
+                    Ways::Both(url) => vec!["--redis", url],
+                })
                 .arg("--diary")
                 .arg(&post.diary)
                 .stdin(Stdio::piped())

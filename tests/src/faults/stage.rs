@@ -150,11 +150,19 @@ impl Stage {
     /// # Errors
     /// When the server does not issue, or a guard does not open in time.
     pub fn man(&mut self, sentries: usize) -> Result<(), Trouble> {
+        self.man_with(&vec![Ways::Http; sentries])
+    }
+
+    /// The same, one sentry for each of these ways.
+    ///
+    /// # Errors
+    /// As [`Stage::man`].
+    pub fn man_with(&mut self, ways: &[Ways]) -> Result<(), Trouble> {
         self.tokens = self.crowd.issue(0, self.plan.tokens)?;
         self.controls = self.crowd.issue(CONTROLS, CONTROL_COUNT)?;
-        for _ in 0..sentries {
+        for ways in ways {
             let link = Link::open(self.upstream()).map_err(Trouble::broken)?;
-            self.post(&link.url())?;
+            self.post_with(&link.url(), ways)?;
             self.links.push(link);
         }
         self.wait_until_open()?;
@@ -167,7 +175,15 @@ impl Stage {
     /// # Errors
     /// When it cannot be started.
     pub fn post(&mut self, base: &str) -> Result<(), Trouble> {
-        let sentry = self.sentry(base)?;
+        self.post_with(base, &Ways::Http)
+    }
+
+    /// The same for one that hears of the feed in these ways.
+    ///
+    /// # Errors
+    /// As [`Stage::post`].
+    pub fn post_with(&mut self, base: &str, ways: &Ways) -> Result<(), Trouble> {
+        let sentry = self.sentry(base, ways)?;
         self.sentries.push(sentry);
         Ok(())
     }
@@ -177,8 +193,9 @@ impl Stage {
     /// # Errors
     /// When it cannot be started, or the old one's diary does not read.
     pub fn replace(&mut self, place: usize) -> Result<(), Trouble> {
-        let base = self.sentries[place].post().base.clone();
-        let new = self.sentry(&base)?;
+        let (base, ways) =
+            (self.sentries[place].post().base.clone(), self.sentries[place].post().ways.clone());
+        let new = self.sentry(&base, &ways)?;
         let mut old = std::mem::replace(&mut self.sentries[place], new);
         old.child().kill();
         self.history.decisions.extend(old.dismiss()?);
@@ -300,7 +317,7 @@ impl Stage {
         std::thread::sleep(pass * 4 + Duration::from_millis(700));
     }
 
-    fn sentry(&mut self, base: &str) -> Result<Sentry, Trouble> {
+    fn sentry(&mut self, base: &str, ways: &Ways) -> Result<Sentry, Trouble> {
         self.started += 1;
         let name = format!("guard-{}", self.started);
         let mut sentry = Sentry::start(Post {
@@ -308,6 +325,7 @@ impl Stage {
             diary: self.home.join(format!("{name}.jsonl")),
             name,
             base: base.into(),
+            ways: ways.clone(),
             issuer: self.settings.issuer.clone(),
             feed: self.settings.feed.name.clone(),
             bound_ms: self.plan.bound_ms,
@@ -346,6 +364,15 @@ impl Stage {
         }
         complaints
     }
+}
+
+/// How a sentry hears of the feed. Keys and time come from the server in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ways {
+    Http,
+    /// Over the Redis at this address.
+    Redis(String),
+    Both(String),
 }
 
 /// The system's clock, set ahead or back by hand.

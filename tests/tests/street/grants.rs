@@ -30,8 +30,11 @@ pub async fn an_integration_earns_a_token_that_the_shop_serves(ground: &Ground) 
     assert_eq!((&claims["sub"], &claims["iss"]), (&json!("client:backend"), &json!(town.issuer())));
     assert_eq!(claims["application"]["public"], false);
     town.shop("/api/orders", &token).await.with_status(200);
-    let order = json!({"data": {"type": "orders", "attributes": {"lines": [{"sku_code": "TSHIRTWH", "quantity": 1}]}}});
-    let made = town.at_shop(Method::POST, "/api/orders", &token).json(&order);
+    let europe = [("scope", "market:code:europe")];
+    let token = town.token(&BACKEND, "client_credentials", &europe).await.with_status(200).access_token();
+    let attributes = json!({ "lines": [{ "sku_code": "TSHIRTWH", "quantity": 1 }] });
+    let order = json!({ "data": { "type": "orders", "attributes": attributes } }).to_string();
+    let made = town.at_shop(Method::POST, "/api/orders", &token).body(order);
     let made = made.header("content-type", "application/vnd.api+json");
     Answer::to(made).await.with_status(201);
 }
@@ -62,7 +65,8 @@ pub async fn a_guest_and_a_customer_may_do_what_they_may_do(ground: &Ground) {
 
 pub async fn a_role_is_what_an_integration_may_do(ground: &Ground) {
     let town = Town::open_with_shop(ground).await;
-    let token = town.client_token(&SUPPORT).await;
+    let europe = [("scope", "market:code:europe")];
+    let token = town.token(&SUPPORT, "client_credentials", &europe).await.with_status(200).access_token();
     let orders = town.shop("/api/orders", &token).await.with_status(200).json();
     let id = orders["data"][0]["id"].as_str().expect("the shelves are not empty").to_owned();
     town.shop(&format!("/api/orders/{id}"), &token).await.with_status(200);

@@ -2,7 +2,7 @@
 //!
 //! The blocks of a page whose info string is `sh test` are one script, run as `sh -eu` in an empty folder,
 //! with `portcullis` on its path; the addresses of `make run` in it become those of the demo that runs here.
-//! It must succeed, and print each line that stands behind `# ` in it, in that order.
+//! It must succeed, and print what stands behind `# ` in it, in that order, each at the end of a line.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use portcullis_tests::ground::say;
 use portcullis_tests::page::{expected, pages, samples};
 use portcullis_tests::program::{command, shell};
 
-use super::demo::{open_shop, serve, token, wait_until_open};
+use super::demo::{open_shop, serve, token, wait_until_open, wait_until_reported};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_sample_that_is_run_is_true() {
@@ -35,6 +35,7 @@ async fn run(page: &Path, script: &str) {
     let (_server, issuer) = serve(&home, 0, "info");
     let (_shop, shop) = open_shop(&issuer);
     wait_until_open(&shop, &token(&issuer).await).await;
+    wait_until_reported(&issuer).await;
     let script = script.replace("http://127.0.0.1:8080", &issuer).replace("127.0.0.1:8081", &shop);
     let program = command("portcullis").get_program().to_owned();
     let programs = Path::new(&program).parent().expect("programs lie in a folder").display().to_string();
@@ -43,7 +44,7 @@ async fn run(page: &Path, script: &str) {
     assert!(done, "a sample of {} fails:\n{script}\n{printed}", page.display());
     let mut lines = printed.lines();
     for line in expected(&script) {
-        let there = lines.any(|printed| printed.trim() == line);
+        let there = lines.any(|printed| printed.trim_end().ends_with(line));
         assert!(there, "a sample of {} does not print {line}:\n{script}\n{printed}", page.display());
     }
 }

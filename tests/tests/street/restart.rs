@@ -10,7 +10,7 @@ use portcullis_tests::{Ground, Town};
 use super::code::{PARTNER_BACK, redeem};
 
 /// A stop lets requests finish; the shop's guard always has one open, which must not hold it up.
-const GOODBYE: Duration = Duration::from_secs(8);
+const GOODBYE: Duration = Duration::from_secs(3);
 
 pub async fn nothing_that_was_ended_comes_back(ground: &Ground) {
     let mut town = Town::open_with_shop(ground).await;
@@ -18,7 +18,8 @@ pub async fn nothing_that_was_ended_comes_back(ground: &Ground) {
     let never_used = town.client_token(&BACKEND).await;
     let login = town.jane(&STOREFRONT).await;
     let stolen = town.jane(&STOREFRONT).await;
-    let next = town.refresh(&STOREFRONT, &stolen.refresh_token()).await.with_status(200);
+    let second = town.refresh(&STOREFRONT, &stolen.refresh_token()).await.with_status(200);
+    let next = town.refresh(&STOREFRONT, &second.refresh_token()).await.with_status(200);
     let code = town.browser().code(&PARTNER, PARTNER_BACK, &[]).await;
     let spent = redeem(&town, &PARTNER, &code, PARTNER_BACK).await.with_status(200);
     town.revoke(&BACKEND, &machine).await.with_status(200);
@@ -30,11 +31,11 @@ pub async fn nothing_that_was_ended_comes_back(ground: &Ground) {
     assert!(took < GOODBYE, "{took:?}");
     for token in [&machine, &never_used, &login.access_token()] {
         assert!(!town.is_active(token).await);
-        town.shop("/api/skus", token).await.with_status(401);
+        // What was committed just before the end had not reached the shop; it hears of it now.
+        town.until_shop_refuses(token).await;
     }
     assert_eq!(town.refresh(&STOREFRONT, &login.refresh_token()).await.refusal(), no(400, "invalid_grant"));
     // Reuse is noticed across the restart, and ends what was given out before it.
-    town.clock.forward(11);
     assert_eq!(town.refresh(&STOREFRONT, &stolen.refresh_token()).await.refusal(), no(400, "invalid_grant"));
     assert_eq!(town.refresh(&STOREFRONT, &next.refresh_token()).await.refusal(), no(400, "invalid_grant"));
     assert!(!town.is_active(&next.access_token()).await);

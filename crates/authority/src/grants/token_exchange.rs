@@ -7,8 +7,8 @@
 //! are taken here, so there is nothing to compare.
 
 use async_trait::async_trait;
-use portcullis_guard::Claims;
-use portcullis_guard::claims::Actor;
+use portcullis_guard::claims::{Actor, Shown};
+use portcullis_guard::{Claims, Unverified};
 
 use super::{Grant, jwt_bearer};
 use crate::ask::Ask;
@@ -39,7 +39,7 @@ impl Grant for TokenExchange {
     async fn decide(&self, desk: &Desk, caller: &Caller, ask: &Ask) -> Result<Entitlement, Not> {
         super::may_act_for_others(caller)?;
         refuse_other_kinds(ask)?;
-        let subject = look_at(desk, ask, "subject_token", "subject_token_type")?;
+        let (subject, shown) = look_at(desk, ask, "subject_token", "subject_token_type")?;
         let organization = subject.organization.as_ref().map(|organization| organization.id.as_str());
         if organization != Some(caller.application().organization.as_str()) {
             return Err(dead("subject_token of another organization").into());
@@ -53,7 +53,7 @@ impl Grant for TokenExchange {
         let (application, directory) = (caller.application(), caller.directory());
         super::may_act_for(application, owner.kind)?;
         same_world(desk, caller, &subject)?;
-        let chain = chain(desk, caller, ask, &subject).await?;
+        let chain = chain(desk, caller, ask, (&subject, shown)).await?;
         let owned_by = (owner.kind, owner.id.as_str());
         let (person, roles) =
             admit(desk, directory, &application.organization, owned_by, Code::InvalidGrant).await?;
@@ -105,11 +105,16 @@ struct Chain {
 }
 
 /// The caller acts; below it stands whoever the actor_token names, and below that who acted before.
-async fn chain(desk: &Desk, caller: &Caller, ask: &Ask, subject: &Claims) -> Result<Chain, Not> {
+async fn chain(
+    desk: &Desk,
+    caller: &Caller,
+    ask: &Ask,
+    (subject, shown): (&Claims, Shown),
+) -> Result<Chain, Not> {
     let mut below = subject.act.clone();
     let mut not_after = subject.exp;
     if ask.get("actor_token").is_some() {
-        let actor = look_at(desk, ask, "actor_token", "actor_token_type")?;
+        let (actor, shown) = look_at(desk, ask, "actor_token", "actor_token_type")?;
         if actor.client_id != caller.application().client_id || actor.act.is_some() {
             return Err(dead("actor_token of another client, or delegated itself").into());
         }
@@ -121,14 +126,14 @@ async fn chain(desk: &Desk, caller: &Caller, ask: &Ask, subject: &Claims) -> Res
                 }
                 _ => return Err(dead("the actor is no longer active").into()),
             };
-            let from = Some(actor.jti);
+            let from = Some(shown);
             below =
                 Some(Box::new(Actor { sub: actor.sub, client_id: actor.client_id, gv, from, act: below }));
         }
     } else if ask.get("actor_token_type").is_some() {
         return Err(Refusal::new(Code::InvalidRequest, "actor_token_type goes with actor_token.").into());
     }
-    let top = Actor { from: Some(subject.jti.clone()), act: below, ..jwt_bearer::actor(caller) };
+    let top = Actor { from: Some(shown), act: below, ..jwt_bearer::actor(caller) };
     let subs: Vec<&str> = std::iter::successors(Some(&top), |actor| actor.act.as_deref())
         .map(|actor| actor.sub.as_str())
         .collect();
@@ -158,14 +163,25 @@ fn generation_in(top: &Actor, sub: &str) -> u32 {
         .map_or(0, |actor| actor.gv)
 }
 
-/// A token of ours that is alive, checked as a service would check it.
-fn look_at(desk: &Desk, ask: &Ask, name: &'static str, kind: &'static str) -> Result<Claims, Not> {
+/// A token of ours that is alive, checked as a service would check it, and how it will be remembered.
+fn look_at(desk: &Desk, ask: &Ask, name: &'static str, kind: &'static str) -> Result<(Claims, Shown), Not> {
     if !matches!(ask.need(kind)?, ACCESS_TOKEN | JWT) {
         let sentence = format!("The {kind} must be {ACCESS_TOKEN}.");
         return Err(Refusal::new(Code::InvalidRequest, sentence).into());
     }
-    let found = desk.inspector.inspect(ask.need(name)?, desk.clock.now_ms())?;
-    found.ok_or_else(|| dead("not a live access token of ours").into())
+    let token = ask.need(name)?;
+    let claims = desk.inspector.inspect(token, desk.clock.now_ms())?;
+    let claims = claims.ok_or_else(|| dead("not a live access token of ours"))?;
+    // The header of a token whose signature held, so its key id is the key's.
+    let kid = Unverified::parse(token).ok().and_then(|token| token.key_id().map(str::to_owned));
+    let shown = Shown {
+        jti: claims.jti.clone(),
+        client_id: claims.client_id.clone(),
+        gv: claims.gv.1,
+        kid: kid.ok_or_else(|| dead("a token without a key id"))?,
+        sid: claims.sid.clone(),
+    };
+    Ok((claims, shown))
 }
 
 fn refuse_other_kinds(ask: &Ask) -> Result<(), Refusal> {

@@ -134,10 +134,13 @@ impl Test {
 
 /// An order over values, for sorting: nothing first, then numbers, then texts.
 pub fn compare(left: &Value, right: &Value) -> Ordering {
-    match (left.as_f64(), right.as_f64()) {
+    // By rank first: to compare a number with a text as texts would go round in circles (9 < 10 < "5" < 9),
+    // and a sort that finds that out panics.
+    let rank = |value: &Value| (!value.is_null(), !value.is_number());
+    rank(left).cmp(&rank(right)).then_with(|| match (left.as_f64(), right.as_f64()) {
         (Some(left), Some(right)) => left.total_cmp(&right),
         _ => text(left).cmp(&text(right)),
-    }
+    })
 }
 
 fn ordering(value: &Value, wanted: &str) -> Option<Ordering> {
@@ -211,6 +214,13 @@ mod tests {
         let (attribute, predicate) = Predicate::split(name, wanted).expect("a predicate");
         assert_eq!(attribute, "name", "{name}");
         predicate.holds(&value)
+    }
+
+    #[test]
+    fn numbers_and_texts_sort_without_going_round_in_circles() {
+        let mut mixed = vec![json!("5"), json!(10), json!(""), json!(9), Value::Null, json!(true)];
+        mixed.sort_by(compare);
+        assert_eq!(mixed, [Value::Null, json!(9), json!(10), json!(""), json!("5"), json!(true)]);
     }
 
     #[test]

@@ -137,15 +137,22 @@ async fn without_a_valid_client_nothing_ends() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_or_over_is_revoked_already() {
+async fn what_is_not_ours_is_revoked_already() {
     let house = House::new();
     let eva = house.eva().await;
     let forged = format!("{}A", eva.refresh_token.as_deref().unwrap());
     for token in ["x", "a.b.c", &forged] {
         assert!(!house.revoke(&[("client_id", "shop"), ("token", token)]).await.unwrap(), "{token}");
     }
+}
+
+#[tokio::test]
+async fn what_seems_to_have_expired_is_ended_all_the_same() {
+    let house = House::new();
+    let eva = house.eva().await;
+    // Perhaps it is our clock that is wrong, and services still accept the token.
     house.wait(7230);
-    assert!(!house.revoke(&[("client_id", "shop"), ("token", &eva.access_token)]).await.unwrap());
+    assert!(house.revoke(&[("client_id", "shop"), ("token", &eva.access_token)]).await.unwrap());
 }
 
 #[tokio::test]

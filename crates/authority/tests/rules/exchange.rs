@@ -49,7 +49,14 @@ async fn the_token_says_for_whom_and_through_whom() {
     assert_eq!((&claims.sub, &claims.sid, &claims.scope), (&subject.sub, &subject.sid, &subject.scope));
     assert_eq!(claims.rol, ["sales_channel_customer".to_owned(), format!("{ACME}/orders")]);
     let act = serde_json::to_value(&claims.act).unwrap();
-    assert_eq!(act, json!({"sub": "client:int", "client_id": "int", "gv": 0, "from": subject.jti}));
+    assert_eq!(
+        (&act["sub"], &act["client_id"], &act["gv"]),
+        (&json!("client:int"), &json!("int"), &json!(0))
+    );
+    assert_eq!(act["from"]["jti"], subject.jti);
+    assert_eq!(act["from"]["client_id"], subject.client_id);
+    assert_eq!(act["from"]["sid"], json!(subject.sid));
+    assert!(act["from"]["kid"].as_str().is_some_and(|kid| !kid.is_empty()));
 }
 
 #[tokio::test]
@@ -63,7 +70,7 @@ async fn chains_nest_to_three_and_no_further() {
     }
     let claims = house.claims(&token);
     let actors: Vec<_> =
-        claims.actors().map(|actor| (actor.sub.as_str(), actor.from.clone().unwrap())).collect();
+        claims.actors().map(|actor| (actor.sub.as_str(), actor.from.clone().unwrap().jti)).collect();
     let expected = [("client:int3", &jtis[2]), ("client:int2", &jtis[1]), ("client:int", &jtis[0])];
     assert_eq!(actors, expected.map(|(sub, jti)| (sub, jti.clone())));
     assert_eq!(refused(&house, "int4", &token, &[]).await, Code::InvalidRequest);
@@ -138,13 +145,11 @@ async fn an_actor_token_names_who_acts_through_the_client() {
     let (ada_claims, eva_claims) = (house.claims(&ada.access_token), house.claims(&eva.access_token));
     let actor = [("actor_token", ada.access_token.as_str()), ("actor_token_type", ACCESS_TOKEN)];
     let reply = exchange(&house, "web", &eva.access_token, &actor).await.unwrap();
-    assert_eq!(
-        serde_json::to_value(house.claims(&reply.access_token).act).unwrap(),
-        json!({
-            "sub": "client:web", "client_id": "web", "gv": 0, "from": eva_claims.jti,
-            "act": {"sub": "UserAdaAAA", "client_id": "web", "gv": 0, "from": ada_claims.jti},
-        })
-    );
+    let act = house.claims(&reply.access_token).act.unwrap();
+    let (top, below) = (act.from.unwrap(), act.act.unwrap());
+    assert_eq!((act.sub.as_str(), act.client_id.as_str(), top.jti), ("client:web", "web", eva_claims.jti));
+    assert_eq!((below.sub.as_str(), below.client_id.as_str()), ("UserAdaAAA", "web"));
+    assert_eq!(below.from.map(|shown| (shown.jti, shown.sid)), Some((ada_claims.jti, ada_claims.sid)));
     house.raise(Scope::Actor, "UserAdaAAA").await;
     assert_eq!(house.check(&reply.access_token), Err(Denied::Revoked(Kind::Actor)));
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::keyring::{ALGORITHMS, KeyState, Keyring, StoredKey, generate};
 use portcullis_authority::registry::Profile;
 use portcullis_guard::claims::{
-    Actor, Application, Claims, Generations, Market, Organization, Owner, OwnerKind,
+    Actor, Application, Claims, Generations, Market, Organization, Owner, OwnerKind, Shown,
 };
 use portcullis_guard::{DangerNothingEnded, Guard, KeySet};
 use proptest::prelude::*;
@@ -39,7 +39,9 @@ fn id() -> impl Strategy<Value = String> {
 }
 
 fn actor() -> impl Strategy<Value = Option<Box<Actor>>> {
-    let one = ("[a-z:]{1,20}", "[a-z]{1,20}", any::<u32>(), proptest::option::of(id()));
+    let shown = (id(), "[a-z]{1,20}", any::<u32>(), "[a-z0-9.]{1,20}", proptest::option::of(id()))
+        .prop_map(|(jti, client_id, gv, kid, sid)| Shown { jti, client_id, gv, kid, sid });
+    let one = ("[a-z:]{1,20}", "[a-z]{1,20}", any::<u32>(), proptest::option::of(shown));
     proptest::collection::vec(one, 0..4).prop_map(|chain| {
         chain.into_iter().fold(None, |act, (sub, client_id, gv, from)| {
             Some(Box::new(Actor { sub, client_id, gv, from, act }))

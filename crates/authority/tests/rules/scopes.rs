@@ -93,6 +93,30 @@ async fn an_application_asks_for_its_own_scopes_only() {
 }
 
 #[tokio::test]
+async fn leaving_a_stock_location_out_does_not_open_the_others() {
+    let house = House::new();
+    let own = vec!["market:code:europe".into(), "market:code:usa".into(), "stock_location:code:milan".into()];
+    house.change_application("shop", |a| a.scopes = own);
+    for scope in ["market:code:europe", "market:code:europe stock_location:code:milan"] {
+        assert_eq!(guest(&house, scope).await.unwrap(), ["MktEurope1", "StockMilan"], "{scope}");
+    }
+    let usa = guest(&house, "market:code:usa").await.unwrap();
+    assert_eq!(usa, ["MktUsaAAAA", "StockTexas"], "a market whose stock locations are not named keeps them");
+}
+
+#[tokio::test]
+async fn a_store_without_a_market_does_not_open_every_market() {
+    let house = House::new();
+    for market in [None, Some("MktGone")] {
+        house.memory.change_holdings(|all| {
+            let store = all.fences.iter_mut().find(|fence| fence.code == "duomo").expect("in the seed");
+            store.market = market.map(str::to_owned);
+        });
+        assert_eq!(guest(&house, "store:code:duomo").await, Err(Code::InvalidScope), "{market:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_private_market_is_for_customers_of_its_group() {
     let house = House::new();
     let scopes = ["market:code:vips", "store:code:lounge", "market:code:europe market:id:MktVipsAAA"];

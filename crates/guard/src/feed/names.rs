@@ -43,8 +43,11 @@ impl Names {
         }
         for actor in claims.actors() {
             names.add(Kind::Actor, &actor.sub, actor.gv);
-            if let Some(exchanged) = &actor.from {
-                names.add(Kind::Token, exchanged, 0);
+            if let Some(shown) = &actor.from {
+                names.add(Kind::Token, &shown.jti, 0);
+                names.add(Kind::Client, &shown.client_id, shown.gv);
+                names.add(Kind::Key, &shown.kid, 0);
+                shown.sid.iter().for_each(|sid| names.add(Kind::Family, sid, 0));
             }
         }
         Self { issued_at: claims.iat, probes: names.probes.into() }

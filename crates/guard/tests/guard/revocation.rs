@@ -18,6 +18,7 @@ struct List {
     stale: AtomicBool,
     verdicts: AtomicUsize,
     has_versions: bool,
+    not_before_ms: AtomicU64,
 }
 
 impl Revocations for List {
@@ -32,6 +33,10 @@ impl Revocations for List {
 
     fn version(&self) -> Option<u64> {
         self.has_versions.then(|| self.version.load(Ordering::SeqCst))
+    }
+
+    fn not_before_ms(&self) -> u64 {
+        self.not_before_ms.load(Ordering::SeqCst)
     }
 
     fn unchanged(&self, version: u64, _: u64) -> bool {
@@ -60,6 +65,31 @@ fn a_cached_token_ends_at_once() {
             assert_eq!(guard.check(&token, NOW).unwrap_err(), Denied::Revoked(Kind::Family));
         }
     }
+}
+
+#[test]
+fn what_has_expired_by_the_issuers_signed_time_is_refused_whatever_our_clock_shows() {
+    for has_versions in [false, true] {
+        let (issuer, list, guard) = guarded(has_versions);
+        let token = issuer.token(|_| {});
+        let exp = guard.check(&token, NOW).unwrap().claims().exp;
+        list.not_before_ms.store((exp + 29) * 1000, Ordering::SeqCst);
+        assert!(guard.check(&token, NOW).is_ok());
+        list.not_before_ms.store((exp + 30) * 1000, Ordering::SeqCst);
+        assert_eq!(guard.check(&token, NOW).unwrap_err(), Denied::Expired);
+    }
+}
+
+#[test]
+fn whoever_ends_tokens_sees_them_at_any_time_and_never_a_forgery() {
+    let (issuer, list, guard) = guarded(true);
+    let token = issuer.token(|_| {});
+    list.ended.store(true, Ordering::SeqCst);
+    list.not_before_ms.store(u64::MAX / 2, Ordering::SeqCst);
+    assert!(guard.check(&token, NOW).is_err());
+    assert!(guard.danger_ever_genuine(&token).is_ok());
+    let forged = Issuer::new().token(|_| {});
+    assert!(guard.danger_ever_genuine(&forged).is_err());
 }
 
 #[test]

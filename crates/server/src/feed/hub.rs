@@ -3,6 +3,7 @@
 //! Every server runs one; there is no leader. A row is published only after it was read from SQL in order,
 //! so what is published never has a gap, whoever wrote it and in whatever process.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub struct Hub {
     shelf: RwLock<Shelf>,
     head: watch::Sender<Position>,
     closing: watch::Sender<bool>,
+    /// Something was read that could not be taken in: everything must be read again.
+    begin_anew: AtomicBool,
     news: Arc<Notify>,
     keys: ArcSwap<Sheet>,
     policy: ArcSwap<Sheet>,
@@ -102,6 +105,7 @@ impl Hub {
             head: watch::Sender::new(shelf.position()),
             shelf: RwLock::new(shelf),
             closing: watch::Sender::new(false),
+            begin_anew: AtomicBool::new(false),
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
@@ -295,7 +299,9 @@ impl Hub {
         loop {
             changes.mark_unchanged();
             let connected = self.reports.since(self.time_ms().saturating_sub(self.max_staleness_ms));
-            let receipt = Receipt::of(position, committed_at, self.max_staleness_ms, connected);
+            // Our own commit may be a moment ahead of what this server has read back.
+            let head = self.position().max(position);
+            let receipt = Receipt::of(position, head, committed_at, self.max_staleness_ms, connected);
             let left = until.saturating_duration_since(Instant::now());
             if receipt.is_settled() || tokio::time::timeout(left, changes.changed()).await.is_err() {
                 return receipt;
@@ -316,23 +322,27 @@ impl Hub {
                 break;
             }
             let more = rows.len() == BITE;
-            // A new policy is ready before guards hear that there is one; whatever else changed must not
-            // hold up the endings that came with it.
-            let policy = rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy);
-            if policy {
-                self.take_in(&rows).await?;
+            // First what we issue by, then what we judge by: nothing is called ended here that would still
+            // be honoured here, and a new policy is ready before guards hear that there is one. But trouble
+            // with the one does not hold up the endings.
+            let taken_in = self.take_in(&rows).await;
+            let follows = self.append(&rows);
+            if taken_in.is_err() || !follows {
+                self.begin_anew.store(true, Relaxed);
             }
-            match self.append(&rows) {
-                true if policy => {}
-                true => self.take_in(&rows).await?,
-                false => self.begin_again().await?,
-            }
-            if !more {
+            if !more || !follows {
                 break;
             }
         }
-        if self.shelf_mut().tidy(self.time_ms()) {
+        // By the feed's own time where our clock is ahead of it, as guards forget by that.
+        let now_ms = self.time_ms().min(self.shelf().as_of_ms());
+        if self.shelf_mut().tidy(now_ms) {
+            self.begin_anew.store(true, Relaxed);
+        }
+        if self.begin_anew.load(Relaxed) {
+            // Until it has succeeded, each look tries again.
             self.begin_again().await?;
+            self.begin_anew.store(false, Relaxed);
         }
         Ok(())
     }
@@ -398,7 +408,9 @@ fn listen(store: &Store, view: Arc<View>, news: Arc<Notify>) {
 }
 
 async fn read_shelf(store: &Store, clock: &dyn Clock, view: &View) -> Result<Shelf, Trouble> {
-    let live = store.live_records(clock.now()).await?;
+    // By the feed's own time, as guards do: a server whose clock is ahead must not leave out more.
+    let now = clock.now().min(store.head().await?.as_of_ms / 1000);
+    let live = store.live_records(now).await?;
     let head = live.head;
     if !view.set_salt(&head.salt) {
         return Err(Trouble::new("feed", "the salt in SQL is not the one that this server began with"));

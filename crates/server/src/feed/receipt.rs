@@ -9,6 +9,10 @@ use super::GuardState;
 /// The type in its header, so that nothing else of ours can pass for one.
 pub const TYPE: &str = "rv-receipt+jwt";
 
+/// Bytes of guards' names in a receipt. It travels in a header, and 8 KiB is what proxies give to all headers of
+/// an answer; the rest of a larger fleet is counted.
+const ROOM: usize = 4096;
+
 /// A guard and when it said that it was there, milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
@@ -29,15 +33,17 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Sorts connected guards by whether they are there.
+    /// Sorts connected guards by whether they are there. Nobody can have applied what is beyond `head`, where
+    /// the feed ends: a guard that says so lies, or speaks of a feed that is no more, and is waited for.
     pub fn of(
         position: Position,
+        head: Position,
         committed_at: u64,
         max_staleness_ms: u64,
         connected: Vec<GuardState>,
     ) -> Self {
         let (there, missing): (Vec<_>, Vec<_>) =
-            connected.into_iter().partition(|state| state.position() >= position);
+            connected.into_iter().partition(|state| (position..=head).contains(&state.position()));
         Self {
             position,
             committed_at,
@@ -52,19 +58,32 @@ impl Receipt {
         self.waiting.is_empty()
     }
 
-    /// What is signed.
+    /// What is signed. Those who are waited for are named first.
     pub fn payload(&self, iss: &str, feed: &str) -> Value {
-        let applied: Vec<_> = self.applied.iter().map(|a| json!({"guard": a.guard, "at": a.at})).collect();
-        json!({
+        let mut room = ROOM;
+        let mut fits = |name: &str, around: usize| {
+            let left = room.checked_sub(name.len() + around);
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let waiting: Vec<_> = self.waiting.iter().filter(|guard| fits(guard, 3)).collect();
+        let applied = self.applied.iter().filter(|applied| fits(&applied.guard, 34));
+        let applied: Vec<_> = applied.map(|a| json!({"guard": a.guard, "at": a.at})).collect();
+        let unnamed = (self.applied.len() - applied.len(), self.waiting.len() - waiting.len());
+        let mut payload = json!({
             "iss": iss,
             "feed": feed,
             "epoch": self.position.epoch,
             "seq": self.position.seq,
             "committed_at": self.committed_at,
             "applied": applied,
-            "waiting": self.waiting,
+            "waiting": waiting,
             "dead_at_latest": self.dead_at_latest,
-        })
+        });
+        if unnamed != (0, 0) {
+            payload["unnamed"] = json!({"applied": unnamed.0, "waiting": unnamed.1});
+        }
+        payload
     }
 }
 
@@ -72,21 +91,39 @@ impl Receipt {
 mod tests {
     use super::*;
 
+    const AT: Position = Position { epoch: 1, seq: 5 };
+
+    fn state(guard: &str, epoch: u64, seq: u64) -> GuardState {
+        GuardState { guard: guard.into(), epoch, seq, as_of: 0, version: String::new(), at: 7 }
+    }
+
     #[test]
     fn a_receipt_tells_who_is_there_and_who_is_not() {
-        let state = |guard: &str, seq| GuardState {
-            guard: guard.into(),
-            epoch: 1,
-            seq,
-            as_of: 0,
-            version: String::new(),
-            at: 7,
-        };
-        let receipt =
-            Receipt::of(Position { epoch: 1, seq: 5 }, 100, 10_000, vec![state("a", 5), state("b", 4)]);
+        let receipt = Receipt::of(AT, AT, 100, 10_000, vec![state("a", 1, 5), state("b", 1, 4)]);
         assert_eq!(receipt.applied, [Applied { guard: "a".into(), at: 7 }]);
         assert_eq!(receipt.waiting, ["b"]);
         assert_eq!(receipt.dead_at_latest, 10_100);
         assert!(!receipt.is_settled());
+    }
+
+    #[test]
+    fn a_guard_that_says_more_than_the_feed_holds_is_waited_for() {
+        let head = Position { epoch: 1, seq: 6 };
+        let boasting = vec![state("a", 1, 7), state("b", 1, u64::MAX), state("c", 2, 0), state("d", 1, 6)];
+        let receipt = Receipt::of(AT, head, 100, 10_000, boasting);
+        assert_eq!(receipt.waiting, ["a", "b", "c"]);
+        assert_eq!(receipt.applied.len(), 1);
+    }
+
+    #[test]
+    fn a_receipt_of_a_large_fleet_still_fits_into_a_header() {
+        let name = |n: u64| format!("{n:04}{}", "x".repeat(76));
+        let fleet = (0..1000).map(|n| state(&name(n), 1, 5 - n % 2)).collect();
+        let payload = Receipt::of(AT, AT, 100, 10_000, fleet).payload("https://auth.example.com", "live:eu1");
+        assert!(payload.to_string().len() < ROOM + 300);
+        let named = |list: &str| payload[list].as_array().expect("a list").len();
+        assert!(named("waiting") > 40, "those who are waited for come first");
+        assert_eq!(payload["unnamed"]["waiting"], 500 - named("waiting"));
+        assert_eq!(payload["unnamed"]["applied"], 500 - named("applied"));
     }
 }

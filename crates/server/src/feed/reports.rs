@@ -12,6 +12,8 @@ use tokio::sync::watch;
 const FORGET_MS: u64 = 3_600_000;
 /// More instances than this are not kept; a real fleet is smaller, and memory is bounded.
 const MOST: usize = 20_000;
+/// Of one account, so that none can crowd the others out of the receipts.
+const MOST_OF_ONE: usize = 10_000;
 
 /// What a guard says (`POST /guards/report`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -60,9 +62,9 @@ impl Default for Reports {
 impl Reports {
     /// Takes a report of a guard that has proved to be `account`.
     pub fn take(&self, account: &str, report: Report, now_ms: u64) {
-        let instance: String = report.guard.chars().filter(|c| !c.is_control()).take(80).collect();
+        let instance: String = report.guard.chars().filter(is_plain).take(80).collect();
         let guard = if instance == account { instance } else { format!("{account}/{instance}") };
-        let version = report.version.chars().filter(|c| !c.is_control()).take(40).collect();
+        let version = report.version.chars().filter(is_plain).take(40).collect();
         let state = GuardState {
             guard: guard.clone(),
             epoch: report.epoch,
@@ -73,7 +75,9 @@ impl Reports {
         };
         let mut guards = self.guards();
         guards.retain(|_, state| state.at + FORGET_MS > now_ms);
-        if guards.len() < MOST || guards.contains_key(&guard) {
+        // All names of an account: '0' comes right after '/'.
+        let own = || guards.range(format!("{account}/")..format!("{account}0")).count();
+        if guards.contains_key(&guard) || guards.len() < MOST && own() < MOST_OF_ONE {
             guards.insert(guard, state);
         }
         drop(guards);
@@ -98,6 +102,11 @@ impl Reports {
     fn guards(&self) -> MutexGuard<'_, BTreeMap<String, GuardState>> {
         self.guards.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What may stand in a name that is shown in terminals, pages and headers.
+fn is_plain(c: &char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.:@/+".contains(*c)
 }
 
 #[cfg(test)]
@@ -132,5 +141,22 @@ mod tests {
         reports.take("shop", report("a", 1), 10);
         reports.take("shop", report("b", 1), 10 + FORGET_MS);
         assert_eq!(reports.all().len(), 1);
+    }
+
+    #[test]
+    fn an_account_cannot_crowd_the_others_out() {
+        let reports = Reports::default();
+        (0..MOST_OF_ONE + 5).for_each(|n| reports.take("evil", report(&format!("i{n}"), 9), 10));
+        reports.take("shop", report("shop", 1), 10);
+        let names: Vec<_> = reports.all().into_iter().map(|state| state.guard).collect();
+        assert_eq!(names.len(), MOST_OF_ONE + 1);
+        assert!(names.contains(&"shop".to_owned()));
+    }
+
+    #[test]
+    fn a_name_holds_nothing_that_a_terminal_or_a_page_would_obey() {
+        let reports = Reports::default();
+        reports.take("shop", report("eu\u{1b}[31m\r\n<b>\u{202e}\"-1é", 1), 10);
+        assert_eq!(reports.all()[0].guard, "shop/eu31mb-1");
     }
 }

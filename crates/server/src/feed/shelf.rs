@@ -127,9 +127,7 @@ impl Shelf {
         if self.tail_records > TAIL_RECORDS || old {
             self.seal_old_half();
         }
-        // By the feed's own time where our clock is ahead of it, as guards forget by that.
-        let over = now_ms.min(self.as_of_ms) / 1000;
-        self.segments.retain(|(segment, _)| segment.max_exp + AFTERLIFE > over);
+        self.segments.retain(|(segment, _)| segment.max_exp + AFTERLIFE > now_ms / 1000);
         self.segments.len() > MANY_SEGMENTS
     }
 

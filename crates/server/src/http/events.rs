@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::Stream;
 use futures_util::stream;
 use portcullis_authority::ledger::Position;
+use portcullis_authority::registry::GuardAccount;
 
 use crate::feed::Tail;
 use crate::house::House;
@@ -17,19 +18,36 @@ use crate::house::House;
 /// How long one look waits; a beat comes each second.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The events after a position.
-pub fn of(house: Arc<House>, after: Position) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    stream::unfold((house, after), async |(house, after)| {
-        let event = match house.hub.tail(after, LOOK).await {
-            Tail::Batches(bytes) if bytes.is_empty() => (Bytes::from_static(b": nothing yet\n\n"), after),
-            Tail::Batches(bytes) => {
-                let last = last_of(&bytes).unwrap_or(after);
-                (Bytes::from(format!("id: {last}\ndata: {}\n\n", STANDARD.encode(&bytes))), last)
+/// The events after a position, for as long as the account that asked is what it was: a stream must not outlive
+/// the secret that opened it.
+pub fn of(
+    house: Arc<House>,
+    after: Position,
+    account: String,
+) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    let opened_by = known(&house, &account);
+    stream::unfold((house, after, account), move |(house, after, account)| {
+        let opened_by = opened_by.clone();
+        async move {
+            if opened_by.is_none() || known(&house, &account) != opened_by {
+                return None;
             }
-            Tail::Gone | Tail::Elsewhere | Tail::Closing => return None,
-        };
-        Some((Ok(event.0), (house, event.1)))
+            let (event, last) = match house.hub.tail(after, LOOK).await {
+                Tail::Batches(bytes) if bytes.is_empty() => (Bytes::from_static(b": nothing yet\n\n"), after),
+                Tail::Batches(bytes) => {
+                    let last = last_of(&bytes).unwrap_or(after);
+                    (Bytes::from(format!("id: {last}\ndata: {}\n\n", STANDARD.encode(&bytes))), last)
+                }
+                Tail::Gone | Tail::Elsewhere | Tail::Closing => return None,
+            };
+            Some((Ok(event), (house, last, account)))
+        }
     })
+}
+
+/// The account with the hash of its secret, as the registry has it now.
+fn known(house: &House, account: &str) -> Option<Arc<GuardAccount>> {
+    house.authority.desk().registry.directory().guard(account).cloned()
 }
 
 /// The position after the last batch of an answer.
@@ -43,4 +61,21 @@ fn last_of(mut bytes: &[u8]) -> Option<Position> {
         bytes = rest;
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+    use crate::http::tests::house_at;
+
+    #[actix_web::test]
+    async fn nobody_hears_the_feed_whose_account_is_gone() {
+        let (house, _) = house_at(1_800_000_000);
+        let house = house.into_inner();
+        assert!(known(&house, "g1").is_some());
+        let mut events = Box::pin(of(house.clone(), house.hub.position(), "gone".into()));
+        assert!(events.next().await.is_none());
+    }
 }

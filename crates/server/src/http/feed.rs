@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guard_account::GuardAccount;
+use super::heard::Told;
 use super::reply::{self, Denied};
 use crate::feed::{Report, Tail};
 use crate::house::House;
@@ -99,7 +100,7 @@ pub async fn tail(
 /// `GET /revocations/{feed}/stream`: the same as server-sent events; `Last-Event-ID` resumes.
 pub async fn stream(
     house: web::Data<House>,
-    _: GuardAccount,
+    account: GuardAccount,
     feed: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
@@ -109,17 +110,17 @@ pub async fn stream(
         None => Some(house.hub.position()),
     };
     let Some(after) = after.filter(|_| *feed == house.hub.feed()) else { return reply::nothing_here().await };
-    reply::events(super::events::of(house.into_inner(), after))
+    reply::events(super::events::of(house.into_inner(), after, account.id))
 }
 
 /// `POST /guards/report`: how far a guard has come.
 pub async fn report(
     house: web::Data<House>,
     account: GuardAccount,
-    report: web::Json<Report>,
+    Told(report): Told<Report>,
 ) -> HttpResponse {
     if report.feed == house.hub.feed() {
-        house.hub.reports.take(&account.id, report.into_inner(), house.hub.time_ms());
+        house.hub.reports.take(&account.id, report, house.hub.time_ms());
     }
     reply::no_store(reply::json(&json!({})))
 }

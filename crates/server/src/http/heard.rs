@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use portcullis_authority::ask::{Ask, Knock};
 use portcullis_authority::refusal::{Code, Refusal};
+use serde::de::DeserializeOwned;
 
 use super::reply::{self, At, Denied};
 use super::visit;
@@ -66,6 +67,23 @@ impl FromRequest for Posted {
     }
 }
 
+/// A document of a guard, heard as patiently as everything else and no more.
+pub struct Told<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Told<T> {
+    type Error = Denied;
+    type Future = LocalBoxFuture<'static, Result<Self, Denied>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = web::Payload::from_request(request, payload).into_inner();
+        Box::pin(async move {
+            let body = whole(payload).await?;
+            let read = serde_json::from_slice(&body);
+            read.map(Self).map_err(|_| refused(bad("The body is not the JSON that belongs here.")))
+        })
+    }
+}
+
 /// Has the framework's own readers refuse in our words and hold to our limit.
 pub fn teach(app: &mut web::ServiceConfig) {
     app.app_data(web::QueryConfig::default().error_handler(|_, _| unread("The query cannot be read.")));
@@ -81,7 +99,11 @@ fn unread(sentence: &'static str) -> actix_web::Error {
     refused(bad(sentence)).into()
 }
 
-async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {
+/// A body, bounded in size and time.
+///
+/// # Errors
+/// [`Denied`] when it is too large, too slow, or torn.
+pub async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {
     let torn = |_| refused(bad("The body could not be read."));
     let body = payload.map_err(torn)?.to_bytes_limited(BODY_LIMIT);
     match tokio::time::timeout(BODY_PATIENCE, body).await {

@@ -80,8 +80,7 @@ fn routes(app: &mut web::ServiceConfig) {
     app.service(get("/feed/guards", feed::guards));
 
     // The vendor's provisioning host and path.
-    app.service(get("/api/user", provisioning::user));
-    app.service(get("/api/roles", provisioning::roles));
+    provisioning::routes(app);
 
     app.service(get("/healthz", health::alive));
     app.service(get("/readyz", health::ready));

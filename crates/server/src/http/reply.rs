@@ -4,6 +4,8 @@
 //! each kind of client looks at one of the two and takes the lack of it for success. Causes and the words
 //! of broken parts stop here.
 
+pub mod json_api;
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 
@@ -33,13 +35,6 @@ pub enum At {
 /// An answer with a body for programs.
 pub fn json(body: &impl Serialize) -> HttpResponse {
     with_json(StatusCode::OK, body)
-}
-
-/// An answer in JSON:API (its media type allows no parameters).
-pub fn json_api(body: &Value) -> HttpResponse {
-    let mut answer = no_store(json(body));
-    set(&mut answer, (header::CONTENT_TYPE, "application/vnd.api+json"));
-    answer
 }
 
 /// Plain text that is of this moment only.

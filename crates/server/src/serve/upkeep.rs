@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use portcullis_authority::desk::Clock;
 use portcullis_authority::policy;
+use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
-use portcullis_store::Store;
+use portcullis_store::{Purged, Store};
 
 use crate::inspector::Glass;
 
@@ -36,7 +37,7 @@ pub async fn policy(glass: Arc<Glass>, store: Store) {
 /// Deletes what is over. Runs until it is aborted.
 pub async fn purge(store: Store, clock: Arc<dyn Clock>) {
     loop {
-        match store.purge(clock.now(), BITE).await {
+        match over(&store, clock.as_ref()).await {
             Ok(purged) if !purged.is_empty() => tracing::debug!(?purged, "purged"),
             Ok(_) => tokio::time::sleep(SWEEP).await,
             Err(trouble) => {
@@ -45,4 +46,11 @@ pub async fn purge(store: Store, clock: Arc<dyn Clock>) {
             }
         }
     }
+}
+
+/// Deletes a bite. Guards forget by the feed's own time; a server whose clock is ahead of that one, which may
+/// be the database's, must not forget earlier.
+async fn over(store: &Store, clock: &dyn Clock) -> Result<Purged, Trouble> {
+    let now = clock.now().min(store.head().await?.as_of_ms / 1000);
+    store.purge(now, BITE).await
 }

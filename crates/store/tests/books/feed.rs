@@ -89,6 +89,15 @@ pub async fn a_snapshot_leaves_out_beats_and_what_is_over(bench: &Bench) {
     assert_eq!(live.rows[0].record.id, name_id(store.salt(), Kind::Key, "k"));
 }
 
+pub async fn a_spent_code_is_known_when_it_comes_again_late(bench: &Bench) {
+    let store = bench.open().await;
+    done(&store, Act::PutCode(code("c"))).await;
+    done(&store, Act::SpendCode { hash: "c".into(), now: NOW, family: family(1) }).await;
+    store.purge(code("c").expires_at + 600, 100).await.unwrap();
+    let spent = store.code("c").await.unwrap().expect("still known");
+    assert_eq!(spent.spent_by, Some(family(1).id));
+}
+
 pub async fn what_is_over_is_forgotten(bench: &Bench) {
     let store = bench.open().await;
     done(&store, Act::PutCode(code("c"))).await;

@@ -2,6 +2,7 @@
 //! `PORTCULLIS_TEST_POSTGRES` names a server (`postgres://user@host:port/database`) on which databases may
 //! be made.
 
+mod amend;
 mod audit;
 mod bench;
 mod feed;
@@ -56,6 +57,7 @@ rules! {
     feed::new_rows_are_told_before_the_answer,
     feed::of_two_servers_one_writes_the_beat,
     feed::a_snapshot_leaves_out_beats_and_what_is_over,
+    feed::a_spent_code_is_known_when_it_comes_again_late,
     feed::what_is_over_is_forgotten,
     registry::a_raised_generation_is_visible_at_once,
     registry::a_second_process_sees_a_seed_after_absorbing,
@@ -64,6 +66,10 @@ rules! {
     registry::a_seed_that_fails_changes_nothing,
     registry::an_address_is_found_in_any_case_and_within_its_organization,
     registry::a_person_comes_with_its_generations,
+    amend::a_change_that_was_decided_on_an_old_registry_is_lost,
+    amend::a_change_is_shown_announced_and_gone_with_its_role,
+    amend::only_the_logins_of_one_person_in_one_organization_end,
+    amend::an_estate_holds_nothing_of_other_organizations,
     audit::the_chain_verifies_until_a_row_is_changed,
     audit::a_row_that_is_gone_is_found,
     audit::an_end_that_was_cut_off_is_found,

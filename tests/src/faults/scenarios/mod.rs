@@ -6,6 +6,7 @@ mod cutoffs;
 mod databases;
 mod guards;
 mod links;
+mod redis;
 mod relays;
 mod servers;
 
@@ -104,6 +105,18 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "postgres-killed",
         about: "PostgreSQL: kill -9 for 3 s during revocations",
         run: databases::killed,
+    },
+    Scenario {
+        name: "redis-killed",
+        about: "Redis: kill -9 three times during revocations",
+        run: redis::killed,
+    },
+    Scenario { name: "redis-emptied", about: "Redis: killed and started empty", run: redis::emptied },
+    Scenario { name: "redis-frozen", about: "Redis: SIGSTOP beyond the bound", run: redis::frozen },
+    Scenario {
+        name: "redis-parted",
+        about: "guards parted from Redis, then from the server too",
+        run: redis::parted,
     },
 ];
 

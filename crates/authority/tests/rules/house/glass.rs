@@ -11,6 +11,7 @@ use portcullis_authority::ledger::{Act, CodeRow, Deed, Done, Family, Ledger, Ses
 use portcullis_authority::memory::Memory;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Scope;
+use portcullis_guard::claims::Shown;
 use portcullis_guard::feed::Kind;
 use portcullis_guard::{
     Access, Claims, DangerNothingEnded, Denied, Environment, Guard, KeySet, Revocations, Verdict,
@@ -108,7 +109,10 @@ impl Revocations for Ended {
         let gv = claims.gv;
         let organization = claims.organization.as_ref().map(|found| found.id.as_str()).unwrap_or_default();
         let acted = claims.actors().any(|actor| self.by_generation(Scope::Actor, &actor.sub, actor.gv));
-        let from = claims.actors().filter_map(|actor| actor.from.as_deref()).any(|jti| self.by_id(jti));
+        let shown = |shown: &Shown| {
+            self.by_id(&shown.jti) || self.by_generation(Scope::Client, &shown.client_id, shown.gv)
+        };
+        let from = claims.actors().filter_map(|actor| actor.from.as_ref()).any(shown);
         let ends = [
             (Kind::Token, self.by_id(&claims.jti) || from),
             (Kind::Family, claims.sid.as_deref().is_some_and(|sid| self.by_id(sid))),

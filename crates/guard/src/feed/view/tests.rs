@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    claims::{Actor, Application, Generations, Organization},
+    claims::{Actor, Application, Generations, Organization, Shown},
     feed::{
         names::feed_id,
         press::{BEGIN_MS, FAR, SALT, record},
@@ -19,17 +19,28 @@ fn jti(byte: u8) -> String {
     URL_SAFE_NO_PAD.encode([byte; 16])
 }
 
+/// A token that was shown in exchange, with ids of its own.
+fn shown(byte: u8) -> Shown {
+    Shown {
+        jti: jti(byte),
+        client_id: format!("shown-{byte}"),
+        gv: 50,
+        kid: format!("eu1.shown-{byte}"),
+        sid: Some(jti(byte + 10)),
+    }
+}
+
 fn claims() -> Claims {
     let customer_service = Actor {
         sub: "agent".into(),
         client_id: "desk".into(),
         gv: 3,
-        from: Some(jti(3)),
+        from: Some(shown(3)),
         act: Some(Box::new(Actor {
             sub: "robot".into(),
             client_id: "cron".into(),
             gv: 4,
-            from: Some(jti(4)),
+            from: Some(shown(4)),
             act: None,
         })),
     };
@@ -92,6 +103,10 @@ fn every_scope_can_end_a_token() {
         (Kind::Token, jti(3), 0),
         (Kind::Token, jti(4), 0),
         (Kind::Family, jti(2), 0),
+        (Kind::Family, jti(13), 0),
+        (Kind::Client, "shown-3".into(), 51),
+        (Kind::Client, "shown-4".into(), 51),
+        (Kind::Key, "eu1.shown-3".into(), 0),
         (Kind::Key, KID.into(), 0),
         (Kind::Subject, "ann".into(), 11),
         (Kind::Client, "web".into(), 21),

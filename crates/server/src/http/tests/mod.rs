@@ -29,6 +29,7 @@ use crate::testing::{MovableClock, idle_hub, means};
 
 mod people;
 mod programs;
+mod provisioning;
 mod rules;
 
 const NOW: u64 = 1_800_000_000;
@@ -99,7 +100,6 @@ fn holdings(seal: &Seal) -> Holdings {
 }
 
 fn house_with(settings: Settings, now: u64) -> (web::Data<House>, Arc<MovableClock>) {
-    let (means, clock) = means(now);
     let seal = Arc::new(Seal::new(&[7; 32]));
     let person = json!({
         "id": "u1", "kind": "User", "email": "ann@example.com", "password": "right",
@@ -111,6 +111,16 @@ fn house_with(settings: Settings, now: u64) -> (web::Data<House>, Arc<MovableClo
         vec![serde_json::from_value(person).unwrap()],
         vec![serde_json::from_value(place).unwrap()],
     ));
+    house_over(settings, now, (seal, books))
+}
+
+/// A house over books that were filled by the test.
+fn house_over(
+    settings: Settings,
+    now: u64,
+    (seal, books): (Arc<Seal>, Arc<Memory>),
+) -> (web::Data<House>, Arc<MovableClock>) {
+    let (means, clock) = means(now);
     let desk = Desk {
         registry: books.clone(),
         ledger: books,
