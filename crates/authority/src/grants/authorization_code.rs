@@ -115,7 +115,7 @@ fn run_machine(code: &CodeRow, ask: &Ask) -> Result<(), Refusal> {
                 }
                 Input::Extended { access_extensions: Extensions::new() }
             }
-            Output::Issue { .. } => Input::Issued(placeholder()),
+            Output::Issue { .. } => Input::Issued(stand_in()),
             Output::Ok(_) => return Ok(()),
             Output::Err(error) => return Err(machine::refused(kind_of(*error))),
         };
@@ -145,7 +145,7 @@ fn held(code: &CodeRow) -> Result<Held, Refusal> {
 }
 
 /// The machine wants to see a token before it says that it is done; ours is made later.
-pub(super) fn placeholder() -> IssuedToken {
+pub(super) fn stand_in() -> IssuedToken {
     IssuedToken {
         token: String::new(),
         refresh: None,
