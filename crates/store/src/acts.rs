@@ -110,7 +110,7 @@ both! {
                 return self.open_family(family).await;
             }
             let by: Option<Option<String>> =
-                codes::table.find(hash).select(codes::spent_by).first(self).await.optional()?;
+                codes::table.find(hash).select(codes::spent_by).get_result(self).await.optional()?;
             Ok(match by.flatten() {
                 Some(family) => Effect::Spent { family: Some(family) },
                 None => Effect::Lost,

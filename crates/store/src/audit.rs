@@ -86,7 +86,7 @@ impl Store {
         let (seq, hash) = on!(self.books.db, |c| audit_head::table
             .find(1)
             .select((audit_head::seq, audit_head::hash))
-            .first(c)
+            .get_result(c)
             .await?);
         Ok(AuditEnd { seq, hash })
     }

@@ -2,6 +2,9 @@
 //!
 //! Queries are written once; `on!`, `tx!` and `both!` expand them for either connection. Nothing here
 //! knows what is kept.
+//!
+//! Look things up by key with `get_result` and not with `first`: `first` adds a `LIMIT` whose number is bound,
+//! and SQLite prepares a statement anew at every use when its plan depended on a bound number.
 
 use std::future::Future;
 use std::time::Duration;
@@ -169,7 +172,7 @@ pub(crate) use {both, glance, on, rows_into, tx};
 
 /// Writes many rows of one kind. To PostgreSQL every statement is a journey, so they go together. SQLite is
 /// in this process, and a statement for one row is prepared once and kept, where one for many rows would be
-/// prepared anew for each number of them: that took a third of the time of a group of deeds.
+/// prepared anew for each number of them.
 pub(crate) trait Rows<R> {
     async fn write(&mut self, rows: Vec<R>) -> Result<(), Fault>;
 }

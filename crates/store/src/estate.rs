@@ -27,7 +27,7 @@ both! {
     impl Surveying {
         async fn survey(&mut self, user: &str, reach: &[String]) -> Result<Keepings, Fault> {
             let version: i64 =
-                registry_version::table.find(1).select(registry_version::version).first(self).await?;
+                registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
             let organizations: Vec<String> = organizations::table
                 .filter(organizations::id.eq_any(reach))
                 .select(organizations::doc)

@@ -167,12 +167,12 @@ pub(crate) trait FeedBook {
 both! {
     impl FeedBook {
         async fn feed(&mut self, name: &str) -> Result<StoredFeed, Fault> {
-            Ok(rv_feed::table.find(name).select(StoredFeed::as_select()).first(self).await?)
+            Ok(rv_feed::table.find(name).select(StoredFeed::as_select()).get_result(self).await?)
         }
 
         async fn position(&mut self, name: &str) -> Result<Position, Fault> {
             let (epoch, seq) =
-                rv_feed::table.find(name).select((rv_feed::epoch, rv_feed::seq)).first(self).await?;
+                rv_feed::table.find(name).select((rv_feed::epoch, rv_feed::seq)).get_result(self).await?;
             Ok(Position { epoch: unsigned(epoch), seq: unsigned(seq) })
         }
 

@@ -62,7 +62,7 @@ impl Ledger for Store {
                 Ok(on!(self.books.db, |c| codes::table
                     .find(hash)
                     .select(StoredCode::as_select())
-                    .first(c)
+                    .get_result(c)
                     .await
                     .optional()?))
             })
@@ -78,7 +78,7 @@ impl Ledger for Store {
                 Ok(on!(self.books.db, |c| families::table
                     .find(id)
                     .select(StoredFamily::as_select())
-                    .first(c)
+                    .get_result(c)
                     .await
                     .optional()?))
             })
@@ -94,7 +94,7 @@ impl Ledger for Store {
                 Ok(on!(self.books.db, |c| sessions::table
                     .find(hash)
                     .select(StoredSession::as_select())
-                    .first(c)
+                    .get_result(c)
                     .await
                     .optional()?))
             })

@@ -153,7 +153,7 @@ both! {
     impl Shelves {
         async fn holdings(&mut self) -> Result<Holdings, Fault> {
             let version: i64 =
-                registry_version::table.find(1).select(registry_version::version).first(self).await?;
+                registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
             let organizations: Vec<String> =
                 organizations::table.select(organizations::doc).order(organizations::id).load(self).await?;
             let applications: Vec<String> =
@@ -182,7 +182,7 @@ both! {
         async fn person(&mut self, who: Who<'_>) -> Result<Option<Person>, Fault> {
             let all = people::table.select(StoredPerson::as_select());
             let found = match who {
-                Who::Id(id) => all.filter(people::id.eq(id)).first(self).await,
+                Who::Id(id) => all.filter(people::id.eq(id)).get_result(self).await,
                 Who::CustomerEmail { organization, email } => {
                     all.filter(people::kind.eq("customer"))
                         .filter(people::organization_id.eq(organization))
