@@ -200,7 +200,8 @@ fn of_two_servers_either_keeps_guards_live() {
         assert_eq!(watch.counts().gaps + watch.counts().forgeries, 0);
         // The other clerk takes the desk over, and a guard that begins now can begin.
         let late = town.guard_on(&redis.url(), BOUND).ready(&town.token());
-        assert!(late.knows_end_of(&token));
+        // It is ready as of the manifest that it found, which may be a moment old; the tail says the rest.
+        assert!(within(SOON, || late.knows_end_of(&token)));
     });
 }
 
