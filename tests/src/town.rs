@@ -13,6 +13,7 @@ use portcullis::settings::{Day, Legacy, Settings};
 use portcullis::testing::Scratch;
 use portcullis_authority::desk::Clock as _;
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Ledger as _};
+use portcullis_authority::operators::OperatorRole;
 use portcullis_store::Store;
 use reqwest::RequestBuilder;
 use serde_json::Value;
@@ -21,6 +22,7 @@ use crate::browser::Browser;
 use crate::client::{BACKEND, Client};
 use crate::clock::TownClock;
 use crate::ground::{Ground, Held, Plot};
+use crate::office::Colleague;
 use crate::shopfront::Shopfront;
 use crate::street::{self, Answer};
 
@@ -49,6 +51,20 @@ impl Town {
     /// The server alone.
     pub async fn open(ground: &Ground) -> Self {
         Self::open_with(ground, |_| {}).await
+    }
+
+    /// The server with its operators' listener, on a free port.
+    pub async fn open_with_office(ground: &Ground) -> Self {
+        Self::open_with(ground, |settings| {
+            settings.admin.enabled = true;
+            settings.admin.port = 0;
+        })
+        .await
+    }
+
+    /// An operator with this role, who has signed in.
+    pub async fn operator(&self, role: OperatorRole) -> Colleague {
+        Colleague::join(self, role).await
     }
 
     /// The server and the shop, whose guard is live.
@@ -91,6 +107,12 @@ impl Town {
 
     pub fn shopfront(&self) -> &Shopfront {
         self.shop.as_ref().expect("this town has a shop")
+    }
+
+    /// Where operators come in.
+    pub fn office(&self) -> String {
+        let running = self.running.as_ref().expect("the server runs");
+        format!("http://{}", running.admin.expect("this town has an operators' listener"))
     }
 
     pub fn issuer(&self) -> &str {

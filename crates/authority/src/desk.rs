@@ -50,6 +50,11 @@ pub trait Slow: Send + Sync {
     /// # Errors
     /// Trouble when too many wait already.
     async fn password_fits(&self, phc: Option<String>, password: Secret) -> Result<bool, Trouble>;
+    /// The PHC text to keep of a new password.
+    ///
+    /// # Errors
+    /// Trouble when too many wait already.
+    async fn password_hash(&self, password: Secret) -> Result<String, Trouble>;
 }
 
 /// The guard's own check, so that introspection and services can never disagree.

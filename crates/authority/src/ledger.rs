@@ -10,6 +10,7 @@ use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::operators::StaffAct;
 use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
 use crate::registry::Scope;
@@ -99,6 +100,8 @@ pub enum Act {
         hash: String,
         now: u64,
     },
+    /// Something about operators and their sessions.
+    Staff(StaffAct),
 }
 
 /// What came of it.

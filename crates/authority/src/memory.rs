@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
 
 use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Position, Session};
+use crate::operators::{Operator, OperatorSession, Shelf, Staff, StaffBook};
 use crate::provisioning::change::{CHANGED, Change, Keepings, Traced};
 use crate::provisioning::{Card, Kind};
 use crate::refusal::Trouble;
@@ -31,6 +32,7 @@ struct Books {
     assertions: HashSet<(String, String)>,
     cards: Vec<Card>,
     audit: Vec<AuditRecord>,
+    staff: Shelf,
     seq: u64,
 }
 
@@ -156,6 +158,24 @@ impl Ledger for Memory {
     }
 }
 
+#[async_trait]
+impl StaffBook for Memory {
+    async fn staff(&self) -> Result<Staff, Trouble> {
+        Ok(self.books().staff.staff.clone())
+    }
+
+    async fn operator_session(&self, hash: &str) -> Result<Option<(OperatorSession, Operator)>, Trouble> {
+        let books = self.books();
+        let session = books.staff.sessions.iter().find(|it| it.hash == hash).cloned();
+        Ok(session.and_then(|it| Some((it.clone(), books.staff.staff.by_id(&it.operator)?.clone()))))
+    }
+
+    async fn operator_sessions(&self, now: u64) -> Result<Vec<OperatorSession>, Trouble> {
+        let live = |it: &&OperatorSession| it.ended_at.is_none() && now < it.expires_at;
+        Ok(self.books().staff.sessions.iter().filter(live).cloned().collect())
+    }
+}
+
 impl Books {
     fn act(&mut self, act: Act) -> Done {
         match act {
@@ -224,6 +244,7 @@ impl Books {
                 }
                 Done::Committed { position: None }
             }
+            Act::Staff(act) => self.staff.act(act),
         }
     }
 

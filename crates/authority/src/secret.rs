@@ -46,6 +46,8 @@ pub struct Seal {
     handles: hmac::Key,
     forms: aead::LessSafeKey,
     kept: aead::LessSafeKey,
+    seeds: aead::LessSafeKey,
+    recovery: hmac::Key,
 }
 
 impl std::fmt::Debug for Seal {
@@ -65,6 +67,8 @@ impl Seal {
             handles: mac(b"refresh handles"),
             forms: aead_key(&derive(&root, b"forms")),
             kept: aead_key(&derive(&root, b"kept secrets")),
+            seeds: aead_key(&derive(&root, b"second factor seeds")),
+            recovery: mac(b"recovery codes"),
         }
     }
 
@@ -94,6 +98,21 @@ impl Seal {
     /// Seals a secret of somebody else's that has to be read again one day, with a nonce that is used once.
     pub fn seal_kept(&self, nonce: [u8; 12], secret: &Secret) -> String {
         seal(&self.kept, nonce, b"kept", secret.expose().as_bytes())
+    }
+
+    /// Seals the seed of somebody's second factor, with a nonce that is used once; it opens for nobody else.
+    pub fn seal_seed(&self, nonce: [u8; 12], whose: &str, seed: &[u8]) -> String {
+        seal(&self.seeds, nonce, whose.as_bytes(), seed)
+    }
+
+    /// Opens [`Seal::seal_seed`]; `None` for anything else.
+    pub fn open_seed(&self, whose: &str, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        open(&self.seeds, whose.as_bytes(), sealed).map(Zeroizing::new)
+    }
+
+    /// The stored form of a recovery code, bound to its owner.
+    pub fn recovery_code(&self, whose: &str, code: &Secret) -> String {
+        mac_text(&self.recovery, &[whose.as_bytes(), b"\0", code.expose().as_bytes()])
     }
 
     /// Opens [`Seal::seal_form`]; `None` for anything else.
@@ -192,6 +211,15 @@ mod tests {
         assert_eq!(Seal::new(&[2; 32]).open_form(&sealed), None);
         assert_eq!(seal.open_form(&sealed.replace(&sealed[20..21], "-")), None);
         assert_eq!(seal.open_form("short"), None);
+    }
+
+    #[test]
+    fn a_seed_opens_for_its_owner_only() {
+        let seal = Seal::new(&[1; 32]);
+        let sealed = seal.seal_seed([2; 12], "ann", b"seed");
+        assert_eq!(seal.open_seed("ann", &sealed).as_deref().map(Vec::as_slice), Some(&b"seed"[..]));
+        assert!(seal.open_seed("bob", &sealed).is_none());
+        assert!(Seal::new(&[2; 32]).open_seed("ann", &sealed).is_none());
     }
 
     #[test]

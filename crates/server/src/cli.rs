@@ -2,9 +2,12 @@
 //! standard error; the exit code is 0 for done, 1 for refused or failed, 2 for a command that was not
 //! understood.
 
+mod completion;
 mod config;
 mod introspect;
 mod keys;
+mod man;
+mod office;
 mod remote;
 mod revoke;
 mod seed;
@@ -53,6 +56,10 @@ enum Command {
     /// Look at the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    #[command(flatten)]
+    Office(office::Office),
+    Completion(completion::Completion),
+    Man(man::Man),
     /// Say which version this is.
     Version,
 }
@@ -77,10 +84,15 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> Outcome {
-        // The version answers even when the settings do not read.
-        if let Command::Version = self.command {
-            println!("portcullis {}", env!("CARGO_PKG_VERSION"));
-            return Ok(());
+        // These answer even when the settings do not read.
+        match &self.command {
+            Command::Version => {
+                println!("portcullis {}", env!("CARGO_PKG_VERSION"));
+                return Ok(());
+            }
+            Command::Completion(it) => return it.run(),
+            Command::Man(it) => return it.run(),
+            _ => {}
         }
         let settings = Settings::load(&self.config, environment())?;
         match self.command {
@@ -91,7 +103,8 @@ impl Cli {
             Command::Revoke(it) => it.run(&settings),
             Command::Introspect(it) => it.run(&settings),
             Command::Config(it) => it.run(settings),
-            Command::Version => Ok(()),
+            Command::Office(it) => it.run(settings),
+            Command::Completion(_) | Command::Man(_) | Command::Version => Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use portcullis_authority::desk::{Clock, Dice, Slow};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Secret;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::settings;
 
@@ -134,28 +134,45 @@ impl Passwords {
     fn hash_bytes(&self, password: &[u8]) -> Result<String, Trouble> {
         let mut salt = [0; 16];
         self.dice.fill(&mut salt);
-        let hash: PasswordHash = self.argon.hash_password_with_salt(password, &salt).map_err(trouble)?;
-        Ok(hash.to_string())
+        hashed(&self.argon, password, &salt)
+    }
+
+    /// A place to wait in, and then a turn.
+    async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Trouble> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Trouble::new("passwords", "too many wait already"))?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(trouble)?;
+        Ok((place, worker))
     }
 }
 
 #[async_trait]
 impl Slow for Passwords {
     async fn password_fits(&self, phc: Option<String>, password: Secret) -> Result<bool, Trouble> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Trouble::new("passwords", "too many wait already"))?;
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(trouble)?;
+        let turn = self.turn().await?;
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.nobody.clone());
         let argon = self.argon.clone();
         let fits = tokio::task::spawn_blocking(move || {
             // Held until the work is done, even when nobody waits for the answer any more.
-            let _held = (place, worker);
+            let _held = turn;
             let stored = PasswordHash::new(&phc).map_err(trouble)?;
             Ok::<_, Trouble>(argon.verify_password(password.expose().as_bytes(), &stored).is_ok())
         });
         Ok(fits.await.map_err(trouble)?? && known)
+    }
+
+    async fn password_hash(&self, password: Secret) -> Result<String, Trouble> {
+        let turn = self.turn().await?;
+        let mut salt = [0; 16];
+        self.dice.fill(&mut salt);
+        let argon = self.argon.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _held = turn;
+            hashed(&argon, password.expose().as_bytes(), &salt)
+        });
+        hashed.await.map_err(trouble)?
     }
 }
 
@@ -163,6 +180,11 @@ impl std::fmt::Debug for Passwords {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Passwords(..)")
     }
+}
+
+fn hashed(argon: &Argon2<'_>, password: &[u8], salt: &[u8]) -> Result<String, Trouble> {
+    let hash: PasswordHash = argon.hash_password_with_salt(password, salt).map_err(trouble)?;
+    Ok(hash.to_string())
 }
 
 fn trouble(why: impl std::fmt::Display) -> Trouble {

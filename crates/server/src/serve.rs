@@ -1,11 +1,12 @@
 //! A running server: opens the books, lays the desk, and lets requests in. It runs on threads of its own,
 //! so that a test can start one, ask it things and stop it.
 
+mod office;
 mod story;
 mod tls;
 mod upkeep;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -49,6 +50,8 @@ const CONNECTIONS: usize = 10_000;
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where operators come in, if they may.
+    pub admin: Option<SocketAddr>,
     /// With the port that was bound, where the settings say 0.
     pub issuer: String,
     stop: watch::Sender<bool>,
@@ -91,7 +94,7 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
         })
         .map_err(trouble)?;
     match ready.recv() {
-        Ok((address, issuer)) => Ok(Running { address, issuer, stop, thread }),
+        Ok(Ready { address, admin, issuer }) => Ok(Running { address, admin, issuer, stop, thread }),
         // The thread ended before it was ready, so it has something to say.
         Err(_) => match thread.join() {
             Ok(Err(why)) => Err(why),
@@ -100,15 +103,20 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
     }
 }
 
+/// What there is to say once requests are answered.
+struct Ready {
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    issuer: String,
+}
+
 async fn run(
     settings: Settings,
     means: Means,
     mut stopped: watch::Receiver<bool>,
-    ready: mpsc::Sender<(SocketAddr, String)>,
+    ready: mpsc::Sender<Ready>,
 ) -> Result<(), Trouble> {
-    let listener = TcpListener::bind((settings.listen.address, settings.listen.port))
-        .map_err(|e| trouble(format!("{}:{}: {e}", settings.listen.address, settings.listen.port)))?;
-    let address = listener.local_addr().map_err(trouble)?;
+    let (listener, address) = bind(settings.listen.address, settings.listen.port)?;
     let settings = settings.with_port(address.port());
     let store = books::open(&settings, &means).await?;
     let (house, glass) = furnish(&settings, &means, &store).await?;
@@ -117,20 +125,32 @@ async fn run(
     let mut upkeep = vec![
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
-        tokio::spawn(upkeep::purge(store, means.clock.clone())),
+        tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
     ];
     upkeep.extend(couriers);
+    let office = office::open(&settings, house.clone(), store).await?;
+    let (admin, office) = office.map_or((None, None), |(address, server)| (Some(address), Some(server)));
     let server = open_door(&settings, listener, house)?;
     let handle = server.handle();
+    let counter = office.as_ref().map(Server::handle);
     upkeep.push(tokio::spawn(async move {
         // An error means that nobody can say stop any more, which is the same wish.
         let _ = stopped.wait_for(|stopped| *stopped).await;
+        if let Some(counter) = counter {
+            counter.stop(true).await;
+        }
         handle.stop(true).await;
     }));
     // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
-    let _ = ready.send((address, settings.issuer.clone()));
+    let _ = ready.send(Ready { address, admin, issuer: settings.issuer.clone() });
     tracing::info!(%address, issuer = settings.issuer, "ready");
-    let ended = server.await.map_err(trouble);
+    let office = async {
+        match office {
+            Some(server) => server.await,
+            None => Ok(()),
+        }
+    };
+    let ended = futures_util::future::try_join(server, office).await.map(drop).map_err(trouble);
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     tracing::info!("stopped");
     ended
@@ -213,6 +233,13 @@ fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>
         None => server.listen(listener),
     };
     Ok(server.map_err(trouble)?.run())
+}
+
+fn bind(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Trouble> {
+    let listener =
+        TcpListener::bind((address, port)).map_err(|e| trouble(format!("{address}:{port}: {e}")))?;
+    let bound = listener.local_addr().map_err(trouble)?;
+    Ok((listener, bound))
 }
 
 fn refuse_bad(settings: &Settings) -> Result<(), Trouble> {

@@ -44,6 +44,7 @@ pub struct Settings {
     pub legacy: Legacy,
     pub feed: Feed,
     pub redis: Option<Redis>,
+    pub admin: Admin,
     pub log: Log,
 }
 
@@ -145,6 +146,22 @@ pub struct Feed {
     pub max_staleness_ms: u64,
     /// How often the feed says that it is alive.
     pub beat_ms: u64,
+}
+
+/// The operators' listener, which is never the public one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    pub enabled: bool,
+    pub address: std::net::IpAddr,
+    /// 0 takes a free one.
+    pub port: u16,
+    /// Seconds after which a session that is not used has ended.
+    pub session_idle: u32,
+    /// Seconds after which a session has ended, however much it is used.
+    pub session_lifetime: u32,
+    /// Its own, because its certificate is for another name.
+    pub tls: Option<Tls>,
 }
 
 /// Carries the feed to guards faster, and to readers in other languages. Without it guards follow over HTTP.
@@ -285,6 +302,7 @@ impl Default for Settings {
             legacy: Legacy::default(),
             feed: Feed::default(),
             redis: None,
+            admin: Admin::default(),
             log: Log::default(),
         }
     }
@@ -341,6 +359,19 @@ impl Default for Legacy {
 impl Default for Feed {
     fn default() -> Self {
         Self { name: "live:eu1".into(), max_staleness_ms: 10_000, beat_ms: 1000 }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 8090,
+            tls: None,
+            session_idle: 30 * 60,
+            session_lifetime: 8 * 3600,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 
 use crate::amend::Amending;
 use crate::db::{Fault, both};
+use crate::operators::Staffing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, sessions};
 
@@ -90,6 +91,7 @@ both! {
                 Act::Amend(amendment) => self.amend(amendment, salt).await,
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
+                Act::Staff(act) => self.staff_act(act).await,
             }
         }
 

@@ -150,4 +150,28 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    operators (id) { id -> Text, email -> Text, seed -> Text, last_step -> BigInt, doc -> Text, }
+}
+
+diesel::table! {
+    operator_recovery (operator_id, hash) { operator_id -> Text, hash -> Text, }
+}
+
+diesel::table! {
+    operator_sessions (hash) {
+        hash -> Text,
+        id -> Text,
+        operator_id -> Text,
+        last_used -> BigInt,
+        expires_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    staff_version (id) { id -> BigInt, version -> BigInt, }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(people, memberships);

@@ -11,6 +11,7 @@ mod door;
 mod exchange;
 mod feed;
 mod grants;
+mod office;
 mod pages;
 mod races;
 mod refresh;
@@ -97,6 +98,13 @@ rules! {
         grants::a_scope_comes_back_as_it_was_asked_for,
         grants::a_test_token_opens_nothing_in_the_live_shop,
         grants::a_changed_token_is_no_token,
+        office::the_two_doors_share_nothing,
+        office::a_code_comes_in_once,
+        office::every_failure_to_come_in_sounds_alike,
+        office::who_keeps_failing_has_to_wait,
+        office::a_role_opens_its_own_doors_and_no_others,
+        office::an_owner_changes_others_and_never_themselves,
+        office::a_session_ends_when_it_is_told_to,
         races::a_refresh_that_queues_behind_a_revocation_loses,
         races::a_refresh_that_queues_before_a_revocation_gets_a_dead_token,
         races::whoever_comes_first_the_revocation_wins,
@@ -121,6 +129,7 @@ rules! {
         clock::a_code_lives_a_minute,
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
         clock::a_page_that_was_open_for_too_long_does_nothing,
+        office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,
         refresh::a_refresh_token_that_comes_back_late_ends_everything,
         exchange::an_exchange_never_widens_and_never_outlives,
     }

@@ -16,6 +16,7 @@ use crate::settings::Settings;
 
 /// An answer is a few kilobytes; whoever sends more is not our server.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which server, and as whom.
 #[derive(Debug, Args)]
@@ -53,8 +54,10 @@ impl Remote {
         }
         form.extend_from_slice(fields);
         let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
-        let mut answer =
-            self.agent()?.post(format!("{server}{path}")).send_form(form).map_err(unreachable)?;
+        let mut answer = agent(self.ca.as_deref(), PATIENCE)?
+            .post(format!("{server}{path}"))
+            .send_form(form)
+            .map_err(unreachable)?;
         let status = answer.status();
         let body: Option<Value> = answer
             .body_mut()
@@ -69,20 +72,22 @@ impl Remote {
             None => Err(Failure::new(format!("{server} answered {status} without JSON; is it our server?"))),
         }
     }
+}
 
-    fn agent(&self) -> Result<Agent, Failure> {
-        let mut tls = TlsConfig::builder().provider(TlsProvider::Rustls);
-        if let Some(file) = &self.ca {
-            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(file)?));
-        }
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
-        Ok(config.build().new_agent())
+/// Who asks over HTTP: trusts the public authorities or those in a file, follows nobody elsewhere, and takes
+/// refusals for answers.
+pub(super) fn agent(ca: Option<&Path>, patience: Duration) -> Result<Agent, Failure> {
+    let mut tls = TlsConfig::builder().provider(TlsProvider::Rustls);
+    if let Some(file) = ca {
+        tls = tls.root_certs(RootCerts::new_with_certs(&certificates(file)?));
     }
+    let config = Agent::config_builder()
+        .tls_config(tls.build())
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(patience))
+        .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
+    Ok(config.build().new_agent())
 }
 
 /// A secret from a file, without the line end that editors add.

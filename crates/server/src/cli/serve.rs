@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Outcome};
 use crate::books;
+use crate::demo;
 use crate::keys::{KeyDirectory, Plan, Purpose};
 use crate::means::Means;
 use crate::serve::{Running, start, story};
@@ -47,6 +48,9 @@ impl Serve {
         }
         let running = start(settings, means)?;
         println!("portcullis ready at {} (issuer {})", running.address, running.issuer);
+        if let Some(admin) = running.admin {
+            println!("operators come in at {admin}");
+        }
         if self.demo {
             println!("\n{}", story(&running.issuer));
         }
@@ -83,6 +87,7 @@ fn prepare_demo(settings: &Settings, means: &Means) -> Outcome {
         if store.directory().organizations().next().is_none() {
             books::sow(settings, means, &store, DEMO).await.map_err(Failure::new)?;
         }
+        demo::settle(settings, means, &store).await?;
         Ok(())
     })
 }

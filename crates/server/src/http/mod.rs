@@ -1,6 +1,7 @@
 //! The door: HTTP in, an ask to the authority, HTTP out. Handlers read, make one call and reply; no rule of
 //! the protocol lives here, and only `reply.rs` knows a status code.
 
+pub mod admin;
 mod authorize;
 mod browser;
 mod consent;

@@ -4,6 +4,7 @@
 //! each kind of client looks at one of the two and takes the lack of it for success. Causes and the words
 //! of broken parts stop here.
 
+pub mod admin;
 pub mod json_api;
 
 use std::borrow::Cow;

@@ -1,5 +1,7 @@
 //! What `portcullis serve --demo` says: what is running, who may come in, and what to paste next.
 
+use crate::demo;
+
 /// The story, for a server with this issuer.
 pub fn story(issuer: &str) -> String {
     format!(
@@ -15,6 +17,7 @@ The demo shop is open. Everything below is public: do not keep anything real in 
   demo-provisioning    demo-provisioning-secret    personal credential of Ringo
   guard shop           demo-guard-secret           the example shop, see below
   customer jane@example.com, jane-buys-a-lamp; user ringo@example.com, ringo-keeps-the-beat
+  operator {owner}, {password}; portcullis login --demo
 
 Start the example shop in a second terminal (port 8081):
   PORTCULLIS_ISSUER={issuer} PORTCULLIS_GUARD_SECRET=demo-guard-secret \\
@@ -25,7 +28,9 @@ In a third: get a token, use it at the shop, revoke it and be refused.
   curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8081/api/orders
   curl -i {issuer}/oauth/revoke -d client_id=demo-backend -d client_secret=demo-backend-secret -d token=$TOKEN
   curl -i -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8081/api/orders
-"
+",
+        owner = demo::OWNER,
+        password = demo::PASSWORD,
     )
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use portcullis_authority::keyring::ALGORITHMS;
 use url::{Host, Url};
 
-use super::{Mode, Settings};
+use super::{Mode, Settings, Tls};
 use crate::keys::{self, KeyDirectory, Purpose};
 
 /// Something that an operator should know.
@@ -43,6 +43,7 @@ impl Settings {
         self.check_numbers(&mut found);
         self.check_files(&mut found);
         self.check_redis(&mut found);
+        self.check_admin(&mut found);
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }
@@ -85,6 +86,8 @@ impl Settings {
             ("passwords.memory_kib", self.passwords.memory_kib, 8, 4_194_304),
             ("passwords.iterations", self.passwords.iterations, 1, 100),
             ("passwords.parallelism", self.passwords.parallelism, 1, 64),
+            ("admin.session_idle", self.admin.session_idle, 60, 86_400),
+            ("admin.session_lifetime", self.admin.session_lifetime, 60, 604_800),
             ("feed.beat_ms", capped(self.feed.beat_ms), 100, 60_000),
             ("feed.max_staleness_ms", capped(self.feed.max_staleness_ms), 100, 3_600_000),
             ("store.pool", capped(self.store.pool as u64), 1, 10_000),
@@ -105,22 +108,46 @@ impl Settings {
     }
 
     fn check_files(&self, found: &mut Found) {
-        if let Some(tls) = &self.tls {
-            for (name, file) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
-                if !file.is_file() {
-                    found.refuse(format!("{name}: there is no file {}.", file.display()));
-                }
-            }
-            if keys::open_to_others(&tls.key) == Some(true) {
-                let sentence =
-                    format!("tls.key: others can read {}; run chmod 600 on it.", tls.key.display());
-                found.strictly(self.mode, sentence);
+        for (section, tls) in [("tls", &self.tls), ("admin.tls", &self.admin.tls)] {
+            if let Some(tls) = tls {
+                self.check_tls(section, tls, found);
             }
         }
         if self.keys.directory.exists()
             && let Err(trouble) = KeyDirectory::open(&self.keys.directory).and_then(|keys| keys.load())
         {
             found.refuse(format!("keys.directory: {}.", trouble.why));
+        }
+    }
+
+    fn check_tls(&self, section: &str, tls: &Tls, found: &mut Found) {
+        for (name, file) in [("certificate", &tls.certificate), ("key", &tls.key)] {
+            if !file.is_file() {
+                found.refuse(format!("{section}.{name}: there is no file {}.", file.display()));
+            }
+        }
+        if keys::open_to_others(&tls.key) == Some(true) {
+            let sentence =
+                format!("{section}.key: others can read {}; run chmod 600 on it.", tls.key.display());
+            found.strictly(self.mode, sentence);
+        }
+    }
+
+    /// Who can reach this listener can try passwords, and sees what operators see.
+    fn check_admin(&self, found: &mut Found) {
+        let admin = &self.admin;
+        if !admin.enabled {
+            return;
+        }
+        if admin.tls.is_none() && !admin.address.is_loopback() {
+            let sentence = format!(
+                "admin.address: {} can be reached from elsewhere; give admin.tls, or listen at 127.0.0.1.",
+                admin.address
+            );
+            found.strictly(self.mode, sentence);
+        }
+        if admin.port != 0 && admin.port == self.listen.port {
+            found.refuse("admin.port must not be the public port.");
         }
     }
 

@@ -123,6 +123,10 @@ fn every_key() -> Settings {
     Settings {
         trusted_proxies: TrustedProxies::of_this_machine(),
         tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
+        admin: super::Admin {
+            tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
+            ..super::Admin::default()
+        },
         redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
         ..Settings::default()
     }

@@ -1,0 +1,184 @@
+//! Operators: the accounts of those who run the server. They are not people of an organization, sign in at a
+//! listener of their own with a password and a second factor, and work with a session that is not a token.
+//!
+//! What they do elsewhere (revoke, propose, search) is decided elsewhere; here is who they are, what each may
+//! do at all, and how they come in.
+
+mod accounts;
+mod denial;
+mod second_factor;
+mod shelf;
+mod sign_in;
+mod turnstile;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Trouble;
+
+pub use accounts::{Enrolled, Newcomer, enrol, set_disabled, set_roles};
+pub use denial::Denial;
+pub use second_factor::{SecondFactor, recovery_codes};
+pub(crate) use shelf::Shelf;
+pub use sign_in::{Credentials, Entry, Porter, SessionTerms, Standing};
+pub use turnstile::Turnstile;
+
+/// How every operator's token begins, so that scanners find one that leaked.
+pub const TOKEN_PREFIX: &str = "pco_";
+
+/// What somebody may do at the operators' listener. Who holds several may do what any of them may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorRole {
+    /// Sees and changes people, sessions and applications; revokes; proposes.
+    Operator,
+    /// Confirms what others propose.
+    Approver,
+    /// Sees everything, changes nothing.
+    Auditor,
+    /// Says who the operators are.
+    Owner,
+}
+
+impl OperatorRole {
+    pub const ALL: [Self; 4] = [Self::Operator, Self::Approver, Self::Auditor, Self::Owner];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Auditor => "auditor",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// The role of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// An operator's account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operator {
+    pub id: String,
+    /// Folded to lower case, unique.
+    pub email: String,
+    pub roles: Vec<OperatorRole>,
+    /// Argon2id in PHC form.
+    pub password: String,
+    /// The second factor's seed, sealed for this operator.
+    pub seed: String,
+    /// Keyed hashes of the recovery codes that are left.
+    pub recovery: Vec<String>,
+    /// The last time step whose code was taken: none is taken twice.
+    pub last_step: u64,
+    pub disabled: bool,
+    /// Public credentials, made for a demonstration.
+    #[serde(default)]
+    pub demo: bool,
+    pub created_at: u64,
+}
+
+impl Operator {
+    /// How an audit record names an operator.
+    pub fn actor(&self) -> String {
+        format!("operator:{}", self.id)
+    }
+
+    pub fn may(&self, any_of: &[OperatorRole]) -> bool {
+        self.roles.iter().any(|role| any_of.contains(role))
+    }
+}
+
+/// An operator who has signed in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorSession {
+    /// Public; names it in lists.
+    pub id: String,
+    /// Of the token.
+    pub hash: String,
+    pub operator: String,
+    pub began_at: u64,
+    pub last_used: u64,
+    /// Ends then, however much it is used, seconds.
+    pub expires_at: u64,
+    /// Where it was used from, the last place last; bounded.
+    pub addresses: Vec<String>,
+    pub ended_at: Option<u64>,
+}
+
+impl OperatorSession {
+    /// Places that are remembered of one session.
+    pub const PLACES: usize = 8;
+
+    /// Notes a use.
+    pub fn used(&mut self, now: u64, address: Option<&str>) {
+        self.last_used = self.last_used.max(now);
+        let Some(address) = address else { return };
+        self.addresses.retain(|known| known != address);
+        self.addresses.push(address.to_owned());
+        let surplus = self.addresses.len().saturating_sub(Self::PLACES);
+        self.addresses.drain(..surplus);
+    }
+}
+
+/// Who the operators are, as of one version of the list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Staff {
+    pub version: u64,
+    pub operators: Vec<Operator>,
+}
+
+impl Staff {
+    pub fn by_id(&self, id: &str) -> Option<&Operator> {
+        self.operators.iter().find(|operator| operator.id == id)
+    }
+
+    pub fn by_email(&self, email: &str) -> Option<&Operator> {
+        let folded = folded(email);
+        self.operators.iter().find(|operator| operator.email == folded)
+    }
+}
+
+/// Where operators and their sessions are looked up; nothing of it is kept in memory between two questions.
+#[async_trait]
+pub trait StaffBook: Send + Sync {
+    /// All operators, of one moment.
+    async fn staff(&self) -> Result<Staff, Trouble>;
+    /// A session by the hash of its token, with its operator; ended ones too until they are purged.
+    async fn operator_session(&self, hash: &str) -> Result<Option<(OperatorSession, Operator)>, Trouble>;
+    /// Sessions that have not ended and expire after `now`.
+    async fn operator_sessions(&self, now: u64) -> Result<Vec<OperatorSession>, Trouble>;
+}
+
+/// What a deed does to operators.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StaffAct {
+    /// Puts an account in, if the list still has the version that was expected. [`crate::ledger::Done::Lost`]
+    /// otherwise, and when another account has the address. Which steps and recovery codes were taken is
+    /// kept, unless the seed is a new one.
+    Put { expected: u64, operator: Box<Operator>, end_sessions: Option<u64> },
+    /// Takes the second factor and opens the session, both or neither. [`crate::ledger::Done::Spent`] when
+    /// the factor was taken before.
+    SignIn { factor: Taken, session: OperatorSession },
+    /// Notes a use of a session that has not ended.
+    Touch(OperatorSession),
+    /// Ends a session. Ending it twice is fine.
+    EndSession { id: String, now: u64 },
+}
+
+/// A second factor that was shown and is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The code of a time step.
+    Step(u64),
+    /// The hash of a recovery code.
+    Recovery(String),
+}
+
+/// An address as it is compared.
+pub fn folded(email: &str) -> String {
+    email.trim().to_lowercase()
+}

@@ -1,0 +1,74 @@
+//! Operators in memory: the reference for what [`StaffAct`] promises, for unit tests.
+
+use super::{Operator, OperatorSession, Staff, StaffAct, Taken};
+use crate::ledger::Done;
+
+/// Accounts and sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    pub staff: Staff,
+    pub sessions: Vec<OperatorSession>,
+}
+
+impl Shelf {
+    pub fn act(&mut self, act: StaffAct) -> Done {
+        match act {
+            StaffAct::Put { expected, operator, end_sessions } => self.put(expected, *operator, end_sessions),
+            StaffAct::SignIn { factor, session } => self.sign_in(&factor, session),
+            StaffAct::Touch(used) => match self.live(&used.id) {
+                Some(session) => {
+                    *session = used;
+                    DONE
+                }
+                None => Done::Lost,
+            },
+            StaffAct::EndSession { id, now } => {
+                if let Some(session) = self.live(&id) {
+                    session.ended_at = Some(now);
+                }
+                DONE
+            }
+        }
+    }
+
+    fn put(&mut self, expected: u64, operator: Operator, end_sessions: Option<u64>) -> Done {
+        let taken = self.staff.operators.iter().any(|it| it.id != operator.id && it.email == operator.email);
+        if self.staff.version != expected || taken {
+            return Done::Lost;
+        }
+        let ended = self.sessions.iter_mut().filter(|it| it.operator == operator.id && it.ended_at.is_none());
+        if let Some(now) = end_sessions {
+            ended.for_each(|it| it.ended_at = Some(now));
+        }
+        self.staff.version += 1;
+        match self.staff.operators.iter_mut().find(|it| it.id == operator.id) {
+            Some(known) if known.seed == operator.seed => {
+                let (last_step, recovery) = (known.last_step, std::mem::take(&mut known.recovery));
+                *known = Operator { last_step, recovery, ..operator };
+            }
+            Some(known) => *known = operator,
+            None => self.staff.operators.push(operator),
+        }
+        DONE
+    }
+
+    fn sign_in(&mut self, factor: &Taken, session: OperatorSession) -> Done {
+        let enabled = |it: &&mut Operator| it.id == session.operator && !it.disabled;
+        let Some(operator) = self.staff.operators.iter_mut().find(enabled) else { return Done::Lost };
+        match factor {
+            Taken::Step(step) if operator.last_step < *step => operator.last_step = *step,
+            Taken::Recovery(hash) if operator.recovery.contains(hash) => {
+                operator.recovery.retain(|kept| kept != hash);
+            }
+            _ => return Done::Spent { family: None },
+        }
+        self.sessions.push(session);
+        DONE
+    }
+
+    fn live(&mut self, id: &str) -> Option<&mut OperatorSession> {
+        self.sessions.iter_mut().find(|it| it.id == id && it.ended_at.is_none())
+    }
+}
+
+const DONE: Done = Done::Committed { position: None };

@@ -1,0 +1,42 @@
+//! The operators' commands: each a file in `office/` and a line in [`Office`]. They speak to the operators'
+//! listener of a running server, as the operator who signed in with `portcullis login`.
+
+mod counter;
+mod login;
+mod logout;
+mod operators;
+mod sessions;
+mod table;
+mod ticket;
+mod whoami;
+
+use clap::Subcommand;
+
+use super::Outcome;
+use crate::settings::Settings;
+
+/// The commands, and how each is run.
+macro_rules! office {
+    ($($name:ident($command:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        pub(super) enum Office {
+            $($name($command),)*
+        }
+
+        impl Office {
+            pub fn run(self, settings: Settings) -> Outcome {
+                match self {
+                    $(Self::$name(it) => it.run(settings),)*
+                }
+            }
+        }
+    };
+}
+
+office! {
+    Login(login::Login),
+    Logout(logout::Logout),
+    Whoami(whoami::Whoami),
+    Sessions(sessions::Sessions),
+    Operators(operators::Operators),
+}

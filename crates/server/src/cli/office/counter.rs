@@ -1,0 +1,172 @@
+//! Speaking to the operators' listener: where it is, as whom, and how answers are shown.
+
+use std::time::Duration;
+
+use clap::Args;
+use portcullis_authority::secret::Secret;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Method;
+
+use super::super::remote::{agent, shy};
+use super::super::{Failure, Outcome};
+use super::table::Table;
+use super::ticket::Ticket;
+
+/// An answer may be a long list; whoever sends more than this is not our server.
+const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(60);
+const USUAL: &str = "http://127.0.0.1:8090";
+
+/// Which server, and how to show what it says.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Counter {
+    /// Address of the operators' listener; unless said, the one of the last login.
+    #[arg(long, env = "PORTCULLIS_ADMIN_URL", value_name = "URL")]
+    server: Option<String>,
+    /// A PEM file with certificates to trust instead of the public ones.
+    #[arg(long, env = "PORTCULLIS_ADMIN_CA", value_name = "FILE")]
+    ca: Option<std::path::PathBuf>,
+    /// The token of an operator's session, instead of the one of the last login. Everybody on this machine
+    /// can see it while the command runs; the environment is a better place.
+    #[arg(long, env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(value_parser = shy)]
+    token: Option<Secret>,
+    /// Print the server's answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Counter {
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Some(body))
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::PUT, path, Some(body))
+    }
+
+    pub fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    /// The same without having signed in.
+    pub fn post_as_nobody(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let ticket = Ticket::kept()?;
+        self.send(&self.place(ticket.as_ref())?, None, (Method::POST, path), Some(body))
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let ticket = Ticket::kept()?;
+        let server = self.place(ticket.as_ref())?;
+        let token = match (&self.token, &ticket) {
+            (Some(token), _) => token.clone(),
+            // A token is shown to nobody but the server that gave it.
+            (None, Some(ticket)) if ticket.server == server => ticket.token(),
+            (None, _) => {
+                return Err(Failure::new(format!("you are not signed in at {server}: portcullis login.")));
+            }
+        };
+        self.send(&server, Some(&token), (method, path), body)
+    }
+
+    /// The address that is meant.
+    pub fn address(&self) -> Result<String, Failure> {
+        self.place(Ticket::kept()?.as_ref())
+    }
+
+    fn place(&self, ticket: Option<&Ticket>) -> Result<String, Failure> {
+        let server = self.server.as_deref().or(ticket.map(|ticket| ticket.server.as_str())).unwrap_or(USUAL);
+        let url =
+            url::Url::parse(server).map_err(|e| Failure::new(format!("{server} is no address: {e}.")))?;
+        let near = url.host().is_some_and(|host| crate::settings::is_loopback(&host));
+        if url.scheme() != "https" && !near {
+            return Err(Failure::new(format!(
+                "{server} is not https: a password and a token would travel in the clear."
+            )));
+        }
+        Ok(server.trim_end_matches('/').to_owned())
+    }
+
+    fn send(
+        &self,
+        server: &str,
+        token: Option<&Secret>,
+        (method, path): (Method, &str),
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let agent: Agent = agent(self.ca.as_deref(), PATIENCE)?;
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{server}/admin/v1{path}"))
+            .header("accept", "application/json");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
+        let unfit = |e: ureq::http::Error| Failure::new(format!("this cannot be asked: {e}."));
+        let mut answer = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json").body(body.to_string());
+                agent.run(request.map_err(unfit)?)
+            }
+            None => agent.run(request.body(()).map_err(unfit)?),
+        }
+        .map_err(unreachable)?;
+        let status = answer.status();
+        let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string();
+        let text = text.map_err(|e| Failure::new(format!("the answer of {server} breaks off: {e}.")))?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(body) if status.is_success() => Ok(body),
+            Ok(body) => Err(Failure::new(refusal(&body, status.as_u16()))),
+            Err(_) if status.is_success() && text.is_empty() => Ok(Value::Null),
+            Err(_) => {
+                Err(Failure::new(format!("{server} answered {status} without JSON; is it our server?")))
+            }
+        }
+    }
+
+    /// Prints the answer: as JSON when that was asked for, otherwise as the table says.
+    pub fn show(&self, answer: &Value, table: impl FnOnce(&Value) -> Table) -> Outcome {
+        match self.json {
+            true => println!("{answer:#}"),
+            false => print!("{}", table(answer)),
+        }
+        Ok(())
+    }
+
+    /// Prints the answer: as JSON when that was asked for, otherwise as a sentence.
+    pub fn say(&self, answer: &Value, sentence: impl std::fmt::Display) -> Outcome {
+        match self.json {
+            true if answer.is_null() => println!("{{}}"),
+            true => println!("{answer:#}"),
+            false => println!("{sentence}"),
+        }
+        Ok(())
+    }
+}
+
+fn refusal(body: &Value, status: u16) -> String {
+    match body.get("detail").and_then(Value::as_str) {
+        Some(sentence) => format!("refused ({status}): {sentence}"),
+        None => format!("the server answered {status}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_is_told_in_the_servers_own_words() {
+        let body = json!({ "title": "Forbidden", "detail": "It takes another role." });
+        assert_eq!(refusal(&body, 403), "refused (403): It takes another role.");
+        assert_eq!(refusal(&json!([]), 502), "the server answered 502.");
+    }
+}

@@ -1,0 +1,114 @@
+//! Answers of the operators' listener: JSON, and problems as RFC 9457 has them.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use portcullis_authority::ask::Origin;
+use portcullis_authority::operators::Denial;
+use portcullis_authority::provisioning::{Objection, Place};
+use serde_json::{Value, json};
+
+use super::{BEARER_REALM, RETRY_SECONDS, no_store, set, with_json};
+use crate::http::admin::Success;
+
+/// What was asked for.
+pub fn done(success: Success, body: &Value) -> HttpResponse {
+    no_store(with_json(status(success), body))
+}
+
+/// Done, and there is nothing to say.
+pub fn nothing() -> HttpResponse {
+    no_store(HttpResponse::NoContent().finish())
+}
+
+/// The status of an answer that is no refusal.
+pub fn status(success: Success) -> StatusCode {
+    match success {
+        Success::Done => StatusCode::OK,
+        Success::Created => StatusCode::CREATED,
+        Success::Accepted => StatusCode::ACCEPTED,
+        Success::Nothing => StatusCode::NO_CONTENT,
+    }
+}
+
+/// Why not.
+pub fn denied(denial: Denial, path: &str, origin: &Origin) -> HttpResponse {
+    match denial {
+        Denial::Unknown(sentence) => {
+            let mut answer = problem(StatusCode::UNAUTHORIZED, "unauthorized", &sentence);
+            set(&mut answer, (header::WWW_AUTHENTICATE, BEARER_REALM));
+            answer
+        }
+        Denial::Forbidden(sentence) => problem(StatusCode::FORBIDDEN, "forbidden", &sentence),
+        Denial::Missing(sentence) => problem(StatusCode::NOT_FOUND, "not-found", &sentence),
+        Denial::Conflict(sentence) => problem(StatusCode::CONFLICT, "conflict", &sentence),
+        Denial::Invalid(objections) => invalid(&objections),
+        Denial::Later(seconds) => {
+            let sentence = format!("Too many failures; try again in {seconds} seconds.");
+            let mut answer = problem(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", &sentence);
+            set(&mut answer, (header::RETRY_AFTER, seconds.to_string()));
+            answer
+        }
+        Denial::Broken(trouble) => {
+            let request_id = origin.request_id.as_deref();
+            tracing::error!(%trouble, path, request_id, "a call of an operator failed");
+            let sentence = "Something of ours is away; nothing was done. Try again in a moment.";
+            let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence);
+            set(&mut answer, (header::RETRY_AFTER, RETRY_SECONDS));
+            answer
+        }
+    }
+}
+
+/// The address does not exist.
+pub fn nothing_here() -> HttpResponse {
+    problem(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "There is nothing here; /admin/v1/openapi.json says what there is.",
+    )
+}
+
+/// The address exists, the method does not.
+pub fn wrong_method(allow: &str) -> HttpResponse {
+    let sentence = format!("This address answers to {allow}.");
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", &sentence);
+    set(&mut answer, (header::ALLOW, allow));
+    answer
+}
+
+fn invalid(objections: &[Objection]) -> HttpResponse {
+    let errors: Vec<Value> = objections.iter().map(error).collect();
+    let sentences: Vec<&str> = objections.iter().map(|one| one.detail.as_ref()).collect();
+    let mut body = members(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &sentences.join(" "));
+    body["errors"] = errors.into();
+    written(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+fn error(objection: &Objection) -> Value {
+    let place = match &objection.place {
+        Place::Attribute(name) | Place::Relationship(name) => format!("#/{name}"),
+        Place::Parameter(name) => format!("?{name}"),
+        Place::Document(part) => (*part).to_owned(),
+    };
+    json!({ "pointer": place, "detail": objection.detail })
+}
+
+fn problem(status: StatusCode, kind: &str, sentence: &str) -> HttpResponse {
+    written(status, &members(status, kind, sentence))
+}
+
+fn members(status: StatusCode, kind: &str, sentence: &str) -> Value {
+    json!({
+        "type": format!("urn:portcullis:problem:{kind}"),
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": sentence,
+    })
+}
+
+fn written(status: StatusCode, body: &Value) -> HttpResponse {
+    let builder =
+        HttpResponseBuilder::new(status).content_type("application/problem+json").body(body.to_string());
+    no_store(builder)
+}

@@ -1,0 +1,65 @@
+//! The operators' listener: bound beside the public one, with few workers and no more than its own routes.
+
+use std::net::SocketAddr;
+
+use actix_web::dev::Server;
+use actix_web::{HttpServer, web};
+use portcullis_authority::operators::StaffBook as _;
+use portcullis_authority::refusal::Trouble;
+use portcullis_store::Store;
+
+use super::{DRAIN, FAREWELL, KEEP_ALIVE, PATIENCE, bind, tls, trouble};
+use crate::house::House;
+use crate::http;
+use crate::lodge::Lodge;
+use crate::settings::{Mode, Settings};
+
+/// Operators are few, and what is slow they ask of others.
+const WORKERS: usize = 2;
+const CONNECTIONS: usize = 256;
+
+/// Opens it, if it is wanted.
+///
+/// # Errors
+/// Trouble with the address or the certificate, and in production an account with public credentials.
+pub async fn open(
+    settings: &Settings,
+    house: web::Data<House>,
+    store: Store,
+) -> Result<Option<(SocketAddr, Server)>, Trouble> {
+    if settings.mode == Mode::Production {
+        refuse_demo(&store).await?;
+    }
+    let admin = &settings.admin;
+    if !admin.enabled {
+        return Ok(None);
+    }
+    let (listener, address) = bind(admin.address, admin.port)?;
+    let lodge = web::Data::new(Lodge::new(house, store));
+    let server = HttpServer::new(move || http::admin::door(lodge.clone()))
+        .workers(WORKERS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(PATIENCE)
+        .client_disconnect_timeout(FAREWELL)
+        .tls_handshake_timeout(PATIENCE)
+        .max_connections(CONNECTIONS)
+        .shutdown_timeout(DRAIN)
+        .disable_signals();
+    let server = match &admin.tls {
+        Some(files) => server.listen_rustls_0_23(listener, tls::config(files)?),
+        None => server.listen(listener),
+    };
+    tracing::info!(%address, "operators come in here");
+    Ok(Some((address, server.map_err(trouble)?.run())))
+}
+
+async fn refuse_demo(store: &Store) -> Result<(), Trouble> {
+    let staff = store.staff().await?;
+    match staff.operators.iter().find(|operator| operator.demo && !operator.disabled) {
+        Some(_) => Err(Trouble::new(
+            "operators",
+            "there is an operator whose credentials are public, made by serve --demo; production needs books of its own",
+        )),
+        None => Ok(()),
+    }
+}
