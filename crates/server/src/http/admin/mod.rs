@@ -9,6 +9,8 @@ mod openapi;
 mod operators;
 pub mod route;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
