@@ -186,6 +186,7 @@ fn claims() -> Outcome<Claims> {
         gv: Generations(0, 1, 1, 0),
         rol: vec!["admin".into()],
         pv: 1,
+        perm: None,
         act: None,
         organization: Some(Organization {
             id: ORGANIZATION.into(),

@@ -268,8 +268,8 @@ async fn welcome(desk: &Desk, consent: &Consent, person: Person) -> Result<Optio
     let directory = desk.registry.directory();
     let Some(application) = directory.application(&consent.client_id) else { return Ok(None) };
     let owner = (OwnerKind::User, person.id.as_str());
-    match admit(desk, &directory, &application.organization, owner, Code::AccessDenied).await {
-        Ok((person, _)) => Ok(Some(person)),
+    match admit(desk, &directory, application, owner, Code::AccessDenied).await {
+        Ok(admitted) => Ok(Some(admitted.person)),
         Err(Not::Refused(_)) => Ok(None),
         Err(Not::Broken(trouble)) => Err(trouble),
     }

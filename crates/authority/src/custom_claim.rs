@@ -102,9 +102,13 @@ fn walk(value: &Value, depth: usize, names: &mut usize) -> Result<(), Refusal> {
             members.iter().try_for_each(|(name, value)| {
                 sound_name(name)?;
                 walk(value, depth + 1, names)
-            })
+            })?;
+            refuse_pieces(members.values(), false)
         }
-        Value::Array(items) => items.iter().try_for_each(|item| walk(item, depth + 1, names)),
+        Value::Array(items) => {
+            items.iter().try_for_each(|item| walk(item, depth + 1, names))?;
+            refuse_pieces(items.iter(), true)
+        }
         Value::String(text) if text.len() > MAX_TEXT => {
             Err(refuse(format!("A text in custom_claim is longer than {MAX_TEXT} bytes.")))
         }
@@ -147,6 +151,44 @@ fn holds_card_number(text: &str) -> bool {
             .filter(|part| part.len() == 1 || part.len() == groups.len() || long_enough(part))
             .any(|part| is_card_number(&part.concat()))
     })
+}
+
+/// The ways in which cards have their digits in groups (4-4-4-4, American Express, Diners, 18 and 19 digits).
+const GROUPED: [&[usize]; 6] =
+    [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 2], &[4, 4, 4, 4, 3], &[4, 4, 5]];
+
+/// Refuses a card number in pieces: neighbours that are nothing but digits and are grouped as on a card, or,
+/// in a list, are one as a whole. Any run of neighbours would be too much to ask: of a list of twenty numbers
+/// some run passes the Luhn check nearly always.
+fn refuse_pieces<'a>(values: impl Iterator<Item = &'a Value>, is_list: bool) -> Result<(), Refusal> {
+    let pieces: Vec<Vec<u8>> = values.map(|value| digits_of(value).unwrap_or_default()).collect();
+    let grouped = |from: usize, shape: &&[usize]| {
+        let part = pieces.get(from..from + shape.len());
+        part.is_some_and(|part| {
+            part.iter().map(Vec::len).eq(shape.iter().copied()) && is_card_number(&part.concat())
+        })
+    };
+    let whole = |run: &[Vec<u8>]| is_list && run.len() > 1 && is_card_number(&run.concat());
+    let found = pieces.split(Vec::is_empty).any(whole)
+        || (0..pieces.len()).any(|from| GROUPED.iter().any(|shape| grouped(from, shape)));
+    if found { Err(refuse(CARD_NUMBER)) } else { Ok(()) }
+}
+
+/// The digits of a value that is nothing else, whatever separates them.
+fn digits_of(value: &Value) -> Option<Vec<u8>> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        // One piece that is itself wrapped is still a piece.
+        Value::Array(items) => match items.as_slice() {
+            [one] => return digits_of(one),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let sound = text.trim().chars().all(|c| digit(c).is_some() || is_separator(c));
+    let digits: Vec<u8> = text.chars().filter_map(digit).collect();
+    (sound && !digits.is_empty()).then_some(digits)
 }
 
 /// Groups of digits; those with one separator between them are one run.
@@ -279,6 +321,30 @@ mod tests {
         assert!(check(&json!({"note": 4111111111111111u64})).is_err());
         assert!(check(&json!({"note": -4111111111111111i64})).is_err());
         assert!(check(&json!({"n4111111111111111": 1})).is_err());
+    }
+
+    #[test]
+    fn a_card_number_in_pieces_is_one() {
+        for claim in [
+            json!({"n": ["4111", "1111", "1111", "1111"]}),
+            json!({"n": [4111, 1111, 1111, 1111]}),
+            json!({"n": ["vip", 4111, "1111 ", 1111, "1111-", "99"]}),
+            json!({"n": [99, 3782, 822463, 10005, 4]}),
+            json!({"n": [4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]}),
+            json!({"n": [["4111"], ["1111"], ["1111"], ["1111"]]}),
+            json!({"n": ["41111111", "11111111"]}),
+            json!({"a": "4111", "b": "1111", "c": "1111", "d": "1111"}),
+        ] {
+            assert!(check(&claim).is_err(), "{claim}");
+        }
+        for claim in [
+            json!({"n": ["4111", "1111", "1111", "1112"]}),
+            json!({"n": ["4111", "x", "1111", "1111", "1111"]}),
+            json!({"sizes": [38, 40, 42], "years": [2024, 2025, 2026]}),
+            json!({"zip": "20121", "floor": 3}),
+        ] {
+            check(&claim).unwrap();
+        }
     }
 
     #[test]

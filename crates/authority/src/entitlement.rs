@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use portcullis_guard::claims::{Actor, Generations, OwnerKind};
+use portcullis_guard::policy::WITHIN_MARKETS;
 use serde_json::Value;
 
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::handle::Handle;
 use crate::refusal::{Code, Not, Refusal};
-use crate::registry::{Application, ApplicationKind, Directory, Organization, Person, Scope, Who};
+use crate::registry::{
+    Application, ApplicationKind, Directory, Membership, Organization, Person, Scope, Share, Who,
+};
 use crate::scope::Reach;
 
 /// A role that no policy defines: it grants nothing, wherever it stands.
@@ -155,17 +158,47 @@ pub fn share(directory: &Directory, application: &Application) -> Option<String>
     Some(directory.role(&application.organization, id).map_or_else(|| NOBODY.into(), |role| role.claim()))
 }
 
-/// A person who may be stood for in this organization, and the roles that the person brings.
+/// A person who may be stood for through an application.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    pub person: Person,
+    /// The roles that the person brings; all must allow an action.
+    pub roles: Vec<String>,
+    /// The markets that the person is kept to, by id.
+    markets: Option<Vec<String>>,
+}
+
+impl Admitted {
+    /// What is left of a reach for this person.
+    ///
+    /// # Errors
+    /// `invalid_scope` when nothing is.
+    pub fn within(&self, reach: Reach, directory: &Directory, organization: &str) -> Result<Reach, Refusal> {
+        match &self.markets {
+            None => Ok(reach),
+            Some(markets) => reach.inside(markets, directory.fences(organization)),
+        }
+    }
+
+    /// The person's roles and the application's own: a token gets no more than both allow.
+    pub fn roles_through(&self, directory: &Directory, application: &Application) -> Vec<String> {
+        let mut roles = self.roles.clone();
+        roles.extend(share(directory, application).filter(|role| !self.roles.contains(role)));
+        roles
+    }
+}
+
+/// A person who may be stood for through this application, in its organization.
 ///
 /// # Errors
 /// A refusal with the given code and one sentence for every reason; the cause tells them apart for us.
 pub async fn admit(
     desk: &Desk,
     directory: &Directory,
-    organization: &str,
+    application: &Application,
     owner: (OwnerKind, &str),
     refused: Code,
-) -> Result<(Person, Vec<String>), Not> {
+) -> Result<Admitted, Not> {
     let no = |cause: &'static str| {
         Not::from(
             Refusal::new(
@@ -175,24 +208,51 @@ pub async fn admit(
             .because(cause),
         )
     };
+    let organization = application.organization.as_str();
     let person = desk.registry.person(Who::Id(owner.1)).await?.ok_or_else(|| no("no such person"))?;
     if person.disabled || person.kind != owner.0 {
         return Err(no("disabled, or of the other kind"));
     }
-    let roles = match person.kind {
+    match person.kind {
         OwnerKind::Customer if person.organization.as_deref() == Some(organization) => {
-            vec!["sales_channel_customer".into()]
+            Ok(Admitted { person, roles: vec!["sales_channel_customer".into()], markets: None })
         }
-        OwnerKind::Customer => return Err(no("customer of another organization")),
+        OwnerKind::Customer => Err(no("customer of another organization")),
         OwnerKind::User => {
             let memberships = desk.registry.memberships(&person.id).await?;
             let place = memberships.iter().find(|m| m.active && m.organization == organization);
             let place = place.ok_or_else(|| no("no active membership"))?;
-            let role = directory
-                .role(organization, &place.role)
-                .ok_or_else(|| no("the membership's role is gone"))?;
-            vec![role.claim()]
+            let shares = place
+                .shares(application)
+                .ok_or_else(|| no("the membership does not reach the application"))?;
+            let (roles, markets) =
+                narrowed(directory, place, &shares).ok_or_else(|| no("a role of the membership is gone"))?;
+            Ok(Admitted { person, roles, markets })
         }
-    };
-    Ok((person, roles))
+    }
+}
+
+/// The roles of a membership and its shares, and the markets that all of these leave. Whoever is kept to
+/// markets is kept to them in everything, and not only where a role happens to look at markets.
+fn narrowed(
+    directory: &Directory,
+    place: &Membership,
+    shares: &[&Share],
+) -> Option<(Vec<String>, Option<Vec<String>>)> {
+    let mut roles: Vec<String> = Vec::new();
+    for id in std::iter::once(&place.role).chain(shares.iter().map(|share| &share.role)) {
+        let role = directory.role(&place.organization, id)?.claim();
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    let mut kept: Option<Vec<String>> = None;
+    for markets in shares.iter().filter_map(|share| share.markets.as_ref()) {
+        let both = |before: Vec<String>| before.into_iter().filter(|id| markets.contains(id)).collect();
+        kept = Some(kept.map_or_else(|| markets.clone(), both));
+    }
+    if kept.is_some() {
+        roles.push(WITHIN_MARKETS.into());
+    }
+    Some((roles, kept))
 }

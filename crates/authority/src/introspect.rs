@@ -151,8 +151,8 @@ async fn still_stands(desk: &Desk, family: &Family) -> Result<bool, Trouble> {
         None => 0,
         Some((kind, id)) => {
             let owner = (*kind, id.as_str());
-            match admit(desk, &directory, &family.organization, owner, Code::InvalidGrant).await {
-                Ok((person, _)) => person.generation,
+            match admit(desk, &directory, application, owner, Code::InvalidGrant).await {
+                Ok(admitted) => admitted.person.generation,
                 Err(Not::Refused(_)) => return Ok(false),
                 Err(Not::Broken(trouble)) => return Err(trouble),
             }

@@ -121,6 +121,7 @@ fn claims_of(
         gv: entitlement.gv,
         rol: entitlement.roles.clone(),
         pv: entitlement.directory.version,
+        perm: entitlement.reach.can.clone(),
         act: entitlement.act.clone(),
         organization: (!personal).then(|| claims::Organization {
             id: organization.id.clone(),

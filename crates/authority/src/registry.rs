@@ -449,6 +449,38 @@ pub struct Membership {
     pub owner: bool,
     #[serde(default = "yes")]
     pub active: bool,
+    /// The applications through which the person may act here; `None` is every one. Written by the
+    /// Provisioning API alone, from application memberships and profiles (`provisioning/shares.rs`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applications: Option<Vec<Share>>,
+    /// The modes of applications through which the person may act here; `None` is both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<Vec<Mode>>,
+}
+
+impl Membership {
+    /// What the membership adds to a token through this application; `None` when it does not reach it.
+    pub fn shares(&self, application: &Application) -> Option<Vec<&Share>> {
+        if self.modes.as_ref().is_some_and(|modes| !modes.contains(&application.mode)) {
+            return None;
+        }
+        let Some(all) = &self.applications else { return Some(Vec::new()) };
+        let own: Vec<&Share> = all.iter().filter(|share| share.application == application.id).collect();
+        (!own.is_empty()).then_some(own)
+    }
+}
+
+/// One application through which a member may act, and what narrows the tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Application id.
+    pub application: String,
+    /// Role id; it must allow what the membership's own role allows.
+    pub role: String,
+    /// Ids of markets; `None` is every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub markets: Option<Vec<String>>,
 }
 
 fn yes() -> bool {

@@ -1,10 +1,16 @@
 //! The grammar of scopes: `market:all`, `market:id:X`, `market:code:Y`, and the same for `store` and
 //! `stock_location`; parts are separated by spaces or commas. What was asked is echoed verbatim, because
 //! the vendor's client caches by it; what it means goes into the `market` claim.
+//!
+//! Beside where, a scope may say what: `can:read:orders` leaves of the roles what such parts name, and goes
+//! into the `perm` claim. So a program gets a token for less than it could have by the means that RFC 6749
+//! section 3.3 has for it, and whoever keeps or narrows a scope keeps and narrows this.
 
 use std::collections::{BTreeSet, HashSet};
 
 use portcullis_guard::claims::Market;
+use portcullis_guard::policy::{Actions, Narrowing};
+use serde_json::json;
 
 use crate::refusal::{Code, Refusal};
 use crate::registry::{Application, ApplicationKind, Directory, Fence, FenceKind};
@@ -13,6 +19,8 @@ use crate::registry::{Application, ApplicationKind, Directory, Fence, FenceKind}
 pub const ALL: &str = "market:all";
 /// The scope of personal credentials.
 pub const PROVISIONING: &str = "provisioning-api";
+/// Opens a part that says what may be done: `can:<action>:<subject>`.
+const CAN: &str = "can:";
 
 /// A scope and what it means.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +29,8 @@ pub struct Reach {
     pub text: String,
     /// `None` for every market.
     pub market: Option<Market>,
+    /// `None` for everything that the roles allow.
+    pub can: Option<Narrowing>,
 }
 
 /// The parts of a scope text.
@@ -32,7 +42,14 @@ impl Reach {
     /// This reach, if it goes nowhere beyond another. Compared by what the texts mean, because a text with
     /// fewer parts may reach further: a stock location narrows the market that it stands beside.
     pub fn within(mut self, held: &Self) -> Option<Self> {
-        let parts_of = |reach: &Self| -> BTreeSet<String> { parts(&reach.text).map(str::to_owned).collect() };
+        let parts_of =
+            |reach: &Self| -> BTreeSet<String> { places(&reach.text).map(str::to_owned).collect() };
+        let same_places = parts_of(&self) == parts_of(held);
+        let does_no_more = match (&self.can, &held.can) {
+            (_, None) => true,
+            (Some(asked), Some(held)) => asked.is_within(held),
+            (None, Some(_)) => false,
+        };
         let fits = match (&mut self.market, &held.market) {
             (_, None) if parts(&held.text).any(|part| part == ALL) => true,
             (Some(asked), Some(held)) => {
@@ -41,9 +58,57 @@ impl Reach {
                 asked.id.iter().all(|id| held.id.contains(id))
                     && asked.stock_location_ids.iter().all(|id| held.stock_location_ids.contains(id))
             }
-            _ => parts_of(&self) == parts_of(held),
+            // Every market, asked of what was everything to a person who is kept to some: those again.
+            (None, Some(_)) if same_places => {
+                self.market.clone_from(&held.market);
+                true
+            }
+            (None, Some(_)) => false,
+            _ => same_places,
         };
-        fits.then_some(self)
+        (fits && does_no_more).then_some(self)
+    }
+
+    /// This reach in these markets only, by id: what a membership's filter leaves of it.
+    ///
+    /// # Errors
+    /// `invalid_scope` when nothing is left.
+    pub fn inside(mut self, markets: &[String], fences: &[Fence]) -> Result<Self, Refusal> {
+        let known = |fence: &&Fence| fence.kind == FenceKind::Market && markets.contains(&fence.id);
+        let open: Vec<&Fence> = fences.iter().filter(known).collect();
+        let stocked = |id: &String| open.iter().any(|market| market.stock_locations.contains(id));
+        let market = match self.market.take() {
+            Some(mut market) => {
+                market.id.retain(|id| open.iter().any(|fence| fence.id == *id));
+                market.stock_location_ids.retain(stocked);
+                market
+            }
+            None => all_of(&open),
+        };
+        if market.id.is_empty() {
+            return Err(refuse("The membership of this person reaches no market of the scope."));
+        }
+        self.market = Some(market);
+        Ok(self)
+    }
+}
+
+/// The parts that say where.
+fn places(text: &str) -> impl Iterator<Item = &str> {
+    parts(text).filter(|part| !part.starts_with(CAN))
+}
+
+/// Several markets in one, without what they do not share.
+fn all_of(markets: &[&Fence]) -> Market {
+    let mut stock: Vec<String> = markets.iter().flat_map(|market| market.stock_locations.clone()).collect();
+    stock.sort();
+    stock.dedup();
+    let geocoder = markets.first().and_then(|first| first.geocoder_id.clone());
+    Market {
+        id: markets.iter().map(|market| market.id.clone()).collect(),
+        stock_location_ids: stock,
+        geocoder_id: geocoder.filter(|id| markets.iter().all(|it| it.geocoder_id.as_ref() == Some(id))),
+        allows_external_prices: markets.iter().all(|market| market.allows_external_prices),
     }
 }
 
@@ -70,14 +135,44 @@ pub fn resolve(
     if application.kind == ApplicationKind::User {
         return provisioning(text);
     }
+    let can = narrowing(&text, application)?;
     let fences = directory.fences(&application.organization);
-    let named = parts(&text).map(|part| locate(part, fences)).collect::<Result<Vec<_>, _>>()?;
+    let named = places(&text).map(|part| locate(part, fences)).collect::<Result<Vec<_>, _>>()?;
+    if named.is_empty() {
+        return Err(refuse(
+            "A scope that says what may be done says where, too: name a market, or market:all.",
+        ));
+    }
     stay_inside(&named, application, fences)?;
     let mut market = enclose(&named, fences, group)?;
     if let Some(market) = &mut market {
         market.stock_location_ids.retain(|id| may_stock(id, &market.id, application, fences));
     }
-    Ok(Reach { market, text })
+    Ok(Reach { text, market, can })
+}
+
+/// What the parts `can:<action>:<subject>` leave of the roles; `None` when there are none. An application
+/// whose own scopes say what it can do may ask for that and nothing beside it.
+fn narrowing(text: &str, application: &Application) -> Result<Option<Narrowing>, Refusal> {
+    let own = left_by(application.scopes.iter().map(String::as_str))?;
+    let asked = left_by(parts(text))?;
+    match (&asked, &own) {
+        (Some(asked), Some(own)) if !asked.is_within(own) => Err(beyond()),
+        (None, Some(_)) => Err(beyond()),
+        _ => Ok(asked),
+    }
+}
+
+fn left_by<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Option<Narrowing>, Refusal> {
+    let mut left = None;
+    for part in parts.filter_map(|part| part.strip_prefix(CAN)) {
+        let (word, subject) = part.split_once(':').ok_or_else(cannot)?;
+        // The words are those of a policy, so a policy's reader reads them.
+        let actions: Actions = serde_json::from_value(json!([word])).map_err(|_| cannot())?;
+        let narrowing: &mut Narrowing = left.get_or_insert_default();
+        narrowing.leave(subject, actions).map_err(|_| cannot())?;
+    }
+    Ok(left)
 }
 
 fn default_of(application: &Application) -> String {
@@ -90,7 +185,7 @@ fn default_of(application: &Application) -> String {
 
 fn provisioning(text: String) -> Result<Reach, Refusal> {
     if parts(&text).all(|part| part == PROVISIONING) {
-        return Ok(Reach { text, market: None });
+        return Ok(Reach { text, market: None, can: None });
     }
     Err(refuse("A personal credential has the scope provisioning-api and no other."))
 }
@@ -131,7 +226,17 @@ fn stay_inside(named: &[Option<&Fence>], application: &Application, fences: &[Fe
     if free || named.iter().all(|part| allowed.contains(part)) {
         return Ok(());
     }
-    Err(refuse("The application may not ask for this scope; leave scope out to get all that it may have."))
+    Err(beyond())
+}
+
+fn beyond() -> Refusal {
+    refuse("The application may not ask for this scope; leave scope out to get all that it may have.")
+}
+
+fn cannot() -> Refusal {
+    refuse(
+        "What a token can do is can:ACTION:SUBJECT, as in can:read:orders; at most 32 subjects fit into one.",
+    )
 }
 
 /// Where an application's own scopes name stock locations of a market, leaving them out of a request reaches

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::claims::Claims;
 use crate::feed::Names;
 use crate::payload::Contents;
+use crate::policy::{Action, Numbered, Registry, SubjectId};
 
 /// An access token that a guard found genuine, meant for this service, in time and not ended.
 ///
@@ -18,15 +19,19 @@ struct Known {
     contents: Contents,
     key_id: Box<str>,
     everywhere: bool,
+    /// The `perm` claim in the numbers of this guard.
+    narrowed: Option<Numbered>,
     /// Worked out at the first look into the feed and kept, because it costs a SHA-256 per name.
     names: OnceLock<Names>,
 }
 
 impl Access {
     /// Only the guard makes one, after the last check that does not depend on the time of day.
-    pub(crate) fn new(contents: Contents, key_id: &str) -> Self {
+    pub(crate) fn new(contents: Contents, key_id: &str, registry: &Registry) -> Self {
         let everywhere = contents.claims.market.is_none() && names_all_markets(&contents.claims.scope);
-        Self(Arc::new(Known { contents, key_id: key_id.into(), everywhere, names: OnceLock::new() }))
+        let narrowed = contents.claims.perm.as_ref().map(|perm| perm.numbered(registry));
+        let (key_id, names) = (key_id.into(), OnceLock::new());
+        Self(Arc::new(Known { contents, key_id, everywhere, narrowed, names }))
     }
 
     /// What the token says.
@@ -43,6 +48,11 @@ impl Access {
     /// scope does not say so is in no market at all.
     pub fn is_everywhere(&self) -> bool {
         self.0.everywhere
+    }
+
+    /// Whether what the token is narrowed to leaves the action on the subject.
+    pub(crate) fn leaves(&self, subject: SubjectId, action: Action) -> bool {
+        self.0.narrowed.as_ref().is_none_or(|narrowed| narrowed.leaves(subject, action))
     }
 
     /// Under which ids the feed could end this token. `work_out` is asked until it knows.

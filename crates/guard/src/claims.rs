@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::policy::Narrowing;
+
 /// The claims of an access token (RFC 9068 section 2.2, and the vendor's claims beside them).
 ///
 /// Times are whole seconds since the Unix epoch. Unknown members are ignored when reading.
@@ -40,6 +42,9 @@ pub struct Claims {
     /// The policy version that the server had when it issued the token.
     #[serde(default)]
     pub pv: u64,
+    /// What is left of the roles, where the token may do less than they. Absent narrows nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perm: Option<Narrowing>,
     /// Who acts, when somebody acts for the subject (RFC 8693 section 4.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Actor>>,

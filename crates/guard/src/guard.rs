@@ -236,7 +236,7 @@ impl Post {
         if !self.environment.admits(claims.test) {
             return Err(Denied::WrongEnvironment);
         }
-        Ok(Access::new(contents, key_id))
+        Ok(Access::new(contents, key_id, &self.registry))
     }
 
     /// That the token has not ended, and which version the list had just before it was asked.

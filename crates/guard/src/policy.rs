@@ -8,6 +8,7 @@ mod compiled;
 mod facts;
 mod filter;
 mod forbidden;
+mod narrowing;
 mod permit;
 mod restriction;
 mod subject;
@@ -21,6 +22,8 @@ pub(crate) use compiled::Compiled;
 pub use facts::Facts;
 pub use filter::{Fence, Filter};
 pub use forbidden::{Forbidden, Reason};
+pub(crate) use narrowing::Numbered;
+pub use narrowing::{Narrowing, NarrowingTrouble};
 pub use permit::Permit;
 pub use restriction::Restriction;
 pub use subject::{Registry, RegistryFull, Subject, SubjectId, subjects};
@@ -37,6 +40,9 @@ pub const SALES_CHANNEL_GUEST: &str = "sales_channel_guest";
 pub const SALES_CHANNEL_CUSTOMER: &str = "sales_channel_customer";
 /// A personal credential: the person's own record, and nothing of commerce.
 pub const PROVISIONING: &str = "provisioning";
+/// Fences whoever has it beside another role into the markets of the token: everything, and not only what
+/// that role fences. What is in no market is out of reach.
+pub const WITHIN_MARKETS: &str = "within_markets";
 
 /// The built-in roles, restated from the vendor's public tables. One row was decided by us: the table of
 /// July 2021 lets a logged-in customer *create* parcels of his orders, which reads like a slip; here he
@@ -202,7 +208,10 @@ mod tests {
     fn the_built_in_roles_are_a_policy() {
         let roles = Policy::built_in_roles();
         let names: Vec<_> = roles.keys().map(String::as_str).collect();
-        assert_eq!(names, [ADMIN, PROVISIONING, READ_ONLY, SALES_CHANNEL_CUSTOMER, SALES_CHANNEL_GUEST]);
+        assert_eq!(
+            names,
+            [ADMIN, PROVISIONING, READ_ONLY, SALES_CHANNEL_CUSTOMER, SALES_CHANNEL_GUEST, WITHIN_MARKETS]
+        );
     }
 
     #[test]

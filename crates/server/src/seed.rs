@@ -18,7 +18,7 @@ use portcullis_authority::registry::{
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_guard::claims::OwnerKind;
 use portcullis_guard::policy::{self, Policy};
-use portcullis_store::SeedSet;
+use portcullis_store::{Conflict, SeedSet};
 
 use crate::means::Passwords;
 use file::{File, Text};
@@ -61,6 +61,7 @@ pub fn read(text: &str, ground: &Ground<'_>) -> Result<Sown, NotSown> {
     sown.set.organizations =
         file.organizations.iter().enumerate().map(|at| organization(&mut sheet, at)).collect();
     sown.set.roles = roles(&mut sheet, &file);
+    sown.set.conflicts = conflicts(&mut sheet, &file);
     sown.set.fences = fences(&mut sheet, &file);
     people(&mut sheet, &file, ground, &mut sown.set)?;
     sown.set.memberships = file.memberships.iter().enumerate().map(|at| membership(&mut sheet, at)).collect();
@@ -129,6 +130,26 @@ fn roles(sheet: &mut Sheet<'_>, file: &File) -> Vec<Role> {
         });
     }
     roles
+}
+
+/// Separation of duties. A membership has one role in a file, so no file gives both to one person; what is
+/// in the books beside it, the Provisioning API checks at its next change.
+fn conflicts(sheet: &mut Sheet<'_>, file: &File) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    for (n, it) in file.roles.iter().enumerate().filter(|(_, it)| !it.conflicts_with.is_empty()) {
+        let key = || format!("roles[{n}].conflicts_with");
+        // A missing organization was noted with the role itself.
+        let organization = sheet.known_organization(it.organization.as_ref());
+        for other in &it.conflicts_with {
+            sheet.role(&organization, other, key());
+            if other.get_ref() == it.id.get_ref() {
+                sheet.wrong(other, key(), "a role cannot be in conflict with itself.");
+            }
+        }
+        let with = it.conflicts_with.iter().map(|other| other.get_ref().clone()).collect();
+        found.push(Conflict { organization, role: it.id.get_ref().clone(), with });
+    }
+    found
 }
 
 fn fences(sheet: &mut Sheet<'_>, file: &File) -> Vec<Fence> {
@@ -266,6 +287,8 @@ fn membership(sheet: &mut Sheet<'_>, (n, it): (usize, &file::Membership)) -> Mem
         owner: it.owner,
         active: it.active,
         organization,
+        applications: None,
+        modes: None,
     }
 }
 

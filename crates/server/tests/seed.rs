@@ -106,6 +106,14 @@ fn each_mistake_is_named_with_its_line_and_key() {
             "[[markets]]\ncode = \"m\"\nstock_locations = [\"x\"]",
             "line 6, markets[0].stock_locations: there is no such code",
         ),
+        (
+            "[[roles]]\nid = \"r\"\nconflicts_with = [\"r\"]",
+            "line 6, roles[0].conflicts_with: a role cannot be in conflict with itself.",
+        ),
+        (
+            "[[roles]]\nid = \"r\"\nconflicts_with = [\"boss\"]",
+            "line 6, roles[0].conflicts_with: there is no role \"boss\"",
+        ),
         ("[[roles]]\nid = \"admin\"", "line 5, roles[0].id: admin and read_only exist"),
         (
             "[[roles]]\nid = \"r\"\npermissions = [\n  { subject = \"orders\", actions = [\"fly\"] },\n]",
@@ -155,6 +163,20 @@ fn all_mistakes_are_named_at_once_and_no_secret_among_them() {
     assert!(!found.contains("hush"));
     let number = mistakes("[[guards]]\nid = \"g\"\nsecret = 4711 # hush");
     assert_eq!(number, "line 3: a secret is a text in quotes.");
+}
+
+#[test]
+fn roles_are_declared_in_conflict() {
+    let text = format!(
+        "{SHOP}[[roles]]\nid = \"buyer\"\nconflicts_with = [\"payer\", \"admin\"]\n[[roles]]\nid = \"payer\"\n"
+    );
+    let set = read(&text, &Directory::default()).unwrap().set;
+    let [conflict] = set.conflicts.as_slice() else { panic!("{:?}", set.conflicts) };
+    assert_eq!(
+        (conflict.role.as_str(), &conflict.with[..]),
+        ("buyer", &["payer".to_owned(), "admin".into()][..])
+    );
+    assert_eq!(conflict.organization, set.roles[0].organization);
 }
 
 #[test]

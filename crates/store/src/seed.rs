@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use portcullis_authority::ledger::{AuditRecord, LogRow};
+use portcullis_authority::provisioning::{Card, Kind as CardKind, role_id};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::{
     Application, Fence, GuardAccount, Membership, Organization, Person, Role,
@@ -16,12 +17,13 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
+use crate::amend::Amending as _;
 use crate::audit::AuditBook;
 use crate::db::{Bulk, Fault, bites, both, tx};
 use crate::feed::{Began, FeedBook};
-use crate::rows::{StoredMembership, StoredPerson, fence_kind, read, unsigned, word, written};
+use crate::rows::{StoredMembership, StoredPerson, card_kind, fence_kind, read, unsigned, word, written};
 use crate::schema::{
-    applications, fences, guards, memberships, organizations, people, registry_version, roles,
+    applications, cards, fences, guards, memberships, organizations, people, registry_version, roles,
 };
 
 /// Rows in one insert.
@@ -42,6 +44,18 @@ pub struct SeedSet {
     pub guards: Vec<GuardAccount>,
     pub people: Vec<Person>,
     pub memberships: Vec<Membership>,
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Roles that nobody may have beside a role: separation of duties.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conflict {
+    pub organization: String,
+    /// Role id.
+    pub role: String,
+    /// Ids of the others.
+    pub with: Vec<String>,
 }
 
 /// How many of each were put in, and the registry's version since.
@@ -85,9 +99,11 @@ impl Store {
     async fn write_set(&self, set: &SeedSet, read_before: u64) -> Result<(Counts, Vec<LogRow>), Fault> {
         tx!(self.books.db, |c| {
             let as_of_ms = c.began(read_before).await?;
+            let set = &c.keeping_what_narrows(set).await?;
             c.put_tenants(set).await?;
             c.put_applications(&set.applications).await?;
             c.put_people(set).await?;
+            c.put_conflicts(&set.conflicts, as_of_ms).await?;
             let version = c.next_version().await?;
             let counts = set.counts(version);
             let audit = AuditRecord {
@@ -130,6 +146,8 @@ pub(crate) trait Seeding {
     async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault>;
     async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault>;
     async fn next_version(&mut self) -> Result<u64, Fault>;
+    async fn keeping_what_narrows(&mut self, set: &SeedSet) -> Result<SeedSet, Fault>;
+    async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64) -> Result<(), Fault>;
 }
 
 both! {
@@ -265,6 +283,51 @@ both! {
                 .get_result(self)
                 .await?;
             Ok(unsigned(version))
+        }
+
+        /// The set with what the Provisioning API has kept members to: a file that is sown again must not
+        /// open what was closed since, and no file can say it.
+        async fn keeping_what_narrows(&mut self, set: &SeedSet) -> Result<SeedSet, Fault> {
+            let mut kept = set.clone();
+            for bite in kept.memberships.chunks_mut(BITE) {
+                let ids: Vec<&str> = bite.iter().map(|place| place.id.as_str()).collect();
+                let known: Vec<StoredMembership> = memberships::table
+                    .filter(memberships::id.eq_any(ids))
+                    .select(StoredMembership::as_select())
+                    .load(self)
+                    .await?;
+                for known in known {
+                    let known = known.read()?;
+                    if let Some(place) = bite.iter_mut().find(|place| place.id == known.id) {
+                        place.applications = known.applications;
+                        place.modes = known.modes;
+                    }
+                }
+            }
+            Ok(kept)
+        }
+
+        /// On the role's card, where the Provisioning API keeps them too. A role of which a set says nothing
+        /// keeps its own.
+        async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64) -> Result<(), Fault> {
+            for one in list {
+                let id = role_id(&one.organization, &one.role);
+                let known: Option<String> = cards::table
+                    .find((card_kind(CardKind::Role), &id))
+                    .select(cards::doc)
+                    .first(self)
+                    .await
+                    .optional()?;
+                let mut card = match known {
+                    Some(doc) => read::<Card>("a card", &doc)?,
+                    None => Card::new(CardKind::Role, &id, &one.organization, now_ms),
+                };
+                let with: Vec<String> =
+                    one.with.iter().map(|other| role_id(&one.organization, other)).collect();
+                card.more.insert("conflicts_with".into(), with.into());
+                self.put_card(&card).await?;
+            }
+            Ok(())
         }
     }
 }

@@ -62,16 +62,17 @@ impl Grant for AuthorizationCode {
 async fn entitle(desk: &Desk, caller: &Caller, code: CodeRow, now: u64) -> Result<Entitlement, Not> {
     let application = caller.application();
     let owner = (OwnerKind::User, code.person.as_str());
-    let (person, roles) =
-        admit(desk, caller.directory(), &application.organization, owner, Code::InvalidGrant).await?;
-    let reach = scope::resolve(Some(&code.scope), application, caller.directory(), None)?;
+    let directory = caller.directory();
+    let admitted = admit(desk, directory, application, owner, Code::InvalidGrant).await?;
+    let reach = scope::resolve(Some(&code.scope), application, directory, None)?;
+    let reach = admitted.within(reach, directory, &application.organization)?;
     let mut entitlement = Entitlement::of(caller, reach, "authorization_code", now);
-    entitlement.gv.0 = person.generation;
+    entitlement.gv.0 = admitted.person.generation;
     if superseded(code.gv, entitlement.gv) {
         return Err(dead("ended since the person agreed").into());
     }
-    entitlement.roles = roles;
-    entitlement.subject = Subject::Owner(OwnerKind::User, person.id);
+    entitlement.roles = admitted.roles_through(directory, application);
+    entitlement.subject = Subject::Owner(OwnerKind::User, admitted.person.id);
     entitlement.auth_time = code.auth_time;
     entitlement.promise = Promise::Login(Via::Code { hash: code.hash });
     Ok(entitlement)

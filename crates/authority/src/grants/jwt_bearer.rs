@@ -8,7 +8,7 @@ use super::{Grant, assertion};
 use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
-use crate::entitlement::{Entitlement, Promise, Subject, Via, admit, own_roles, share};
+use crate::entitlement::{Entitlement, Promise, Subject, Via, admit, own_roles};
 use crate::refusal::{Code, Not};
 use crate::registry::{Application, Scope};
 use crate::scope;
@@ -31,20 +31,24 @@ impl Grant for JwtBearer {
         let now = desk.now();
         let assertion = assertion::read(text, caller, &desk.terms.issuer, now)?;
         let (application, directory) = (caller.application(), caller.directory());
+        let mut admitted = None;
         let mut roles = own_roles(directory, application);
-        let (mut subject, mut group, mut generation, mut act) = (Subject::Client, None, 0, None);
+        let (mut subject, mut generation, mut act) = (Subject::Client, 0, None);
         if let Some((kind, id)) = &assertion.owner {
             super::may_act_for(application, *kind)?;
             let owner = (*kind, id.as_str());
-            let (person, theirs) =
-                admit(desk, directory, &application.organization, owner, Code::InvalidGrant).await?;
-            roles = theirs;
-            roles.extend(share(directory, application));
-            subject = Subject::Owner(*kind, person.id);
-            (group, generation) = (person.customer_group, person.generation);
+            let found = admit(desk, directory, application, owner, Code::InvalidGrant).await?;
+            roles = found.roles_through(directory, application);
+            subject = Subject::Owner(*kind, found.person.id.clone());
+            generation = found.person.generation;
             act = Some(Box::new(actor(caller)));
+            admitted = Some(found);
         }
-        let reach = scope::resolve(ask.get("scope"), application, directory, group.as_deref())?;
+        let group = admitted.as_ref().and_then(|found| found.person.customer_group.as_deref());
+        let mut reach = scope::resolve(ask.get("scope"), application, directory, group)?;
+        if let Some(found) = &admitted {
+            reach = found.within(reach, directory, &application.organization)?;
+        }
         let mut entitlement = Entitlement::of(caller, reach, self.name(), now);
         entitlement.gv.0 = generation;
         entitlement.subject = subject;

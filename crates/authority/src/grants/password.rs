@@ -7,7 +7,7 @@ use super::Grant;
 use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
-use crate::entitlement::{Entitlement, Promise, Subject, Via};
+use crate::entitlement::{Entitlement, Promise, Subject, Via, share};
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{Application, ApplicationKind, Who};
 use crate::scope;
@@ -50,6 +50,7 @@ impl Grant for Password {
         )?;
         let mut entitlement = Entitlement::of(caller, reach, self.name(), desk.now());
         entitlement.roles = vec!["sales_channel_customer".into()];
+        entitlement.roles.extend(share(caller.directory(), caller.application()));
         entitlement.gv.0 = person.generation;
         entitlement.subject = Subject::Owner(OwnerKind::Customer, person.id);
         entitlement.promise = Promise::Login(Via::Plain);

@@ -19,7 +19,7 @@ use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::endings;
-use crate::entitlement::{Entitlement, Promise, Subject, admit, own_roles, share, superseded};
+use crate::entitlement::{Entitlement, Promise, Subject, admit, own_roles, superseded};
 use crate::handle::{Handle, HandleSecret};
 use crate::ledger::Family;
 use crate::refusal::{Code, Not, Refusal};
@@ -117,36 +117,38 @@ async fn entitle(
     if let (Some(_), Some((kind, _))) = (&family.act, &family.owner) {
         super::may_act_for(application, *kind)?;
     }
-    let (subject, group, generation, roles) = match &family.owner {
-        None => (Subject::Client, None, 0, own_roles(directory, application)),
+    let admitted = match &family.owner {
+        None => None,
         Some((kind, id)) => {
             let owner = (*kind, id.as_str());
-            let (person, roles) =
-                admit(desk, directory, &family.organization, owner, Code::InvalidGrant).await?;
-            let subject = Subject::Owner(*kind, person.id.clone());
-            (subject, person.customer_group.clone(), person.generation, roles)
+            Some(admit(desk, directory, application, owner, Code::InvalidGrant).await?)
         }
     };
-    let resolve = |text: &str| scope::resolve(Some(text), application, directory, group.as_deref());
-    let reach = match ask.get("scope").filter(|asked| *asked != family.scope) {
+    let person = admitted.as_ref().map(|found| &found.person);
+    let group = person.and_then(|person| person.customer_group.as_deref());
+    let resolve = |text: &str| scope::resolve(Some(text), application, directory, group);
+    let mut reach = match ask.get("scope").filter(|asked| *asked != family.scope) {
         Some(asked) => narrowed(resolve(asked)?, &resolve(&family.scope)?)?,
         None => resolve(&family.scope)?,
     };
+    if let Some(found) = &admitted {
+        reach = found.within(reach, directory, &family.organization)?;
+    }
     let mut entitlement = Entitlement::of(caller, reach, "refresh_token", desk.now());
-    entitlement.gv.0 = generation;
+    entitlement.gv.0 = person.map_or(0, |person| person.generation);
     if superseded(family.gv, entitlement.gv) {
         return Err(dead("ended by a wider revocation").into());
     }
     entitlement.act = read_chain(&family)?;
-    entitlement.roles = roles;
-    if entitlement.act.is_some() && family.owner.is_some() {
-        entitlement.roles.extend(share(directory, application));
-    }
+    entitlement.roles = match &admitted {
+        None => own_roles(directory, application),
+        Some(found) => found.roles_through(directory, application),
+    };
     if actors_ended(directory, entitlement.act.as_deref()) {
         return Err(dead("an actor in the chain has ended").into());
     }
     entitlement.custom_claim = read_claim(&family)?;
-    entitlement.subject = subject;
+    entitlement.subject = family.owner.map_or(Subject::Client, |(kind, id)| Subject::Owner(kind, id));
     entitlement.auth_time = family.auth_time;
     entitlement.sid = Some(family.id);
     entitlement.promise = promise;

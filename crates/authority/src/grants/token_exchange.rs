@@ -14,7 +14,7 @@ use super::{Grant, jwt_bearer};
 use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
-use crate::entitlement::{Entitlement, Subject, admit, share};
+use crate::entitlement::{Entitlement, Subject, admit};
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{Application, Mode, Scope, Who};
 use crate::scope::{self, Reach};
@@ -55,15 +55,15 @@ impl Grant for TokenExchange {
         same_world(desk, caller, &subject)?;
         let chain = chain(desk, caller, ask, (&subject, shown)).await?;
         let owned_by = (owner.kind, owner.id.as_str());
-        let (person, roles) =
-            admit(desk, directory, &application.organization, owned_by, Code::InvalidGrant).await?;
-        let reach = reach(ask, caller, &subject, person.customer_group.as_deref())?;
+        let admitted = admit(desk, directory, application, owned_by, Code::InvalidGrant).await?;
+        let reach = reach(ask, caller, &subject, admitted.person.customer_group.as_deref())?;
+        let reach = admitted.within(reach, directory, &application.organization)?;
         let mut entitlement = Entitlement::of(caller, reach, self.name(), desk.now());
         // The subject's generation stays the one of the token that was shown: never newer, so that a
         // revocation of the subject that races with this exchange wins.
         entitlement.gv.0 = subject.gv.0;
         // All must allow: what the subject had when it signed in, what it has today, and the caller's share.
-        let narrowing = roles.into_iter().chain(share(directory, application));
+        let narrowing = admitted.roles_through(directory, application).into_iter();
         entitlement.roles = subject.rol.clone();
         entitlement.roles.extend(narrowing.filter(|role| !subject.rol.contains(role)));
         entitlement.subject = Subject::Owner(owner.kind, owner.id);
@@ -202,7 +202,8 @@ fn refuse_other_kinds(ask: &Ask) -> Result<(), Refusal> {
 /// The reach that is asked for, if the subject's token and the caller both have it; without a scope, the
 /// very reach of the subject's token.
 fn reach(ask: &Ask, caller: &Caller, subject: &Claims, group: Option<&str>) -> Result<Reach, Refusal> {
-    let held = Reach { text: subject.scope.clone(), market: subject.market.clone() };
+    let held =
+        Reach { text: subject.scope.clone(), market: subject.market.clone(), can: subject.perm.clone() };
     let text = ask.get("scope").unwrap_or(&held.text);
     let reach = scope::resolve(Some(text), caller.application(), caller.directory(), group)?;
     if text == held.text {

@@ -213,6 +213,7 @@ fn place(estate: &Estate, it: &Membership) -> Resource {
         "owner": it.owner,
         "access_scope": access_scope(card),
         "test_enabled": access_scope(card) != "live_access",
+        "all_applications": it.applications.is_none(),
     });
     let one = Resource::new(Kind::Membership, &it.id, &it.organization, attributes, card);
     membership_links(one, &it.organization, &it.role, card)
@@ -227,6 +228,7 @@ fn invitation(card: &Card) -> Resource {
         "owner": false,
         "access_scope": access_scope(Some(card)),
         "test_enabled": access_scope(Some(card)) != "live_access",
+        "all_applications": null,
     });
     let one = Resource::new(Kind::Membership, &card.id, &card.organization, attributes, Some(card));
     membership_links(one, &card.organization, card.text("role").unwrap_or_default(), Some(card))

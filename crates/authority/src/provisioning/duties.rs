@@ -1,11 +1,11 @@
 //! What holds after every change, whichever it was: nobody has two roles that are declared in conflict,
-//! and nobody has granted more than they have.
+//! nobody has granted more than they have, and nobody but an admin has changed their own lot.
 
 use portcullis_guard::policy::{Action, Permission};
 
-use super::estate::Estate;
-use super::{Declined, Kind, Objection};
-use crate::registry::{Role, RoleKind};
+use super::estate::{Estate, role_id};
+use super::{Card, Declined, Kind, Objection};
+use crate::registry::{Membership, Role, RoleKind};
 
 /// Separation of duties.
 ///
@@ -27,7 +27,7 @@ pub fn are_separate(before: &Estate, after: &Estate) -> Result<(), Declined> {
     }
 }
 
-/// That the roles which `person` has changed or handed out are within that person's own.
+/// That the roles which `person` has changed or handed out are within that person's own, as it was before.
 ///
 /// # Errors
 /// [`Declined::Forbidden`].
@@ -54,6 +54,55 @@ pub fn are_granted(before: &Estate, after: &Estate, person: &str) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// That nobody but an admin has changed what they may do themselves: the permissions and the conflicts of a
+/// role that they hold, and what their membership is kept to. Whoever is kept to some applications hands out
+/// none, because what a bundle gives cannot be compared with what theirs leaves.
+///
+/// Deleting a role that one holds is no way around: it ends the membership.
+///
+/// # Errors
+/// [`Declined::Forbidden`].
+pub fn are_not_ones_own(before: &Estate, after: &Estate, person: &str) -> Result<(), Declined> {
+    let admin = |place: &Membership| before.role_of(place).is_some_and(|role| role.kind == RoleKind::Admin);
+    let places = before.memberships.values().filter(|place| place.active && place.user == person);
+    for place in places.filter(|place| !admin(place)) {
+        for id in held(place) {
+            let of = |estate: &Estate| {
+                let conflicts =
+                    estate.card(Kind::Role, &id).map(|card| card.texts("conflicts_with").join(" "));
+                let role = estate.roles.get(&id)?;
+                Some((role.permissions.clone(), conflicts.unwrap_or_default()))
+            };
+            if of(after).is_some_and(|is| of(before) != Some(is)) {
+                return Err(Declined::forbidden(
+                    "Nobody but an admin changes a role that they hold themselves.",
+                ));
+            }
+        }
+        let kept = |place: &Membership| (place.applications.clone(), place.modes.clone());
+        if after.memberships.get(&place.id).is_some_and(|is| kept(is) != kept(place)) {
+            let sentence = "Nobody but an admin changes what they are kept to themselves.";
+            return Err(Declined::forbidden(sentence));
+        }
+        let bundled = |card: &&Card| {
+            matches!(card.kind, Kind::ApplicationMembership | Kind::MembershipProfile)
+                && card.organization == place.organization
+        };
+        let same = |card: &Card| before.cards.get(&(card.kind, card.id.clone())) == Some(card);
+        if kept(place) != (None, None) && after.cards.values().filter(bundled).any(|card| !same(card)) {
+            let sentence = "Whoever is kept to some applications hands out none; an admin can.";
+            return Err(Declined::forbidden(sentence));
+        }
+    }
+    Ok(())
+}
+
+/// The roles of a member, by their ids in the API: the membership's and those of its applications.
+fn held(place: &Membership) -> Vec<String> {
+    let beside = place.applications.iter().flatten().map(|share| &share.role);
+    std::iter::once(&place.role).chain(beside).map(|id| role_id(&place.organization, id)).collect()
 }
 
 /// Whether one role allows everything that another does.

@@ -101,6 +101,13 @@ impl Estate {
             Change::Raise { .. } | Change::EndLogins { .. } => {}
         }
     }
+
+    /// Everything that a change touches, tried out in order.
+    pub fn with(&self, changes: &[Change]) -> Self {
+        let mut after = self.clone();
+        changes.iter().for_each(|change| after.apply(change));
+        after
+    }
 }
 
 /// A role's id in the Provisioning API: unlike the id within its organization, it is unique everywhere.

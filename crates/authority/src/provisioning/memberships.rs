@@ -1,8 +1,8 @@
 //! Memberships: whom an organization has taken in, and the invitations that are still open.
 //!
-//! Somebody with an account is a member at once. Anybody else is invited: the answer shows a code once,
-//! which the inviter hands on, and only the person with that address and that code can accept. This server
-//! sends no mail.
+//! Everybody is invited: the answer shows a code once, which the inviter hands on, and only the person with
+//! that address and that code can accept. Whether there is an account of that address is not looked up, so
+//! that nothing can tell, in words or in time. This server sends no mail.
 
 use portcullis_guard::policy::Action;
 use serde_json::{Value, json};
@@ -14,10 +14,10 @@ use super::plan::Plan;
 use super::{Card, Declined, Kind, Objection};
 use crate::desk::Desk;
 use crate::endings::remembered_until;
-use crate::registry::{Membership, Role, Who};
+use crate::registry::{Membership, Role};
 use crate::secret::{hash_random, same};
 
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 12] = [
     "organization",
     "user_email",
     "user_first_name",
@@ -25,6 +25,7 @@ const SHOWN: [&str; 11] = [
     "status",
     "owner",
     "test_enabled",
+    "all_applications",
     "versions",
     "invitation_code",
     "access_scope",
@@ -32,7 +33,7 @@ const SHOWN: [&str; 11] = [
 ];
 pub const SCOPES: [&str; 3] = ["live_access", "test_access", "all_access"];
 
-pub async fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
+pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
     let mut reader = Reader::new(draft, true);
     let home = reader.required_one("organization", Kind::Organization);
     let email = reader.required("user_email").and_then(|email| address(&mut reader, email));
@@ -49,37 +50,13 @@ pub async fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined
     }
     card.organization = home.id.clone();
     let attached = more.settle(office, &mut card)?;
-    let id = card.id.clone();
-    let mut changes = Vec::new();
-    let (mut code, mut seen) = (None, None);
-    match office.desk.registry.person(Who::UserEmail(&email)).await? {
-        Some(person) => {
-            let place = Membership {
-                id: id.clone(),
-                user: person.id.clone(),
-                organization: home.id.clone(),
-                role,
-                owner: false,
-                active: true,
-            };
-            changes.push(Change::PutMembership(place));
-            seen = Some(person);
-        }
-        None => {
-            let made = office.desk.token();
-            card.more.insert("user_email".into(), email.into());
-            card.more.insert("role".into(), role.into());
-            card.more.insert("invitation".into(), hash_random(&made).into());
-            code = Some(made);
-        }
-    }
-    changes.push(Change::PutCard(Box::new(card)));
+    let (id, code) = (card.id.clone(), office.desk.token());
+    card.more.insert("user_email".into(), email.into());
+    card.more.insert("role".into(), role.into());
+    card.more.insert("invitation".into(), hash_random(&code).into());
+    let mut changes = vec![Change::PutCard(Box::new(card))];
     changes.extend(attached);
-    let plan = Plan { seen, ..Plan::new(Kind::Membership, id, changes) };
-    Ok(match code {
-        Some(code) => plan.showing("invitation_code", code),
-        None => plan,
-    })
+    Ok(Plan::new(Kind::Membership, id, changes).showing("invitation_code", code))
 }
 
 pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Declined> {
@@ -90,18 +67,24 @@ pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Decl
     let role = reader.required_one("role", Kind::Role);
     let mut card = office.card(Kind::Membership, id, &home);
     let more = More::read(&mut reader, &mut card, office.now_ms);
+    let open = reader.flag("_all_applications") == Some(true);
     reader.finish(&super::with_common(&SHOWN))?;
     let role = role.map(|id| role_of(office, Some(&id), &home).map(|role| role.id.clone())).transpose()?;
     let attached = more.settle(office, &mut card)?;
     let mut changes = Vec::new();
-    match (office.estate.memberships.get(id), role) {
+    let mut place = office.estate.memberships.get(id).cloned();
+    if let Some(place) = place.as_mut().filter(|_| open) {
+        opened(office, place, &card, !attached.is_empty())?;
+        changes.push(Change::PutMembership(place.clone()));
+    }
+    match (place, role) {
         (Some(place), Some(role)) if place.role != role => {
             if place.owner {
                 let detail = "is the owner's; transfer the ownership first";
                 return Err(Objection::relationship("role", detail).into());
             }
             changes.push(Change::PutMembership(Membership { role, ..place.clone() }));
-            changes.push(end_of_logins(office, place, "the role was changed"));
+            changes.push(end_of_logins(office, &place, "the role was changed"));
         }
         (None, Some(role)) => drop(card.more.insert("role".into(), role.into())),
         _ => {}
@@ -109,6 +92,18 @@ pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Decl
     changes.push(Change::PutCard(Box::new(card)));
     changes.extend(attached);
     Ok(Plan::new(Kind::Membership, id, changes))
+}
+
+/// Lets a member act through every application again, when nothing says otherwise any more.
+fn opened(office: &Office<'_>, place: &mut Membership, card: &Card, attached: bool) -> Result<(), Declined> {
+    let mut beside = office.estate.cards_of(Kind::ApplicationMembership);
+    let has_own = attached || beside.any(|it| it.text("membership") == Some(&place.id));
+    if has_own || card.text("membership_profile").is_some() {
+        let detail = "needs a membership without a profile and without application memberships";
+        return Err(Objection::attribute("_all_applications", detail).into());
+    }
+    place.applications = None;
+    Ok(())
 }
 
 pub fn destroy(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
@@ -177,6 +172,8 @@ pub async fn accept<'a>(
         role,
         owner: false,
         active: true,
+        applications: None,
+        modes: None,
     };
     let changes = vec![Change::PutMembership(place), Change::PutCard(Box::new(card))];
     Ok((office, Plan::new(Kind::Membership, id, changes)))

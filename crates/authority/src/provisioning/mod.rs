@@ -25,12 +25,13 @@ mod profiles;
 mod query;
 mod resource;
 mod roles;
+mod shares;
 mod user;
 
 pub use card::Card;
 pub use decline::{Declined, Objection, Place};
 pub use draft::Draft;
-pub use estate::Estate;
+pub use estate::{Estate, role_id};
 pub use kind::Kind;
 pub use office::Bearer;
 pub use plan::Outcome;
@@ -135,7 +136,7 @@ impl<'a> Provisioning<'a> {
             Kind::Role => roles::create(office, draft),
             Kind::Permission => permissions::create(office, draft),
             Kind::ApiCredential => credentials::create(office, draft),
-            Kind::Membership => memberships::create(office, draft).await,
+            Kind::Membership => memberships::create(office, draft),
             Kind::MembershipProfile => profiles::create_profile(office, draft),
             Kind::ApplicationMembership => profiles::create_application(office, draft),
             Kind::IdentityProvider => identity_providers::create(office, draft),

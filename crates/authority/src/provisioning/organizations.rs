@@ -69,6 +69,8 @@ pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
         role: "admin".into(),
         owner: true,
         active: true,
+        applications: None,
+        modes: None,
     };
     let place_card = Card::new(Kind::Membership, &place.id, &id, office.now_ms);
     let mut changes = vec![Change::PutOrganization(organization), Change::PutCard(Box::new(card))];

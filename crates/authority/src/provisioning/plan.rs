@@ -7,13 +7,12 @@ use super::change::{Amendment, CHANGED, Change, Trace};
 use super::estate::Estate;
 use super::office::{Bearer, Office};
 use super::resource::Resource;
-use super::{Declined, Kind, duties};
+use super::{Declined, Kind, duties, shares};
 use crate::ask::Origin;
 use crate::audit;
 use crate::desk::Desk;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
 use crate::refusal::Trouble;
-use crate::registry::Person;
 
 /// How often others may be faster before we say that we are busy.
 const ATTEMPTS: usize = 8;
@@ -27,13 +26,11 @@ pub struct Plan {
     pub id: String,
     /// Shown in the answer and nowhere else: a secret that was just made.
     pub once: Map<String, Value>,
-    /// Somebody who is not changed but comes into view.
-    pub seen: Option<Person>,
 }
 
 impl Plan {
     pub fn new(kind: Kind, id: impl Into<String>, changes: Vec<Change>) -> Self {
-        Self { changes, kind, id: id.into(), once: Map::new(), seen: None }
+        Self { changes, kind, id: id.into(), once: Map::new() }
     }
 
     /// The same, with something to show once.
@@ -65,8 +62,8 @@ pub async fn enact<'a>(
 ) -> Result<Outcome, Declined> {
     for _ in 0..ATTEMPTS {
         let decided = decide().await;
-        let tried = decided.and_then(|(office, plan)| {
-            let after = try_out(&office, &plan)?;
+        let tried = decided.and_then(|(office, mut plan)| {
+            let after = try_out(&office, &mut plan)?;
             Ok((office, plan, after))
         });
         let (office, plan, after) = match tried {
@@ -84,14 +81,15 @@ pub async fn enact<'a>(
     Err(Trouble::new("registry", "it kept changing").into())
 }
 
-fn try_out(office: &Office<'_>, plan: &Plan) -> Result<Estate, Declined> {
-    let mut after = office.estate.clone();
-    plan.changes.iter().for_each(|change| after.apply(change));
-    if let Some(person) = &plan.seen {
-        after.people.entry(person.id.clone()).or_insert_with(|| person.clone());
-    }
+/// The estate after the plan, with what follows from it; the plan is given that too.
+fn try_out(office: &Office<'_>, plan: &mut Plan) -> Result<Estate, Declined> {
+    let mut after = office.estate.with(&plan.changes);
+    let follows = shares::follow(office, &after);
+    follows.iter().for_each(|change| after.apply(change));
+    plan.changes.extend(follows);
     duties::are_separate(&office.estate, &after)?;
     duties::are_granted(&office.estate, &after, &office.bearer.person.id)?;
+    duties::are_not_ones_own(&office.estate, &after, &office.bearer.person.id)?;
     Ok(after)
 }
 

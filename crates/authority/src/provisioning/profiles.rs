@@ -8,7 +8,7 @@ use super::draft::{Draft, Reader};
 use super::memberships::{SCOPES, attach};
 use super::office::Office;
 use super::plan::Plan;
-use super::{Card, Declined, Kind, Objection};
+use super::{Card, Declined, Kind, Objection, shares};
 
 const SHOWN: [&str; 3] = ["organization", "test_enabled", "id"];
 
@@ -105,6 +105,9 @@ fn read_profile(reader: &mut Reader<'_>, card: &mut Card, now_ms: u64) -> Option
 fn read_application(reader: &mut Reader<'_>, card: &mut Card, now_ms: u64) {
     reader.common(card, now_ms);
     if let Some(filters) = reader.object_of("filters") {
+        if let Err(objection) = shares::markets(&filters) {
+            reader.object::<()>(objection);
+        }
         card.more.insert("filters".into(), Value::Object(filters));
     }
 }

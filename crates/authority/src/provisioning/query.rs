@@ -192,6 +192,7 @@ fn known(kind: Kind) -> Known {
                 "owner",
                 "access_scope",
                 "test_enabled",
+                "all_applications",
             ],
             &[ORGANIZATION, ROLE, PROFILE],
         ),

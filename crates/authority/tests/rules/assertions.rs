@@ -28,6 +28,14 @@ fn signed(claims: &Value) -> String {
     pen::es256(pen::int_key(), &header(), &claims.to_string())
 }
 
+/// An assertion of `int` for Ada, who runs the house.
+pub fn for_ada(jti: &str) -> String {
+    let mut claims = for_eva(jti);
+    claims["sub"] = "UserAdaAAA".into();
+    claims[CLAIMS]["owner"] = json!({ "type": "User", "id": "UserAdaAAA" });
+    signed(&claims)
+}
+
 async fn send(house: &House, client: &str, assertion: &str) -> Result<TokenReply, Refusal> {
     house.by(client, &[("grant_type", JWT_BEARER), ("assertion", assertion)]).await
 }

@@ -9,6 +9,7 @@ mod endings;
 mod exchange;
 mod house;
 mod mint;
+mod narrowing;
 mod races;
 mod refresh;
 mod scopes;

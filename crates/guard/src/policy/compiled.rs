@@ -44,7 +44,7 @@ impl Compiled {
         Arc::clone(&self.policy)
     }
 
-    /// Whether every role of the token allows the action, and, once facts are given, allows it for them.
+    /// Whether the token is not narrowed below the action and every role allows it, and, once facts are given, allows it for them.
     pub fn judge(
         &self,
         access: &Access,
@@ -52,6 +52,9 @@ impl Compiled {
         action: Action,
         facts: Option<&Facts<'_>>,
     ) -> Result<(), Forbidden> {
+        if !access.leaves(subject, action) {
+            return Err(Forbidden::new(Reason::Narrowed, action));
+        }
         let judged =
             self.roles_of(access.claims()).try_for_each(|role| match role?.way(subject, action)? {
                 Way::Free => Ok(()),
@@ -76,6 +79,9 @@ impl Compiled {
         subject: SubjectId,
         action: Action,
     ) -> Result<Filter<'a>, Forbidden> {
+        if !access.leaves(subject, action) {
+            return Err(Forbidden::new(Reason::Narrowed, action));
+        }
         let mut filter = Filter::new(access);
         for role in self.roles_of(access.claims()) {
             let way = role.and_then(|role| role.way(subject, action));
@@ -90,13 +96,19 @@ impl Compiled {
         Ok(filter)
     }
 
-    /// What the roles of a token leave possible, subject by subject, restricted or not.
+    /// What the roles of a token and its own narrowing leave possible, subject by subject, restricted or not.
     pub fn actions<'r>(&self, claims: &Claims, registry: &'r Registry) -> Vec<(&'r str, Actions)> {
         let possible = |subject, action| {
             self.roles_of(claims).all(|role| role.is_ok_and(|role| role.way(subject, action).is_ok()))
         };
-        let on = |subject| Action::ALL.into_iter().filter(move |action| possible(subject, *action)).collect();
-        let all = registry.named().map(|(name, subject)| (name, on(subject)));
+        let left = |name: &str, action| claims.perm.as_ref().is_none_or(|perm| perm.leaves(name, action));
+        let on = |name: &str, subject| {
+            Action::ALL
+                .into_iter()
+                .filter(|action| left(name, *action) && possible(subject, *action))
+                .collect()
+        };
+        let all = registry.named().map(|(name, subject)| (name, on(name, subject)));
         all.filter(|(_, actions)| *actions != Actions::default()).collect()
     }
 

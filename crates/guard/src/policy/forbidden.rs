@@ -21,6 +21,8 @@ pub enum Reason {
     UnknownSubject,
     /// A role that the token names does not have this permission.
     NotGranted,
+    /// The token is narrowed to less than its roles allow (`perm`).
+    Narrowed,
     /// A restriction needs a fact, named here, that the caller did not give.
     AttributeMissing(&'static str),
     /// The resource belongs to another tenant.
@@ -72,6 +74,7 @@ impl Reason {
             Self::UnknownRole => "unknown_role",
             Self::UnknownSubject => "unknown_subject",
             Self::NotGranted => "not_granted",
+            Self::Narrowed => "narrowed",
             Self::AttributeMissing(_) => "attribute_missing",
             Self::OtherOrganization => "other_organization",
             Self::OutsideMarkets => "outside_markets",
@@ -90,6 +93,7 @@ impl Reason {
             Self::UnknownRole => "the token names a role that is not in force for its organization",
             Self::UnknownSubject => "the service asks about a subject that is not registered",
             Self::NotGranted => "a role of the token does not have this permission",
+            Self::Narrowed => "the token is narrowed to less than its roles allow",
             Self::AttributeMissing(attribute) => attribute,
             Self::OtherOrganization => "the resource belongs to another organization",
             Self::OutsideMarkets => "the resource is in no market of the token",

@@ -117,11 +117,20 @@ fn destination(address: &str) -> String {
 /// The scope in words.
 fn wishes(consent: &Consent) -> Vec<String> {
     let organization = &consent.organization_name;
-    let mut wishes = vec![format!("To do in {organization} what your role there allows")];
+    let narrowed = scope::parts(&consent.scope).any(|part| part.starts_with("can:"));
+    let first = match narrowed {
+        true => format!("To do in {organization} only what is listed here, as far as your role there allows"),
+        false => format!("To do in {organization} what your role there allows"),
+    };
+    let mut wishes = vec![first];
     wishes.extend(scope::parts(&consent.scope).map(|part| {
         let mut words = part.splitn(3, ':');
         let kind = words.next().unwrap_or_default().replace('_', " ");
         match (words.next(), words.next()) {
+            (Some(action), Some("*")) if kind == "can" => format!("To {action} everything"),
+            (Some(action), Some(subject)) if kind == "can" => {
+                format!("To {action} {}", subject.replace('_', " "))
+            }
             (Some("all"), None) => format!("In every {kind}"),
             (Some(by), Some(name)) => format!("In the {kind} with the {by} {name}"),
             _ => part.to_owned(),
@@ -178,6 +187,16 @@ mod tests {
                 "To do in Shop what your role there allows",
                 "In every market",
                 "In the stock location with the code north",
+            ]
+        );
+        let consent = Consent { scope: "market:all can:read:line_items can:show:*".into(), ..consent };
+        assert_eq!(
+            wishes(&consent),
+            [
+                "To do in Shop only what is listed here, as far as your role there allows",
+                "In every market",
+                "To read line items",
+                "To show everything",
             ]
         );
     }

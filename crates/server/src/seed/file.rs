@@ -56,6 +56,9 @@ pub struct Role {
     pub name: Option<String>,
     #[serde(default)]
     pub permissions: Vec<Spanned<Permission>>,
+    /// Ids of roles that nobody may have beside this one.
+    #[serde(default)]
+    pub conflicts_with: Vec<Text>,
 }
 
 /// A market, a store or a stock location.

@@ -108,6 +108,15 @@ impl<'a> Sheet<'a> {
         String::new()
     }
 
+    /// The same without a note: empty when it is not known.
+    pub fn known_organization(&self, named: Option<&Text>) -> String {
+        let found = match named {
+            Some(name) => self.organizations.get(name.get_ref().as_str()).copied(),
+            None => self.only,
+        };
+        found.unwrap_or_default().to_owned()
+    }
+
     pub fn is_enterprise(&self, organization: &str) -> bool {
         self.enterprises.contains(organization)
     }

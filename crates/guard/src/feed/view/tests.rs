@@ -57,6 +57,7 @@ fn claims() -> Claims {
         gv: Generations(10, 20, 30, 40),
         rol: vec![],
         pv: 0,
+        perm: None,
         act: Some(Box::new(customer_service)),
         organization: Some(Organization {
             id: "org".into(),
