@@ -60,7 +60,7 @@ prop_compose! {
         let mut aud = more;
         aud.push("commerce-api".into());
         Claims {
-            perm: None,
+            perm: (life % 2 == 0).then(|| serde_json::from_str(r#"{"*":["show"],"orders":["read"]}"#).unwrap()),
             iss: ISSUER.into(), sub: sub.clone(), aud, client_id: "shop".into(), iat: NOW, exp: NOW + life, jti, scope,
             sid, gv: Generations(gv[0], gv[1], gv[2], gv[3]), rol, pv, act,
             organization: market.then(|| Organization {

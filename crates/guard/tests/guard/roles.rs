@@ -261,3 +261,78 @@ fn a_new_policy_takes_effect_at_once() {
     assert!(!shop.guard.is_behind(&packer));
     assert!(shop.guard.is_behind(&shop.access(&["admin"], |claims| claims["pv"] = 6.into())));
 }
+
+#[test]
+fn a_narrowed_token_may_do_what_its_roles_and_its_narrowing_both_leave() {
+    let shop = Shop::new();
+    let narrowed = |roles: &[&str], perm: Value| shop.access(roles, |claims| claims["perm"] = perm);
+    let token = narrowed(&["admin"], json!({"orders": ["read"], "loyalty_points": ["trigger"]}));
+    let facts = Facts::new().organization(ORGANIZATION).market("m1");
+    for (subject, action, answer) in [
+        ("orders", Action::Read, "allowed"),
+        ("orders", Action::List, "allowed"),
+        ("orders", Action::Update, "narrowed"),
+        ("skus", Action::Read, "narrowed"),
+        ("loyalty_points", Action::Trigger, "allowed"),
+    ] {
+        assert_eq!(shop.answer(&token, subject, action, facts), answer, "{subject} {action:?}");
+        assert_eq!(shop.guard.require(&token, subject, action).is_ok(), answer == "allowed");
+        assert_eq!(shop.guard.filter(&token, subject, action).is_ok(), answer == "allowed");
+    }
+    let other = facts.organization("ZzOtherOrg");
+    assert_eq!(shop.answer(&token, "orders", Action::Read, other), "other_organization");
+    let listed = shop.guard.actions(token.claims());
+    assert_eq!(listed.len(), 2, "{listed:?}");
+
+    let beyond = narrowed(&["AbCdEfGhIj/clerk"], json!({"*": ["read"], "skus": ["update"]}));
+    assert_eq!(shop.answer(&beyond, "orders", Action::Read, facts), "allowed");
+    assert_eq!(shop.answer(&beyond, "skus", Action::Update, facts), "not_granted", "it grants nothing");
+    assert_eq!(shop.answer(&beyond, "orders", Action::Update, facts.status("draft")), "narrowed");
+    let nothing = narrowed(&["admin"], json!({}));
+    assert_eq!(shop.answer(&nothing, "orders", Action::Read, facts), "narrowed");
+    let elsewhere = narrowed(&["admin"], json!({"things_of_another_service": ["read"]}));
+    assert!(shop.guard.actions(elsewhere.claims()).is_empty());
+}
+
+#[test]
+fn limits_that_cannot_be_read_make_no_token() {
+    let shop = Shop::new();
+    let many: serde_json::Map<_, _> = (0..33).map(|n| (format!("s{n}"), json!([]))).collect();
+    for bad in [
+        json!({"orders": ["raed"]}),
+        json!({"orders": ["read", 7]}),
+        json!({"orders": "read"}),
+        json!({"Orders": ["read"]}),
+        json!(["orders"]),
+        json!("*"),
+        json!(null),
+        Value::Object(many),
+    ] {
+        let token = shop.issuer.token(|claims| {
+            claims["rol"] = json!(["admin"]);
+            claims["perm"] = bad.clone();
+        });
+        let denied = shop.guard.check(&token, NOW).unwrap_err();
+        assert_eq!(denied.code(), "malformed", "{bad}");
+    }
+}
+
+#[test]
+fn whoever_is_kept_to_markets_is_kept_to_them_in_everything() {
+    let shop = Shop::new();
+    let kept = shop.fenced(&["admin", "within_markets"]);
+    let (inside, outside) = (Facts::new().market("m1"), Facts::new().market("m3"));
+    for subject in ["orders", "returns", "customers", "loyalty_points"] {
+        assert_eq!(shop.answer(&kept, subject, Action::Update, inside), "allowed", "{subject}");
+        assert_eq!(shop.answer(&kept, subject, Action::Update, outside), "outside_markets", "{subject}");
+        assert_eq!(shop.answer(&kept, subject, Action::Update, Facts::new()), "attribute_missing");
+    }
+    assert_eq!(shop.answer(&kept, "skus", Action::Read, Facts::new().sellable_in("m2")), "allowed");
+    assert_ne!(shop.answer(&kept, "skus", Action::Read, Facts::new().sellable_in("m3")), "allowed");
+    assert_ne!(shop.answer(&kept, "skus", Action::Update, Facts::new().sellable_in("m2")), "allowed");
+    assert_eq!(shop.answer(&kept, "organization", Action::Read, Facts::new().id(ORGANIZATION)), "allowed");
+    let filter = shop.guard.filter(&kept, "orders", Action::List).unwrap();
+    assert_eq!(filter.markets().map(<[String]>::len), Some(2));
+    let alone = shop.fenced(&["within_markets", "AbCdEfGhIj/clerk"]);
+    assert_eq!(shop.answer(&alone, "returns", Action::Read, inside), "not_granted", "it grants nothing");
+}

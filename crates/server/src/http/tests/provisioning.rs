@@ -411,9 +411,9 @@ async fn nobody_but_an_admin_changes_a_role_that_they_hold() {
     let town = Town::new();
     let own = town.get("eve", "permissions?filter[q][role_id_eq]=acme.clerk&sort=subject").await.ids();
     for permission in &own {
-        let seen =
-            town.patch("eve", &format!("permissions/{permission}"), json!({ "can_read": false }), json!({}));
-        assert_eq!(seen.await.status, 403, "not even to narrow it: duties are separate");
+        let path = format!("permissions/{permission}");
+        let seen = town.patch("eve", &path, json!({ "can_read": false }), json!({})).await;
+        assert_eq!(seen.status, 403, "not even to narrow it: duties are separate");
     }
     let clerk = json!({ "role": "roles acme.clerk" });
     let more = json!({ "subject": "skus", "can_read": true });
