@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::Shop;
 
 mod matrix;
+mod restrictions;
 
 const ISSUER: &str = "https://auth.shop.example";
 
