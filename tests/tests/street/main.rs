@@ -11,6 +11,7 @@ mod door;
 mod exchange;
 mod feed;
 mod grants;
+mod memberships;
 mod office;
 mod pages;
 mod races;
@@ -98,6 +99,8 @@ rules! {
         grants::a_scope_comes_back_as_it_was_asked_for,
         grants::a_test_token_opens_nothing_in_the_live_shop,
         grants::a_changed_token_is_no_token,
+        memberships::a_member_who_is_kept_to_one_application_gets_no_token_through_another,
+        memberships::a_token_that_was_asked_for_less_does_less_at_the_shop,
         office::the_two_doors_share_nothing,
         office::a_code_comes_in_once,
         office::every_failure_to_come_in_sounds_alike,

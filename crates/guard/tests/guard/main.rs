@@ -1,5 +1,6 @@
 //! The guard as a service sees it: through its public face, with real signatures.
 
+mod cost;
 #[cfg(feature = "actix")]
 mod door;
 mod forgery;
