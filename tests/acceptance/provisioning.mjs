@@ -92,12 +92,13 @@ await step('api_credentials: create shows the secret once, which works; list, up
   }))
 })
 let profile, membership, application
-await step('membership_profiles: create, list, update, filter', async () => {
+await step('membership_profiles: create, list, update, include, filter', async () => {
   profile = await sdk.membership_profiles.create({ name: 'Marketing', access_scope: 'live_access', organization: sdk.organizations.relationship(home.id) })
   assert.equal((await sdk.membership_profiles.update({ id: profile.id, access_scope: 'all_access' })).access_scope, 'all_access')
-  assert.equal((await sdk.membership_profiles.list({ filters: { name_eq: 'Marketing' } })).recordCount, 1)
+  const listed = await sdk.membership_profiles.list({ filters: { name_eq: 'Marketing' }, include: ['organization'] })
+  assert.equal(listed.recordCount, 1); assert.equal(listed.first().organization.slug, 'my-org')
 })
-await step('memberships: invite, resend, list, update, include, filter', async () => {
+await step('memberships: invite, resend, list, update, include, filter, delete', async () => {
   membership = await sdk.memberships.create({
     user_email: 'george@example.com', organization: sdk.organizations.relationship(home.id), role: sdk.roles.relationship(role.id)
   })
@@ -106,6 +107,11 @@ await step('memberships: invite, resend, list, update, include, filter', async (
   await sdk.memberships.update({ id: membership.id, membership_profile: sdk.membership_profiles.relationship(profile.id) })
   const found = await sdk.memberships.list({ filters: { status_eq: 'pending', user_email_end: '@example.com' }, include: ['role', 'membership_profile'] })
   assert.equal(found.first().membership_profile.name, 'Marketing')
+  const other = await sdk.memberships.create({
+    user_email: 'pete@example.com', organization: sdk.organizations.relationship(home.id), role: sdk.roles.relationship(role.id)
+  })
+  await sdk.memberships.delete(other.id)
+  await refused(404, null, sdk.memberships.retrieve(other.id))
   await refused(403, null, sdk.memberships.delete((await sdk.memberships.list({ filters: { owner_eq: true, organization_id_eq: home.id } })).first().id))
 })
 await step('application_memberships: create, list, update, include, filter, delete', async () => {

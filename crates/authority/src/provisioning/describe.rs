@@ -45,6 +45,27 @@ pub fn all(estate: &Estate, kind: Kind) -> Vec<Resource> {
     }
 }
 
+/// The thing of a kind with this id, without a look at the others where that can be.
+pub fn one(estate: &Estate, kind: Kind, id: &str) -> Option<Resource> {
+    let card = || estate.card(kind, id);
+    match kind {
+        Kind::Organization => estate.organizations.get(id).map(|it| organization(estate, it)),
+        Kind::Role => estate.roles.get(id).map(|it| role(estate, it)),
+        Kind::ApiCredential => estate.applications.get(id).map(|it| credential(estate, it)),
+        Kind::Membership => match estate.memberships.get(id) {
+            Some(it) => Some(place(estate, it)),
+            None => card().map(invitation),
+        },
+        Kind::MembershipProfile => card().map(profile),
+        Kind::ApplicationMembership => card().map(application_membership),
+        Kind::IdentityProvider => card().map(provider),
+        Kind::User => estate.people.get(id).map(|it| user(estate, it)),
+        // Its id follows from its role and subject.
+        Kind::Permission => all(estate, kind).into_iter().find(|one| one.id == id),
+        Kind::Version => None,
+    }
+}
+
 /// The person behind the token.
 pub fn user(estate: &Estate, it: &Person) -> Resource {
     let attributes = json!({

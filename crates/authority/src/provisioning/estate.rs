@@ -68,7 +68,7 @@ impl Estate {
     }
 
     pub fn find(&self, kind: Kind, id: &str) -> Option<Resource> {
-        self.all(kind).into_iter().find(|one| one.id == id)
+        describe::one(self, kind, id)
     }
 
     /// What a relationship leads to, as far as it is kept here.

@@ -1,6 +1,8 @@
 //! A decided change on its way into the books: tried out, checked, traced old against new, and committed.
 //! When somebody else was faster, it is decided again on what is there then.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::change::{Amendment, CHANGED, Change, Trace};
@@ -97,7 +99,7 @@ fn try_out(office: &Office<'_>, plan: &mut Plan) -> Result<Estate, Declined> {
 async fn commit(office: &Office<'_>, plan: &Plan, after: &Estate, origin: &Origin) -> Result<bool, Declined> {
     let expected = office.estate.version;
     let act = Act::Amend(Amendment { expected, changes: plan.changes.clone() });
-    let audit = traces(office, after, origin)?;
+    let audit = traces(office, &plan.changes, after, origin)?;
     match office.desk.ledger.commit(Deed { act, audit }).await? {
         Done::Committed { .. } => Ok(true),
         Done::Lost => Ok(false),
@@ -106,18 +108,42 @@ async fn commit(office: &Office<'_>, plan: &Plan, after: &Estate, origin: &Origi
 }
 
 /// An audit record for each thing that is not what it was, whether it was meant or followed.
-fn traces(office: &Office<'_>, after: &Estate, origin: &Origin) -> Result<Vec<AuditRecord>, Trouble> {
+fn traces(
+    office: &Office<'_>,
+    changes: &[Change],
+    after: &Estate,
+    origin: &Origin,
+) -> Result<Vec<AuditRecord>, Trouble> {
     let mut records = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| changes.iter().any(|it| touches(it, *kind))) {
         let (old, new) = (office.estate.all(kind), after.all(kind));
-        let of = |list: &[Resource], id: &str| list.iter().position(|one| one.id == id);
-        let gone = old.iter().filter(|was| of(&new, &was.id).is_none()).map(|was| (Some(was), None));
-        let pairs = gone.chain(new.iter().map(|is| (of(&old, &is.id).map(|at| &old[at]), Some(is))));
+        let by_id = |list: &[Resource]| -> HashMap<String, usize> {
+            list.iter().enumerate().map(|(at, one)| (one.id.clone(), at)).collect()
+        };
+        let (in_old, in_new) = (by_id(&old), by_id(&new));
+        let gone = old.iter().filter(|was| !in_new.contains_key(&was.id)).map(|was| (Some(was), None));
+        let pairs = gone.chain(new.iter().map(|is| (in_old.get(&is.id).map(|at| &old[*at]), Some(is))));
         for (was, is) in pairs {
             records.extend(trace(office, origin, was, is)?);
         }
     }
     Ok(records)
+}
+
+/// Whether a change can be seen in things of a kind. An organization may have very many of some kinds, so
+/// the others are not looked through.
+fn touches(change: &Change, kind: Kind) -> bool {
+    match change {
+        Change::PutOrganization(_) => kind == Kind::Organization,
+        Change::PutRole(_) | Change::DropRole { .. } => matches!(kind, Kind::Role | Kind::Permission),
+        Change::PutApplication(_) | Change::DropApplication { .. } => kind == Kind::ApiCredential,
+        // A membership shows the name of its person.
+        Change::PutPerson(_) => matches!(kind, Kind::User | Kind::Membership),
+        Change::PutMembership(_) | Change::DropMembership { .. } => kind == Kind::Membership,
+        Change::PutCard(card) => kind == card.kind,
+        Change::DropCard { kind: of, .. } => kind == *of,
+        Change::Raise { .. } | Change::EndLogins { .. } => false,
+    }
 }
 
 fn trace(

@@ -4,10 +4,10 @@
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Done, Ledger};
 use portcullis_authority::provisioning::change::{Amendment, CHANGED, Change};
 use portcullis_authority::provisioning::{Card, Kind};
-use portcullis_authority::registry::{Registry, Scope};
+use portcullis_authority::registry::{Mode, Registry, Scope};
 use portcullis_guard::claims::OwnerKind;
 use portcullis_guard::feed::Kind as Line;
-use portcullis_store::{SeedSet, Store};
+use portcullis_store::{Conflict, SeedSet, Store};
 
 use crate::bench::{Bench, NOW, act, done, family};
 
@@ -102,6 +102,29 @@ pub async fn only_the_logins_of_one_person_in_one_organization_end(bench: &Bench
     assert_eq!(ended, [true, false, false]);
     let lines: Vec<_> = store.log_after(1, 10).await.unwrap().iter().map(|row| row.record.kind).collect();
     assert_eq!(lines, [Line::Family, Line::Policy]);
+}
+
+pub async fn a_file_that_is_sown_again_opens_nothing_that_was_closed(bench: &Bench) {
+    let store = sown(bench).await;
+    let mut place = set().memberships.remove(0);
+    place.applications = Some(Vec::new());
+    place.modes = Some(vec![Mode::Live]);
+    let mut known = Card::new(Kind::Role, "org.r1", "org", NOW);
+    known.reference = Some("kept".into());
+    let changes = vec![Change::PutMembership(place.clone()), Change::PutCard(Box::new(known))];
+    done(&store, amend(1, changes)).await;
+    let mut again = set();
+    again.memberships[0].active = false;
+    again.conflicts =
+        vec![Conflict { organization: "org".into(), role: "r1".into(), with: vec!["admin".into()] }];
+    store.apply(&again).await.unwrap();
+    let kept = store.memberships("bob").await.unwrap().remove(0);
+    assert_eq!((&kept.applications, &kept.modes, kept.active), (&place.applications, &place.modes, false));
+    let card = store.card(Kind::Role, "org.r1").await.unwrap().expect("a card");
+    assert_eq!((card.texts("conflicts_with"), card.reference.as_deref()), (vec!["org.admin"], Some("kept")));
+    store.apply(&set()).await.unwrap();
+    let card = store.card(Kind::Role, "org.r1").await.unwrap().expect("a card");
+    assert_eq!(card.texts("conflicts_with"), ["org.admin"], "a file that says nothing of it changes nothing");
 }
 
 pub async fn an_estate_holds_nothing_of_other_organizations(bench: &Bench) {

@@ -69,6 +69,7 @@ rules! {
     amend::a_change_that_was_decided_on_an_old_registry_is_lost,
     amend::a_change_is_shown_announced_and_gone_with_its_role,
     amend::only_the_logins_of_one_person_in_one_organization_end,
+    amend::a_file_that_is_sown_again_opens_nothing_that_was_closed,
     amend::an_estate_holds_nothing_of_other_organizations,
     audit::the_chain_verifies_until_a_row_is_changed,
     audit::a_row_that_is_gone_is_found,
