@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use portcullis_guard::Guard;
 use portcullis_guard::feed::{HttpFeed, View};
+use portcullis_guard::{Guard, OnStale};
 use portcullis_shop::Shop;
 use portcullis_shop::follow::{Followed, follow_with};
 use portcullis_shop::settings::{Settings, World};
@@ -29,6 +29,17 @@ pub struct Shopfront {
 impl Shopfront {
     /// Opens one. Its guard is cold until the feed has been read once.
     pub fn open(issuer: &str, feed_url: &str, feed: &str, clock: &Arc<TownClock>) -> Self {
+        Self::open_with(issuer, feed_url, feed, clock, OnStale::Deny)
+    }
+
+    /// The same with a policy for the catalog of a shop that has lost touch.
+    pub fn open_with(
+        issuer: &str,
+        feed_url: &str,
+        feed: &str,
+        clock: &Arc<TownClock>,
+        catalog_when_stale: OnStale,
+    ) -> Self {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             issuer: issuer.to_owned(),
@@ -41,17 +52,20 @@ impl Shopfront {
             guard_secret: "hush-guard".into(),
             environment: World::Live,
             commerce_layer: false,
+            catalog_when_stale,
             stock: None,
             tls_cert: None,
             tls_key: None,
         };
         let clock = clock.for_guard();
         let followed = follow_with(&settings, |guard| guard.clock(clock)).expect("a guard can be made");
+        let metrics = followed.metrics();
         let Followed { guard, view, feed, .. } = followed;
         let (told, ready) = mpsc::channel();
         let (watched, hint, kept) = (view.clone(), feed.key_hint(), guard.clone());
         let thread = std::thread::spawn(move || {
             let shop = Shop::new(kept.clone()).ready_when(move || Followed::is_ready(&kept, &watched));
+            let shop = shop.catalog_when_stale(catalog_when_stale).metrics(metrics);
             let app = shop.on_unknown_key(move || hint.wake()).app();
             let serve = async move {
                 let server = HttpServer::new(move || App::new().configure(app.clone())).workers(1);
@@ -65,6 +79,11 @@ impl Shopfront {
         });
         let (address, handle) = ready.recv().expect("the shop opens");
         Self { address, view, feed: Some(feed), guard, handle, thread: Some(thread) }
+    }
+
+    /// Stops following the feed, as if it had been cut. The issuer can still be asked.
+    pub fn lose_the_feed(&mut self) {
+        drop(self.feed.take());
     }
 
     /// The guard, for questions that go past HTTP.

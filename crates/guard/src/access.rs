@@ -6,12 +6,16 @@ use crate::claims::Claims;
 use crate::feed::Names;
 use crate::payload::Contents;
 use crate::policy::{Action, Numbered, Registry, SubjectId};
+use crate::staleness::Footing;
 
 /// An access token that a guard found genuine, meant for this service, in time and not ended.
 ///
 /// True at the moment of the check; do not keep it longer than the request. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Known>);
+pub struct Access {
+    known: Arc<Known>,
+    footing: Footing,
+}
 
 /// What is known of a token whose signature held.
 #[derive(Debug)]
@@ -31,40 +35,52 @@ impl Access {
         let everywhere = contents.claims.market.is_none() && names_all_markets(&contents.claims.scope);
         let narrowed = contents.claims.perm.as_ref().map(|perm| perm.numbered(registry));
         let (key_id, names) = (key_id.into(), OnceLock::new());
-        Self(Arc::new(Known { contents, key_id, everywhere, narrowed, names }))
+        let known = Known { contents, key_id, everywhere, narrowed, names };
+        Self { known: Arc::new(known), footing: Footing::Fresh }
+    }
+
+    /// The same, admitted for another reason.
+    pub(crate) fn on(self, footing: Footing) -> Self {
+        Self { footing, ..self }
     }
 
     /// What the token says.
     pub fn claims(&self) -> &Claims {
-        &self.0.contents.claims
+        &self.known.contents.claims
+    }
+
+    /// What the admission rests on: whether the guard was in touch with its feed, and if not, what it went
+    /// by.
+    pub fn footing(&self) -> Footing {
+        self.footing
     }
 
     /// The key that signed it.
     pub fn key_id(&self) -> &str {
-        &self.0.key_id
+        &self.known.key_id
     }
 
     /// True when no market is singled out because the scope is `market:all`. A token without markets whose
     /// scope does not say so is in no market at all.
     pub fn is_everywhere(&self) -> bool {
-        self.0.everywhere
+        self.known.everywhere
     }
 
     /// Whether what the token is narrowed to leaves the action on the subject.
     pub(crate) fn leaves(&self, subject: SubjectId, action: Action) -> bool {
-        self.0.narrowed.as_ref().is_none_or(|narrowed| narrowed.leaves(subject, action))
+        self.known.narrowed.as_ref().is_none_or(|narrowed| narrowed.leaves(subject, action))
     }
 
     /// Under which ids the feed could end this token. `work_out` is asked until it knows.
     pub(crate) fn names(&self, work_out: impl FnOnce() -> Option<Names>) -> Option<&Names> {
-        match self.0.names.get() {
+        match self.known.names.get() {
             Some(names) => Some(names),
-            None => work_out().map(|names| self.0.names.get_or_init(|| names)),
+            None => work_out().map(|names| self.known.names.get_or_init(|| names)),
         }
     }
 
     pub(crate) fn contents(&self) -> &Contents {
-        &self.0.contents
+        &self.known.contents
     }
 }
 

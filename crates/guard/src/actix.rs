@@ -7,8 +7,9 @@
 mod gate;
 mod reply;
 
-use std::future::{Ready, ready};
+use std::future::{Future, ready};
 use std::ops::Deref;
+use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
@@ -17,8 +18,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 pub use gate::Gate;
 pub use reply::{Refused, Replies};
 
+use crate::guard::{Look, Open};
 use crate::policy::{Action, Facts, Filter, Subject};
-use crate::{Access, Guard};
+use crate::{Access, Denied, Guard, OnStale};
 use reply::Cause;
 
 /// A request whose access token was checked; dereferences to the [`Access`].
@@ -62,26 +64,70 @@ impl Deref for Authenticated {
 
 impl FromRequest for Authenticated {
     type Error = Refused;
-    type Future = Ready<Result<Self, Refused>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         if let Some(found) = request.extensions().get::<Self>() {
-            return ready(Ok(found.clone()));
+            return Box::pin(ready(Ok(found.clone())));
         }
         let replies = request.app_data::<Replies>().cloned().unwrap_or_default();
         let shared = || request.app_data::<web::Data<Guard>>().map(|guard| guard.get_ref());
         let Some(guard) = request.app_data::<Guard>().or_else(shared) else {
-            return ready(Err(replies.refuse(Cause::NoGuard)));
+            return Box::pin(ready(Err(replies.refuse(Cause::NoGuard))));
         };
-        ready(authenticate(request, guard, &replies))
+        match Inspection::begin(request, guard, &replies, None) {
+            Inspection::Done(found) => Box::pin(ready(*found)),
+            Inspection::Open(open) => Box::pin(open.ask()),
+        }
     }
 }
 
-/// Checks the token of a request.
-fn authenticate(request: &HttpRequest, guard: &Guard, replies: &Replies) -> Result<Authenticated, Refused> {
-    let token = bearer(request).map_err(|cause| replies.refuse(cause))?;
-    let access = guard.authenticate(token).map_err(|denied| replies.refuse(Cause::Denied(denied)))?;
-    Ok(Authenticated { access, guard: guard.clone(), replies: replies.clone() })
+/// How far the check of a request has come without waiting for anybody.
+enum Inspection {
+    Done(Box<Result<Authenticated, Refused>>),
+    /// The guard is stale, and the issuer is to be asked.
+    Open(Question),
+}
+
+/// What the issuer is to be asked.
+struct Question {
+    token: String,
+    open: Open,
+    guard: Guard,
+    replies: Replies,
+}
+
+impl Inspection {
+    /// Looks at the token of a request, under the guard's own policy unless there is another.
+    fn begin(request: &HttpRequest, guard: &Guard, replies: &Replies, on_stale: Option<OnStale>) -> Self {
+        let token = match bearer(request) {
+            Ok(token) => token,
+            Err(cause) => return Self::Done(Box::new(Err(replies.refuse(cause)))),
+        };
+        let (guard, replies) = (guard.clone(), replies.clone());
+        match guard.look_now(token, on_stale) {
+            Look::Decided(decision) => Self::Done(Box::new(found(guard, replies, decision))),
+            Look::AskIssuer(open) => Self::Open(Question { token: token.to_owned(), open, guard, replies }),
+        }
+    }
+}
+
+impl Question {
+    /// Asks on a thread that may wait, so that the worker can go on with other requests.
+    async fn ask(self) -> Result<Authenticated, Refused> {
+        let Self { token, open, guard, replies } = self;
+        let asking = guard.clone();
+        let decision = web::block(move || asking.ask_issuer(&token, open)).await;
+        // A thread that did not come back has not said yes.
+        found(guard, replies, decision.unwrap_or(Err(Denied::Stale)))
+    }
+}
+
+fn found(guard: Guard, replies: Replies, decision: Result<Access, Denied>) -> Result<Authenticated, Refused> {
+    match decision {
+        Ok(access) => Ok(Authenticated { access, guard, replies }),
+        Err(denied) => Err(replies.refuse(Cause::Denied(denied))),
+    }
 }
 
 /// The bearer token of a request (RFC 6750 section 2.1): of its only `Authorization` header, and from

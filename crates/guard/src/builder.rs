@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::guard::Guard;
+use crate::introspection::Introspection;
 use crate::keys::KeySet;
 use crate::policy::{Policy, Registry, RegistryFull};
 use crate::revocation::Revocations;
+use crate::staleness::OnStale;
 
 /// How many verified tokens are kept unless the builder says otherwise: at about 3.5 kB each, 57 MB.
 const TOKENS_KEPT: usize = 16 * 1024;
@@ -48,6 +50,9 @@ pub enum BuildTrouble {
     /// [`Builder::revocations`] was not called.
     #[error("a guard needs a list of what has ended")]
     NoRevocations,
+    /// [`Builder::on_stale`] asks the issuer, and [`Builder::introspection`] was not called.
+    #[error("a guard that asks its issuer when it is stale needs somebody to ask")]
+    NoIntrospection,
     /// More subjects than the registry has numbers for.
     #[error(transparent)]
     Subjects(#[from] RegistryFull),
@@ -66,6 +71,8 @@ pub struct Builder {
     pub(crate) subjects: Vec<String>,
     pub(crate) revocations: Option<Arc<dyn Revocations>>,
     pub(crate) tokens_kept: usize,
+    pub(crate) on_stale: OnStale,
+    pub(crate) introspection: Option<Box<dyn Introspection>>,
 }
 
 impl Builder {
@@ -82,6 +89,8 @@ impl Builder {
             subjects: Vec::new(),
             revocations: None,
             tokens_kept: TOKENS_KEPT,
+            on_stale: OnStale::Deny,
+            introspection: None,
         }
     }
 
@@ -163,6 +172,19 @@ impl Builder {
         self
     }
 
+    /// What becomes of good tokens while the guard has lost touch with its feed, where a route does not say
+    /// otherwise; [`OnStale::Deny`] unless said.
+    pub fn on_stale(mut self, policy: OnStale) -> Self {
+        self.on_stale = policy;
+        self
+    }
+
+    /// Whom [`OnStale::Introspect`] asks. Without one it is [`OnStale::Deny`].
+    pub fn introspection(mut self, issuer: impl Introspection + 'static) -> Self {
+        self.introspection = Some(Box::new(issuer));
+        self
+    }
+
     /// The guard.
     ///
     /// # Errors
@@ -175,6 +197,9 @@ impl Builder {
             return Err(BuildTrouble::NoAudience);
         }
         let revocations = self.revocations.take().ok_or(BuildTrouble::NoRevocations)?;
+        if matches!(self.on_stale, OnStale::Introspect { .. }) && self.introspection.is_none() {
+            return Err(BuildTrouble::NoIntrospection);
+        }
         let registry = Registry::with(&self.subjects)?;
         Ok(Guard::new(self, registry, revocations))
     }

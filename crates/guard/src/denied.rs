@@ -40,6 +40,10 @@ pub enum Denied {
     /// The token has ended; which record ended it.
     #[error("revoked: ended by a record about {0:?}")]
     Revoked(Kind),
+    /// The guard does not know what has ended lately, asked the issuer, and heard that the token is not
+    /// active (RFC 7662 section 2.2). The issuer does not say why.
+    #[error("inactive: the issuer says that the token is not active")]
+    Inactive,
     /// The guard does not know what has ended lately, or has not heard of any key yet, so it cannot answer.
     /// The token may be good.
     #[error("stale: the feed of revocations is not fresh")]
@@ -47,6 +51,23 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// Every code, in the order of the reasons above.
+    pub(crate) const CODES: [&'static str; 13] = [
+        "malformed",
+        "unknown_key",
+        "bad_signature",
+        "wrong_issuer",
+        "wrong_audience",
+        "expired",
+        "not_yet_valid",
+        "too_long_lived",
+        "wrong_type",
+        "wrong_environment",
+        "revoked",
+        "inactive",
+        "stale",
+    ];
+
     /// The stable code, for logs, metrics and tests.
     pub fn code(&self) -> &'static str {
         match self {
@@ -61,6 +82,7 @@ impl Denied {
             Self::WrongType => "wrong_type",
             Self::WrongEnvironment => "wrong_environment",
             Self::Revoked(_) => "revoked",
+            Self::Inactive => "inactive",
             Self::Stale => "stale",
         }
     }
@@ -71,6 +93,7 @@ impl Denied {
         match self {
             Self::Expired => "The access token has expired.",
             Self::Revoked(_) => "The access token was revoked.",
+            Self::Inactive => "The access token is no longer active.",
             Self::Stale => "Revocations cannot be checked at the moment. The token may be good; try again.",
             _ => "The access token is not valid for this service.",
         }
@@ -88,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_line_opens_with_the_code() {
-        for denied in [
+    fn the_log_line_opens_with_the_code_and_every_code_is_listed() {
+        let all = [
             Denied::Malformed("two parts"),
             Denied::UnknownKey,
             Denied::BadSignature,
@@ -101,8 +124,11 @@ mod tests {
             Denied::WrongType,
             Denied::WrongEnvironment,
             Denied::Revoked(Kind::Family),
+            Denied::Inactive,
             Denied::Stale,
-        ] {
+        ];
+        assert_eq!(all.map(|denied| denied.code()), Denied::CODES);
+        for denied in all {
             assert!(denied.to_string().starts_with(&format!("{}: ", denied.code())));
             assert_eq!(denied.is_stale(), denied == Denied::Stale);
         }

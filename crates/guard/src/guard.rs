@@ -4,18 +4,22 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::access::Access;
 use crate::builder::{Builder, Clock, Environment};
 use crate::cache::{self, Cache, Entry};
+use crate::introspection::{Inquiry, Question};
 use crate::keys::KeySet;
+use crate::metrics::{Metrics, Tally};
 use crate::payload;
 use crate::policy::{
     Action, Compiled, Facts, Filter, Forbidden, Permit, Policy, Registry, Subject, SubjectId,
 };
 use crate::revocation::{Revocations, Verdict};
+use crate::staleness::{Footing, OnStale};
 use crate::{Denied, Profile, Unverified, token};
 
 /// The version of a list that has none; [`Revocations::unchanged`] says no to it by default.
@@ -38,6 +42,31 @@ struct Post {
     keys: ArcSwap<KeySet>,
     policy: ArcSwap<Compiled>,
     cache: Cache,
+    on_stale: OnStale,
+    inquiry: Option<Inquiry>,
+    tally: Tally,
+}
+
+/// What a guard finds without asking anybody.
+pub(crate) enum Look {
+    Decided(Result<Access, Denied>),
+    /// The guard is stale, and this route lets the issuer decide.
+    AskIssuer(Open),
+}
+
+/// A token that is good as far as the guard can tell.
+pub(crate) struct Open {
+    access: Access,
+    digest: cache::Digest,
+    now_ms: u64,
+    timeout: Duration,
+}
+
+/// A token that is genuine, for us and in time.
+enum Found {
+    Alive(Access),
+    /// Nothing that is known ends it, and not everything is known.
+    Stale(Access, cache::Digest),
 }
 
 impl Guard {
@@ -56,6 +85,9 @@ impl Guard {
             commerce_layer: told.commerce_layer,
             environment: told.environment,
             clock: told.clock,
+            on_stale: told.on_stale,
+            inquiry: told.introspection.map(Inquiry::new),
+            tally: Tally::default(),
             registry,
             revocations,
         }))
@@ -63,10 +95,21 @@ impl Guard {
 
     /// Checks an access token at the time of the guard's own clock.
     ///
+    /// Never waits for anybody, unless the guard was built with [`OnStale::Introspect`] and is stale.
+    ///
     /// # Errors
     /// As [`Guard::check_at`].
     pub fn authenticate(&self, token: &str) -> Result<Access, Denied> {
-        self.check_at(token, (self.0.clock)())
+        self.authenticate_under(token, self.0.on_stale)
+    }
+
+    /// As [`Guard::authenticate`], for a route with a policy of its own for when the guard is stale.
+    /// [`Access::footing`] tells whether it was needed.
+    ///
+    /// # Errors
+    /// As [`Guard::check_at`].
+    pub fn authenticate_under(&self, token: &str, on_stale: OnStale) -> Result<Access, Denied> {
+        self.check_under(token, (self.0.clock)(), on_stale)
     }
 
     /// Checks an access token at `now`, seconds since the Unix epoch.
@@ -84,29 +127,77 @@ impl Guard {
     /// [`Denied`]. [`Denied::UnknownKey`] asks for a fresh key set, [`Denied::Stale`] says that the guard
     /// cannot know and the token may be good.
     pub fn check_at(&self, token: &str, now_ms: u64) -> Result<Access, Denied> {
+        self.check_under(token, now_ms, self.0.on_stale)
+    }
+
+    /// As [`Guard::check_at`], under a policy for when the guard is stale.
+    ///
+    /// # Errors
+    /// As [`Guard::check_at`].
+    pub fn check_under(&self, token: &str, now_ms: u64, on_stale: OnStale) -> Result<Access, Denied> {
+        match self.look(token, now_ms, on_stale) {
+            Look::Decided(decision) => decision,
+            Look::AskIssuer(open) => self.ask_issuer(token, open),
+        }
+    }
+
+    /// Everything but asking the issuer, so nobody is waited for.
+    pub(crate) fn look(&self, token: &str, now_ms: u64, on_stale: OnStale) -> Look {
         let post = &*self.0;
         // What ended a token is forgotten once the token has expired by the issuer's own clock. A guard whose
         // clock is behind must not accept it then.
         let now_ms = now_ms.max(post.revocations.not_before_ms());
-        let keys = post.keys.load();
-        let (signing_input, signature) = token::halves(token)?;
-        let digest = cache::digest(signature);
-        if let Some(held) = post.cache.find(&digest, signing_input)
-            && let Some(entry) = held.as_ref()
-            && entry.reading == keys.reading()
-        {
-            entry.access.contents().in_time(now_ms / 1000)?;
-            if !post.revocations.unchanged(entry.version.load(Acquire), now_ms) {
-                entry.version.store(post.alive(&entry.access, now_ms)?, Release);
+        let found = post.find(token, now_ms);
+        let decision = match (found, on_stale) {
+            (Ok(Found::Stale(access, digest)), OnStale::Introspect { timeout }) if post.may_ask(now_ms) => {
+                return Look::AskIssuer(Open { access, digest, now_ms, timeout });
             }
-            return Ok(entry.access.clone());
+            (Ok(Found::Stale(access, _)), OnStale::AllowUpTo(bound)) => {
+                post.on_old_news(access, now_ms, bound)
+            }
+            (Ok(Found::Stale(..)), _) => Err(Denied::Stale),
+            (Ok(Found::Alive(access)), _) => Ok(access),
+            (Err(denied), _) => Err(denied),
+        };
+        post.tally.count(&decision, on_stale);
+        Look::Decided(decision)
+    }
+
+    /// [`Guard::look`] at the guard's own time, under the guard's own policy unless there is another.
+    #[cfg(feature = "actix")]
+    pub(crate) fn look_now(&self, token: &str, on_stale: Option<OnStale>) -> Look {
+        self.look(token, (self.0.clock)(), on_stale.unwrap_or(self.0.on_stale))
+    }
+
+    /// Asks the issuer what [`Guard::look`] could not tell. Waits.
+    pub(crate) fn ask_issuer(&self, token: &str, open: Open) -> Result<Access, Denied> {
+        let Open { access, digest, now_ms, timeout } = open;
+        let post = &*self.0;
+        let question = Question { token, digest, access: &access, within: timeout, now: now_ms / 1000 };
+        let answer = match &post.inquiry {
+            Some(inquiry) => inquiry.judge(&question, || post.issuer_ms(now_ms)),
+            None => Err(Denied::Stale),
+        };
+        // The feed may have come to speak of the token meanwhile.
+        let ended = match post.revocations.verdict(&access, now_ms) {
+            Verdict::Ended(kind) => Err(Denied::Revoked(kind)),
+            Verdict::Live | Verdict::Stale => Ok(()),
+        };
+        let decision = ended.and(answer).map(|()| access.on(Footing::Introspected));
+        post.tally.count(&decision, OnStale::Introspect { timeout });
+        decision
+    }
+
+    /// What the guard has seen and done so far.
+    pub fn metrics(&self) -> Metrics {
+        let post = &*self.0;
+        Metrics {
+            picture: post.revocations.picture(),
+            checks: post.tally.checks(),
+            stale: post.tally.stale(),
+            introspections: post.inquiry.as_ref().map(Inquiry::counts).unwrap_or_default(),
+            sources: Vec::new(),
         }
-        let access = post.verify(token, &keys)?;
-        access.contents().in_time(now_ms / 1000)?;
-        let version = AtomicU64::new(post.alive(&access, now_ms)?);
-        let (signing_input, kept) = (signing_input.into(), access.clone());
-        post.cache.keep(Entry { digest, signing_input, access: kept, reading: keys.reading(), version });
-        Ok(access)
     }
 
     /// Whether a token was ever genuine and for us, ended or not and at whatever time. For whoever ends
@@ -239,14 +330,85 @@ impl Post {
         Ok(Access::new(contents, key_id, &self.registry))
     }
 
-    /// That the token has not ended, and which version the list had just before it was asked.
-    fn alive(&self, access: &Access, now_ms: u64) -> Result<u64, Denied> {
+    /// What is known of a token without asking anybody.
+    fn find(&self, token: &str, now_ms: u64) -> Result<Found, Denied> {
+        let keys = self.keys.load();
+        let (signing_input, signature) = token::halves(token)?;
+        let digest = cache::digest(signature);
+        if let Some(held) = self.cache.find(&digest, signing_input)
+            && let Some(entry) = held.as_ref()
+            && entry.reading == keys.reading()
+        {
+            entry.access.contents().in_time(now_ms / 1000)?;
+            if !self.revocations.unchanged(entry.version.load(Acquire), now_ms) {
+                match self.alive(&entry.access, now_ms)? {
+                    Some(version) => entry.version.store(version, Release),
+                    None => return self.stale(entry.access.clone(), digest),
+                }
+            }
+            return self.undoubted(entry.access.clone(), &digest);
+        }
+        let access = self.verify(token, &keys)?;
+        access.contents().in_time(now_ms / 1000)?;
+        let alive = self.alive(&access, now_ms)?;
+        let version = AtomicU64::new(alive.unwrap_or(NEVER));
+        let (signing_input, kept) = (signing_input.into(), access.clone());
+        self.cache.keep(Entry { digest, signing_input, access: kept, reading: keys.reading(), version });
+        if alive.is_some() { self.undoubted(access, &digest) } else { self.stale(access, digest) }
+    }
+
+    /// That the token has not ended: which version the list had just before it was asked, or nothing when it
+    /// is not fresh.
+    fn alive(&self, access: &Access, now_ms: u64) -> Result<Option<u64>, Denied> {
         let version = self.revocations.version().unwrap_or(NEVER);
         match self.revocations.verdict(access, now_ms) {
-            Verdict::Live => Ok(version),
+            Verdict::Live => Ok(Some(version)),
             Verdict::Ended(kind) => Err(Denied::Revoked(kind)),
-            Verdict::Stale => Err(Denied::Stale),
+            Verdict::Stale => Ok(None),
         }
+    }
+
+    fn undoubted(&self, access: Access, digest: &cache::Digest) -> Result<Found, Denied> {
+        self.no_doubt(digest).map(|()| Found::Alive(access))
+    }
+
+    fn stale(&self, access: Access, digest: cache::Digest) -> Result<Found, Denied> {
+        self.no_doubt(&digest).map(|()| Found::Stale(access, digest))
+    }
+
+    /// That the issuer has not called the token inactive a moment ago.
+    fn no_doubt(&self, digest: &cache::Digest) -> Result<(), Denied> {
+        let doubted =
+            self.inquiry.as_ref().is_some_and(|it| it.doubts(digest, self.revocations.not_before_ms()));
+        if doubted { Err(Denied::Inactive) } else { Ok(()) }
+    }
+
+    /// Admits a token on what is known, if that is not older than the bound.
+    fn on_old_news(&self, access: Access, now_ms: u64, bound: Duration) -> Result<Access, Denied> {
+        // The age before the verdict, so that the verdict knows at least what the age speaks of.
+        let age = self.revocations.age_ms(now_ms).map(Duration::from_millis);
+        match self.revocations.verdict(&access, now_ms) {
+            Verdict::Ended(kind) => Err(Denied::Revoked(kind)),
+            Verdict::Live => Ok(access),
+            Verdict::Stale => match age.filter(|age| *age <= bound) {
+                Some(age) => Ok(access.on(Footing::Old(age))),
+                None => Err(Denied::Stale),
+            },
+        }
+    }
+
+    /// Whether there is somebody to ask, and the list was complete once: a guard that starts accepts nothing,
+    /// whoever vouches for it.
+    fn may_ask(&self, now_ms: u64) -> bool {
+        self.inquiry.is_some() && self.revocations.age_ms(now_ms).is_some()
+    }
+
+    /// How far the list has come by the issuer's clock, and the latest that this clock can show.
+    fn issuer_ms(&self, now_ms: u64) -> (u64, u64) {
+        // A list that has lost its age says no more about when it will have caught up.
+        let age_ms = self.revocations.age_ms(now_ms).unwrap_or(u64::MAX);
+        let as_of_ms = self.revocations.not_before_ms();
+        (as_of_ms, as_of_ms.saturating_add(age_ms))
     }
 }
 

@@ -29,10 +29,13 @@ pub mod claims;
 mod denied;
 pub mod feed;
 mod guard;
+mod introspection;
 mod keys;
+pub mod metrics;
 mod payload;
 pub mod policy;
 mod revocation;
+mod staleness;
 mod strict;
 mod token;
 
@@ -41,10 +44,12 @@ pub use builder::{BuildTrouble, Builder, Clock, Environment};
 pub use claims::Claims;
 pub use denied::Denied;
 pub use guard::Guard;
+pub use introspection::{Introspection, Introspections, Unanswered, Word};
 pub use keys::{Algorithm, Key, KeySet, KeyTrouble, LARGEST_KEY_SET};
 pub use payload::{EXPIRY_LEEWAY, FUTURE_LEEWAY, LONGEST_LIFE};
 pub use policy::{Action, Facts, Forbidden, Policy};
 pub use revocation::{DangerNothingEnded, Revocations, Verdict};
+pub use staleness::{Footing, NotAPolicy, OnStale};
 pub use token::{LONGEST_TOKEN, Unverified};
 
 /// Which of the two headers an access token has; the claims are the same.

@@ -1,7 +1,7 @@
 //! What the guard asks of a list of what has ended. Knows neither the feed nor how it travels.
 
 use crate::Access;
-use crate::feed::{Freshness, Kind, View};
+use crate::feed::{Freshness, Kind, Picture, View};
 
 /// Knows which tokens have ended.
 ///
@@ -22,6 +22,17 @@ pub trait Revocations: Send + Sync {
     /// nothing is known. Tokens that have expired by then are refused whatever the guard's own clock shows.
     fn not_before_ms(&self) -> u64 {
         0
+    }
+
+    /// How old the list is at `now_ms`, in milliseconds. `None`, the default, when it has no age or was
+    /// never complete: then nobody is let in on old news, whatever a route allows.
+    fn age_ms(&self, _now_ms: u64) -> Option<u64> {
+        None
+    }
+
+    /// What there is to see, for dashboards; nothing by default.
+    fn picture(&self) -> Option<Picture> {
+        None
     }
 
     /// True only if the list is fresh at `now_ms` *and* nothing has ended since it had this version. When
@@ -73,6 +84,15 @@ impl Revocations for View {
 
     fn not_before_ms(&self) -> u64 {
         self.as_of_ms()
+    }
+
+    fn age_ms(&self, _: u64) -> Option<u64> {
+        // Without the salt nothing can be looked up, so there is nothing that could be old.
+        self.salt().and_then(|_| View::age_ms(self))
+    }
+
+    fn picture(&self) -> Option<Picture> {
+        Some(View::picture(self))
     }
 
     fn unchanged(&self, version: u64, _: u64) -> bool {

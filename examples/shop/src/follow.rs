@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use portcullis_guard::feed::{
-    Freshness, HttpConfig, HttpFeed, MAX_STALENESS, RedisConfig, RedisFeed, Sink, Trust, View,
+    Freshness, HttpConfig, HttpFeed, HttpIntrospection, MAX_STALENESS, RedisConfig, RedisFeed, Sink, Trust,
+    View,
 };
 use portcullis_guard::{Builder, Guard, KeySet, Policy};
 
@@ -36,13 +37,6 @@ pub fn follow(settings: &Settings) -> io::Result<Followed> {
 /// As [`follow`].
 pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Builder) -> io::Result<Followed> {
     let view = Arc::new(View::new(&settings.feed, MAX_STALENESS));
-    let guard = Guard::builder()
-        .issuer(&settings.issuer)
-        .audience(&settings.audience)
-        .environment(settings.environment.into())
-        .commerce_layer_profile(settings.commerce_layer)
-        .shared_revocations(view.clone());
-    let guard = last_word(guard).build().map_err(io::Error::other)?;
     let mut config = HttpConfig::new(&settings.issuer, &settings.guard_id, &settings.guard_secret);
     if let Some(address) = &settings.feed_url {
         config = config.base(address);
@@ -50,6 +44,14 @@ pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Build
     if let Some(file) = &settings.ca {
         config = config.authorities(std::fs::read_to_string(file)?);
     }
+    let guard = Guard::builder()
+        .issuer(&settings.issuer)
+        .audience(&settings.audience)
+        .environment(settings.environment.into())
+        .commerce_layer_profile(settings.commerce_layer)
+        .shared_revocations(view.clone())
+        .introspection(HttpIntrospection::new(&config)?);
+    let guard = last_word(guard).build().map_err(io::Error::other)?;
     let delivery = Arc::new(Delivery(guard.clone()));
     let redis = settings.redis_url.as_ref().map(|url| {
         let redis = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
@@ -61,6 +63,20 @@ pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Build
 }
 
 impl Followed {
+    /// What the guard and its sources count, as a page for Prometheus.
+    pub fn metrics(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+        let (guard, http) = (self.guard.clone(), self.feed.gauge());
+        let redis = self.redis.as_ref().map(|redis| redis.gauge());
+        move || {
+            let page = guard.metrics().source("http", http.read());
+            let page = match &redis {
+                Some(redis) => page.source("redis", redis.read()),
+                None => page,
+            };
+            page.to_string()
+        }
+    }
+
     /// Whether the shop may be sent customers: the keys are there, and the feed is complete and not old.
     pub fn is_ready(guard: &Guard, view: &View) -> bool {
         let fresh = matches!(view.freshness_now(), Freshness::Live | Freshness::Lagging);

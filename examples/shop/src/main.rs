@@ -22,11 +22,15 @@ async fn main() -> ExitCode {
 
 async fn serve(settings: Settings) -> std::io::Result<()> {
     let stock = stock(&settings)?;
-    let Followed { guard, view, feed, redis } = follow(&settings)?;
+    let followed = follow(&settings)?;
+    let metrics = followed.metrics();
+    let Followed { guard, view, feed, redis } = followed;
     let hint = feed.key_hint();
     let app = Shop::new(guard.clone())
         .stock(stock)
         .commerce_layer_profile(settings.commerce_layer)
+        .catalog_when_stale(settings.catalog_when_stale)
+        .metrics(metrics)
         .ready_when(move || Followed::is_ready(&guard, &view))
         .on_unknown_key(move || hint.wake())
         .app();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use portcullis_guard::Environment;
+use portcullis_guard::{Environment, OnStale};
 
 /// A small commerce service behind the Portcullis guard: orders, SKUs and customers over JSON:API.
 #[derive(Clone, Parser)]
@@ -44,6 +44,11 @@ pub struct Settings {
     /// their API does.
     #[arg(long, env = "PORTCULLIS_COMMERCE_LAYER")]
     pub commerce_layer: bool,
+    /// What becomes of good tokens at the catalog (`GET /api/skus`) while the shop has lost touch with the
+    /// feed: deny, introspect:300ms (ask the issuer) or allow-up-to:900s (rely on what is known). Elsewhere
+    /// the shop denies.
+    #[arg(long, env = "PORTCULLIS_SHOP_CATALOG_WHEN_STALE", value_name = "POLICY", default_value = "deny")]
+    pub catalog_when_stale: OnStale,
     /// A JSON file with what new shelves hold; a built-in stock unless given.
     #[arg(long, env = "PORTCULLIS_SHOP_STOCK")]
     pub stock: Option<PathBuf>,

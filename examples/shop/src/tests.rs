@@ -148,6 +148,18 @@ async fn a_route_that_the_gate_was_not_told_of_stays_shut_even_for_an_admin() {
 }
 
 #[actix_web::test]
+async fn the_numbers_are_shown_to_everybody_and_are_about_nobody() {
+    let town = Town::new();
+    town.get(&town.customer("anna"), "/api/skus").await;
+    let app = init_service(App::new().configure(town.shop.clone().app())).await;
+    let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
+    assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), portcullis_guard::metrics::CONTENT_TYPE);
+    let page = String::from_utf8(read_body(answer).await.to_vec()).unwrap();
+    assert!(page.contains("portcullis_guard_checks_total{outcome=\"accepted\"} 1\n"), "{page}");
+    assert!(!page.contains("anna"));
+}
+
+#[actix_web::test]
 async fn a_shop_that_does_not_hear_the_feed_is_not_ready() {
     let mut town = Town::new();
     town.shop = town.shop.ready_when(|| false);

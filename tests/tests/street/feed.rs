@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis_guard::OnStale;
 use portcullis_tests::client::{BACKEND, STOREFRONT};
 use portcullis_tests::ground::say;
 use portcullis_tests::shopfront::Shopfront;
@@ -63,6 +64,46 @@ pub async fn a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again(gro
     say(&format!("street: it opened again {:?} after its server came back", back.elapsed()));
     town.revoke(&BACKEND, &token).await.with_status(200);
     town.until_shop_refuses(&token).await;
+}
+
+pub async fn a_shop_that_lost_the_feed_asks_the_issuer_where_it_may(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let ask = OnStale::Introspect { timeout: Duration::from_secs(5) };
+    let mut shop = Shopfront::open_with(town.issuer(), town.issuer(), FEED, &town.clock, ask);
+    shop.wait_until_ready();
+    let (token, known) = (town.client_token(&BACKEND).await, town.client_token(&BACKEND).await);
+    let address = shop.address;
+    let at = async |path: &str, token: &str| {
+        Answer::to(walker().get(format!("http://{address}{path}")).bearer_auth(token)).await
+    };
+    // One was ended while the feed was heard, so nobody need be asked about it.
+    town.revoke(&BACKEND, &known).await.with_status(200);
+    while at("/api/skus", &known).await.status == 200 {}
+    shop.lose_the_feed();
+    let lost = Instant::now();
+    while at("/api/orders", &token).await.status == 200 {
+        assert!(lost.elapsed() < Duration::from_secs(15), "served after its bound");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    at("/api/orders", &token).await.with_status(503);
+    at("/api/skus", &token).await.with_status(200);
+    let seen = at("/api/skus", &known).await.with_status(401);
+    assert!(seen.body.contains("revoked"), "{seen:?}");
+    town.revoke(&BACKEND, &token).await.with_status(200);
+    let ended = Instant::now();
+    while at("/api/skus", &token).await.status == 200 {
+        assert!(ended.elapsed() < Duration::from_secs(2), "an answer counts for a second");
+    }
+    at("/api/skus", &token).await.with_status(401);
+    at("/api/orders", &token).await.with_status(401);
+    let page = at("/metrics", "").await.with_status(200).body;
+    for line in [
+        "state{state=\"stale\"} 1\n",
+        "introspections_total{outcome=\"inactive\"} 1\n",
+        "stale_checks_total{policy=\"allow_up_to\",outcome=\"accepted\"} 0\n",
+    ] {
+        assert!(page.contains(&format!("portcullis_guard_{line}")), "{line}{page}");
+    }
 }
 
 pub async fn the_feed_is_for_guards_alone(ground: &Ground) {

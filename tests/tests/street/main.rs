@@ -86,6 +86,7 @@ rules! {
         exchange::acting_for_somebody_is_for_enterprise_organizations,
         exchange::an_exchanged_token_says_who_acts_and_dies_with_the_login,
         feed::a_shop_that_never_heard_the_feed_serves_nobody,
+        feed::a_shop_that_lost_the_feed_asks_the_issuer_where_it_may,
         feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
         feed::the_feed_is_for_guards_alone,
         feed::of_two_servers_each_hears_what_the_other_ends,

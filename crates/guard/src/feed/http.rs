@@ -1,10 +1,11 @@
 //! Follows a feed over HTTP, from the issuer or something that stands for it. A second thread reports how far
 //! it has come, so that a report never delays the next question.
 //!
-//! Asking is `http/source.rs`, driving `worker.rs`, and what to believe is decided in `follower.rs`. Only two
+//! Asking is `http/source.rs`, driving `worker.rs`, and what to believe is decided in `follower.rs`. Only three
 //! answers are believed because of where they come from, and should therefore come over TLS from the issuer
-//! itself: the feed's keys, and the time.
+//! itself: the feed's keys, the time, and what `http/introspection.rs` asks about one token.
 
+mod introspection;
 pub(super) mod source;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::{
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+pub use self::introspection::HttpIntrospection;
 use self::source::HttpSource;
 use super::{
     View,

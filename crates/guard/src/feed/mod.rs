@@ -31,13 +31,13 @@ pub use digest::Digest;
 pub use fault::FeedFault;
 pub use follower::{Command, Counts, Follower};
 #[cfg(feature = "http-feed")]
-pub use http::{HttpConfig, HttpFeed};
+pub use http::{HttpConfig, HttpFeed, HttpIntrospection};
 pub use keys::FeedKeys;
 pub use manifest::{Manifest, Segment};
 pub use names::{Names, feed_id};
 pub use record::{FLAG_EMERGENCY, FLAG_TIME, Id, Kind, RECORD_BYTES, Record, name_id};
 #[cfg(feature = "redis-feed")]
 pub use redis::{RedisConfig, RedisFeed, Trust};
-pub use view::{Freshness, MAX_STALENESS, Position, View};
+pub use view::{Freshness, MAX_STALENESS, Picture, Position, State, View};
 #[cfg(feature = "http-feed")]
-pub use worker::{Following, KeyHint, Sink};
+pub use worker::{Following, Gauge, KeyHint, Sink};

@@ -42,6 +42,52 @@ pub enum Freshness {
     Stale,
 }
 
+/// Where a guard stands with its feed, from its first question on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing has been heard.
+    Init,
+    /// The feed has been found and is being read for the first time.
+    Sync,
+    /// As [`Freshness::Live`].
+    Live,
+    /// As [`Freshness::Lagging`].
+    Lagging,
+    /// As [`Freshness::Stale`].
+    Stale,
+}
+
+impl State {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Init, Self::Sync, Self::Live, Self::Lagging, Self::Stale];
+
+    /// The name on a dashboard.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Sync => "sync",
+            Self::Live => "live",
+            Self::Lagging => "lagging",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What there is to see of a view, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Where the guard stands.
+    pub state: State,
+    /// How old the view is, milliseconds; `None` when it was never complete.
+    pub age_ms: Option<u64>,
+    /// How far the feed has been read.
+    pub position: Position,
+    /// Records that are held.
+    pub records: usize,
+    /// Bytes that hold them.
+    pub bytes: usize,
+}
+
 /// How far a feed has been read. Later epochs come after earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -111,6 +157,26 @@ impl View {
             age if age > LAGGING_MS => Freshness::Lagging,
             _ => Freshness::Live,
         }
+    }
+
+    /// How old the view is by the latest that the server's clock may show, in milliseconds. `None` when it
+    /// was never complete.
+    pub fn age_ms(&self) -> Option<u64> {
+        let as_of_ms = self.as_of_ms();
+        (as_of_ms > 0).then(|| self.clock.latest_ms().saturating_sub(as_of_ms))
+    }
+
+    /// What there is to see. Waits for whoever is writing.
+    pub fn picture(&self) -> Picture {
+        let state = match self.freshness_now() {
+            Freshness::Cold if self.salt.get().is_none() => State::Init,
+            Freshness::Cold => State::Sync,
+            Freshness::Live => State::Live,
+            Freshness::Lagging => State::Lagging,
+            Freshness::Stale => State::Stale,
+        };
+        let (records, bytes) = (self.records(), self.bytes());
+        Picture { state, age_ms: self.age_ms(), position: self.position(), records, bytes }
     }
 
     /// What ends this token, if anything does: every scope is looked at and none overrides another. While

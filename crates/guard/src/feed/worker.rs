@@ -7,7 +7,7 @@ use std::{
     io,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
+        atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -21,6 +21,7 @@ use super::{
     clock::Reading,
     http::{self, source::HttpSource},
 };
+use crate::metrics::SourceCounts;
 
 /// How often the server's time is asked for when nothing is suspicious.
 const TIME_EVERY: Duration = Duration::from_secs(600);
@@ -154,6 +155,11 @@ impl Following {
         *lock(&self.shared.counts)
     }
 
+    /// What happened so far, for somebody who does not own the feed.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(self.shared.clone())
+    }
+
     /// Whether following has ended for good because this machine's clock cannot be right: the feed was signed
     /// in its future. Only a feed without the issuer's clock can end so.
     pub fn is_clock_wrong(&self) -> bool {
@@ -201,12 +207,24 @@ impl KeyHint {
     }
 }
 
+/// Tells what happened on the way of a feed, for as long as anybody wants to know.
+#[derive(Clone)]
+pub struct Gauge(Arc<Shared>);
+
+impl Gauge {
+    /// What happened so far.
+    pub fn read(&self) -> SourceCounts {
+        SourceCounts { faults: *lock(&self.0.counts), reconnects: self.0.reconnects.load(Acquire) }
+    }
+}
+
 /// What the threads and the handle have in common.
 #[derive(Default)]
 pub(super) struct Shared {
     stopped: Mutex<bool>,
     wake: Condvar,
     counts: Mutex<Counts>,
+    reconnects: AtomicU64,
     hint: KeyHint,
     clock_wrong: AtomicBool,
 }
@@ -243,6 +261,7 @@ impl<S: Source> Worker<S> {
                 return;
             }
             if step.is_err() {
+                self.shared.reconnects.fetch_add(1, AcqRel);
                 self.shared.pause(jittered(self.pause));
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }

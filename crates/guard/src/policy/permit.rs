@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Action, Compiled, Facts, Forbidden, SubjectId};
 use crate::access::Access;
+use crate::staleness::Footing;
 
 /// The token may do this to *some* resource of this kind. Which ones is not decided before
 /// [`Permit::over`] has seen the resource. Made by [`crate::Guard::require`].
@@ -34,6 +35,11 @@ impl<'a> Permit<'a> {
     /// [`Forbidden`] with the reason.
     pub fn over(&self, facts: &Facts<'_>) -> Result<(), Forbidden> {
         self.policy.judge(self.access, self.subject, self.action, Some(facts))
+    }
+
+    /// What the admission of the token rests on; see [`Access::footing`].
+    pub fn footing(&self) -> Footing {
+        self.access.footing()
     }
 
     /// Whether anything but the tenant still matters. An answer of false makes [`Permit::over`] depend on

@@ -1,15 +1,21 @@
 //! The actix door: one header, RFC 6750's words, JSON:API's bodies, and nothing open by accident.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use actix_web::dev::ServiceResponse;
+use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
 use actix_web::{App, HttpResponse, web};
 use portcullis_guard::actix::{Authenticated, Gate, Refused, Replies};
-use portcullis_guard::{Access, Action, Facts, Guard, Revocations, Verdict};
+use portcullis_guard::{
+    Access, Action, Facts, Guard, Introspection, OnStale, Revocations, Unanswered, Verdict, Word,
+};
 use serde_json::{Value, json};
 
 use crate::issuer::Issuer;
@@ -241,6 +247,139 @@ async fn a_stale_guard_is_503_and_never_401() {
         through_gate(&guard, Replies::new(), bearer("/me", &token)).await.status(),
         StatusCode::NO_CONTENT
     );
+}
+
+/// A list that is eleven seconds old for ever.
+struct Old;
+
+impl Revocations for Old {
+    fn verdict(&self, _: &Access, _: u64) -> Verdict {
+        Verdict::Stale
+    }
+
+    fn age_ms(&self, _: u64) -> Option<u64> {
+        Some(11_000)
+    }
+}
+
+/// An issuer that takes its time.
+struct Voice(Duration, Word);
+
+impl Introspection for Voice {
+    fn ask(&self, _: &str, within: Duration) -> Result<Word, Unanswered> {
+        std::thread::sleep(self.0.min(within));
+        if self.0 < within { Ok(self.1.clone()) } else { Err(Unanswered) }
+    }
+}
+
+fn active() -> Word {
+    let claims = crate::issuer::claims();
+    Word::Active { jti: claims["jti"].as_str().unwrap().into(), exp: claims["exp"].as_u64().unwrap() }
+}
+
+async fn footing(found: Authenticated) -> String {
+    format!("{:?}", found.footing())
+}
+
+#[actix_web::test]
+async fn each_route_has_its_own_policy_for_a_stale_guard() {
+    let issuer = Issuer::new();
+    let voice = Voice(Duration::from_millis(5), active());
+    let guard = issuer.guard().revocations(Old).introspection(voice).build().unwrap();
+    let patient = OnStale::Introspect { timeout: Duration::from_secs(5) };
+    let gate = Gate::new(guard)
+        .token(Method::GET, "/money")
+        .token(Method::GET, "/orders/{id}")
+        .token(Method::GET, "/skus")
+        .when_stale(Method::GET, "/orders/{id}", patient)
+        .when_stale(Method::GET, "/skus", OnStale::AllowUpTo(Duration::from_secs(60)))
+        .when_stale(Method::GET, "/forgotten", OnStale::AllowUpTo(Duration::from_secs(60)));
+    let routes = |config: &mut web::ServiceConfig| {
+        for path in ["/money", "/orders/{id}", "/skus", "/forgotten"] {
+            config.route(path, web::get().to(footing));
+        }
+        config.route("/skus", web::post().to(footing));
+    };
+    let app = init_service(App::new().configure(routes).wrap(gate)).await;
+    let token = issuer.token(|_| {});
+    for (path, status, body) in [
+        ("/money", 503, ""),
+        ("/orders/7", 200, "Introspected"),
+        ("/skus", 200, "Old(11s)"),
+        ("/forgotten", 403, ""),
+    ] {
+        let answer = call_service(&app, bearer(path, &token).to_request()).await;
+        assert_eq!(answer.status(), status, "{path}");
+        let seen = actix_web::test::read_body(answer).await;
+        assert!(body.is_empty() || *seen == *body.as_bytes(), "{path}: {seen:?}");
+    }
+    let post = bearer("/skus", &token).method(Method::POST).to_request();
+    assert_eq!(call_service(&app, post).await.status(), 503, "a policy is for its method alone");
+    let nobody = TestRequest::get().uri("/skus").to_request();
+    assert_eq!(call_service(&app, nobody).await.status(), 401, "and replaces no token");
+}
+
+#[actix_web::test]
+async fn an_inactive_token_is_401_and_an_unanswered_question_503() {
+    let issuer = Issuer::new();
+    let token = issuer.token(|_| {});
+    let on_stale = OnStale::Introspect { timeout: Duration::from_millis(200) };
+    for (voice, status) in [
+        (Voice(Duration::ZERO, Word::Inactive), StatusCode::UNAUTHORIZED),
+        (Voice(Duration::from_secs(9), active()), StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let guard = issuer.guard().revocations(Old).introspection(voice).on_stale(on_stale).build().unwrap();
+        let answer = through_handler(&guard, bearer("/orders/a", &token)).await;
+        assert_eq!(answer.status(), status);
+        let answer = through_gate(&guard, Replies::new(), bearer("/me", &token)).await;
+        assert_eq!(answer.status(), status);
+    }
+}
+
+/// One slow answer must not hold up the worker, or a stale guard closes the routes that need nobody.
+#[actix_web::test]
+async fn whoever_waits_for_the_issuer_delays_nobody_else() {
+    let issuer = Issuer::new();
+    let timeout = Duration::from_secs(20);
+    let voice = Voice(Duration::from_millis(1_500), active());
+    let guard = issuer.guard().revocations(Old).introspection(voice).build().unwrap();
+    let gate = Gate::new(guard).open(Method::GET, "/health").token(Method::GET, "/me").when_stale(
+        Method::GET,
+        "/me",
+        OnStale::Introspect { timeout },
+    );
+    let app = init_service(App::new().configure(routes).wrap(gate)).await;
+    let began = Instant::now();
+    let slow = app.call(bearer("/me", &issuer.token(|_| {})).to_request());
+    let quick = async {
+        let health = call_service(&app, TestRequest::get().uri("/health").to_request()).await;
+        assert_eq!(health.status(), StatusCode::NO_CONTENT);
+        began.elapsed()
+    };
+    let (slow, quick) = both(slow, quick).await;
+    assert_eq!(slow.unwrap().status(), StatusCode::NO_CONTENT);
+    assert!(quick < Duration::from_millis(1_000) && began.elapsed() >= Duration::from_millis(1_500));
+}
+
+/// Both, polled in turn.
+async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(output) = a.as_mut().poll(context)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = b.as_mut().poll(context)
+        {
+            second = Some(output);
+        }
+        if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (first.unwrap(), second.unwrap())
 }
 
 #[actix_web::test]

@@ -6,6 +6,8 @@ mod door;
 mod forgery;
 mod issuer;
 mod matrix;
+mod metrics;
 mod residual;
 mod revocation;
 mod roles;
+mod staleness;

@@ -29,6 +29,7 @@ const MOST_KEYS: u64 = 1 << 20;
 const MOST_POLICY: u64 = 16 << 20;
 const MOST_TAIL: u64 = 8 * MAX_BATCH_BYTES as u64;
 const MOST_TIME: u64 = 32;
+const MOST_ANSWER: u64 = 64 << 10;
 
 impl From<ureq::Error> for Trouble {
     fn from(_: ureq::Error) -> Self {
@@ -43,6 +44,13 @@ pub(in crate::feed) struct HttpSource {
     feed: String,
     instance: String,
     authorization: String,
+    account: Account,
+}
+
+/// Who asks, in the members of a request to the issuer's other endpoints.
+struct Account {
+    id: String,
+    secret: String,
 }
 
 /// The certificates in a PEM text; at least one.
@@ -84,6 +92,7 @@ impl HttpSource {
             feed: feed.into(),
             instance: config.instance.clone(),
             authorization: format!("Basic {credentials}"),
+            account: Account { id: config.guard.clone(), secret: config.secret.clone() },
         })
     }
 
@@ -99,6 +108,17 @@ impl HttpSource {
         let answer = request.header("Content-Type", "application/json").send(&body)?;
         // Read to its end, or the connection could not be used again.
         bytes(answer, MOST_KEYS).map(drop)
+    }
+
+    /// What the issuer says of a token (RFC 7662 section 2.1). In JSON, which the issuer takes and which needs
+    /// no escapes of our own.
+    pub fn introspect(&self, token: &str, within: Duration) -> Result<Vec<u8>, Trouble> {
+        let Account { id, secret } = &self.account;
+        let question = serde_json::json!({"token": token, "client_id": id, "client_secret": secret});
+        let request = self.agent.post(format!("{}/oauth/introspect", self.base));
+        let request = request.config().timeout_global(Some(within)).build();
+        let answer = request.header("Content-Type", "application/json").send(question.to_string())?;
+        bytes(ok(answer)?, MOST_ANSWER)
     }
 
     fn feed_path(&self, rest: &str) -> String {

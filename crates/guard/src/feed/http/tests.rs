@@ -20,6 +20,7 @@ use crate::feed::{
     press::{ISSUER, Press, record, token},
     worker::lock,
 };
+use crate::introspection::{Introspection, Unanswered, Word};
 
 const FEED: &str = "live:eu1";
 const POLICY: &str = r#"{"version":1}"#;
@@ -195,6 +196,34 @@ fn a_secret_is_not_printed() {
     assert!(!format!("{config:?}").contains("hush"));
 }
 
+#[test]
+fn only_the_issuers_own_word_in_time_is_an_answer() {
+    let (press, reports) = (Mutex::new(press()), Mutex::default());
+    let server = Arc::new(Server { press, reports, fault: AtomicU16::new(0) });
+    let base = open(server.clone());
+    let config = |secret| HttpConfig::new(ISSUER, "guard-1", secret).base(base.clone());
+    let issuer = HttpIntrospection::new(&config("a+b %26\"&c")).unwrap();
+    let ask = |token| issuer.ask(token, Duration::from_millis(200));
+    assert_eq!(ask("good.a.b"), Ok(Word::Active { jti: "j".into(), exp: 9 }));
+    assert_eq!(ask("gone.a.b"), Ok(Word::Inactive));
+    for token in ["late.a.b", "html.a.b", "huge.a.b", "away.a.b"] {
+        assert_eq!(ask(token), Err(Unanswered), "{token}");
+    }
+    let stranger = HttpIntrospection::new(&config("wrong")).unwrap();
+    assert_eq!(stranger.ask("good.a.b", SOON), Err(Unanswered), "a refusal is no answer, whatever it holds");
+    let nobody = HttpIntrospection::new(&config("").base("http://127.0.0.1:1")).unwrap();
+    assert_eq!(nobody.ask("good.a.b", SOON), Err(Unanswered));
+}
+
+#[test]
+fn a_feed_that_fails_is_counted() {
+    let scene = Scene::live();
+    let gauge = scene.feed.gauge();
+    assert_eq!(gauge.read().reconnects, 0);
+    scene.server.fault.store(503, Release);
+    assert!(eventually(|| gauge.read().reconnects > 0));
+}
+
 /// Opens the server's door and says where it is.
 fn open(server: Arc<Server>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -217,7 +246,9 @@ fn serve(server: &Server, mut stream: TcpStream) {
         reader.read_exact(&mut body).unwrap();
         let is_known = head.iter().any(|line| line.ends_with(CREDENTIALS));
         let (status, content) = match server.fault.load(std::sync::atomic::Ordering::Acquire) {
-            0 if is_known || path.starts_with("/.well-known/") => answer(server, &path, &body),
+            0 if is_known || path.starts_with("/.well-known/") || path == "/oauth/introspect" => {
+                answer(server, &path, &body)
+            }
             0 => (401, vec![]),
             fault => (fault, vec![]),
         };
@@ -260,10 +291,32 @@ fn answer(server: &Server, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
             lock(&server.reports).push(String::from_utf8(body.to_vec()).unwrap());
             String::new()
         }
+        "/oauth/introspect" => return introspect(body),
         _ if path.starts_with("/policy/") => POLICY.into(),
         _ => return (404, vec![]),
     };
     (200, content.into())
+}
+
+/// What the server says of a token depends on how the token begins.
+fn introspect(body: &[u8]) -> (u16, Vec<u8>) {
+    let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
+    if (asked["client_id"].as_str(), asked["client_secret"].as_str())
+        != (Some("guard-1"), Some("a+b %26\"&c"))
+    {
+        return (401, br#"{"active":true,"jti":"j","exp":9}"#.into());
+    }
+    match asked["token"].as_str().and_then(|token| token.split('.').next()) {
+        Some("good") => (200, br#"{"active":true,"jti":"j","exp":9,"scope":"x"}"#.into()),
+        Some("gone") => (200, br#"{"active":false}"#.into()),
+        Some("late") => {
+            thread::sleep(Duration::from_millis(400));
+            (200, br#"{"active":true,"jti":"j","exp":9}"#.into())
+        }
+        Some("html") => (200, b"<html>".into()),
+        Some("huge") => (200, vec![b' '; 1 << 20]),
+        _ => (503, vec![]),
+    }
 }
 
 /// Holds the answer until there is something to say. Sends no beats.
