@@ -17,6 +17,7 @@ pub mod names;
 pub mod record;
 #[cfg(feature = "redis-feed")]
 pub mod redis;
+mod sync;
 pub mod table;
 pub mod view;
 #[cfg(feature = "http-feed")]
@@ -24,6 +25,9 @@ pub mod worker;
 
 #[cfg(test)]
 mod press;
+#[cfg(test)]
+#[path = "table/tests.rs"]
+mod table_tests;
 
 pub use batch::{Batch, SealedBatch};
 pub use chain::Chain;

@@ -1,0 +1,16 @@
+//! The table as it is.
+
+#[path = "rules.rs"]
+pub mod rules;
+#[path = "../../src/feed/table.rs"]
+#[expect(dead_code, reason = "the rules need a part of it")]
+mod table;
+
+use portcullis_guard::feed::{Id, Kind};
+
+/// In the place of `feed/sync.rs`.
+mod sync {
+    pub use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+    pub use crate::scale::{ArcSwap, AtomicU64, Guard, LEAST_SLOTS, Mutex, MutexGuard, PARTS};
+}

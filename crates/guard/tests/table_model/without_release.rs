@@ -1,0 +1,17 @@
+//! A writer that does not say when a slot is whole.
+
+#[path = "rules.rs"]
+#[expect(dead_code, reason = "one rule finds it out")]
+pub mod rules;
+#[path = "../../src/feed/table.rs"]
+#[expect(dead_code, reason = "the rules need a part of it")]
+mod table;
+
+use portcullis_guard::feed::{Id, Kind};
+
+/// In the place of `feed/sync.rs`.
+mod sync {
+    pub use std::sync::atomic::Ordering::{Acquire, Relaxed, Relaxed as Release};
+
+    pub use crate::scale::{ArcSwap, AtomicU64, Guard, LEAST_SLOTS, Mutex, MutexGuard, PARTS};
+}
