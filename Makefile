@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
-.PHONY: help run demo test test-quick acceptance bench bench-feed faults demo-feed fmt lint clean
+.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed fmt lint clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test-quick: ## The tests that need nothing but the toolchain
 
 acceptance: ## The vendor's published JavaScript clients, unmodified, over TLS (needs Node 20 and npm)
 	@scripts/acceptance.sh
+
+fuzz: ## Show altered frames and tokens to the guard, each target for SECONDS (60 unless said)
+	PORTCULLIS_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test --locked -p portcullis-guard --all-features --test fuzz
 
 bench: ## What issuing, checking and refusing cost on this machine
 	cargo run --locked --release -p portcullis-bench
