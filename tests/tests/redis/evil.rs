@@ -142,6 +142,21 @@ fn a_deleted_entry_is_missed() {
 }
 
 #[test]
+fn a_deleted_entry_is_had_from_the_issuer_where_there_is_one() {
+    on_stage(|stage, _| {
+        let watch = stage.town.guard_beside_issuer(&stage.shown.url()).ready(&stage.token);
+        let entries = stage.end();
+        let end = entries.iter().position(Entry::ends_a_token).expect("it was written");
+        entries[..end].iter().for_each(|entry| stage.show(entry.last, &entry.bytes));
+        entries[end + 1..].iter().for_each(|entry| stage.show(entry.last, &entry.bytes));
+        assert!(within(SOON, || watch.knows_end_of(&stage.token)), "{:?}", watch.counts());
+        let last = entries[entries.len() - 1].last;
+        assert!(within(SOON, || watch.view.position().seq >= last), "nothing is missing any more");
+        assert!(watch.counts().gaps > 0);
+    });
+}
+
+#[test]
 fn entries_in_another_order_do_not_hide_one() {
     on_stage(|stage, watch| {
         let entries = stage.end();

@@ -112,6 +112,11 @@ impl Town {
         Watch::new(self, Some((redis_url, trust)), false, staleness)
     }
 
+    /// A guard that follows Redis alone and can ask the issuer.
+    pub fn guard_beside_issuer(&self, redis_url: &str) -> Watch {
+        Watch::new(self, Some((redis_url, Trust::Issuer(self.http()))), false, Duration::from_secs(10))
+    }
+
     /// A guard that follows both.
     pub fn guard_on_both(&self, redis_url: &str) -> Watch {
         let trust = Trust::Issuer(self.http());

@@ -30,7 +30,8 @@ pub struct RedisConfig {
 /// Where the feed's keys and the time come from.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// From the issuer, which also hears how far this guard is.
+    /// From the issuer, which also hears how far this guard is, and is asked for what the stream in Redis
+    /// lacks.
     Issuer(HttpConfig),
     /// From this configuration, for a guard that can reach nothing but Redis: the keys as they are here, and
     /// this machine's clock, which somebody must keep right to within `clock_error`.

@@ -70,6 +70,8 @@ pub(super) trait Source: Send + 'static {
     /// The keys of tokens; the pin is a hint where to find them, and checked by whoever asks.
     fn keys(&mut self, pin: Option<Digest>) -> Result<String, Trouble>;
     fn policy(&mut self, name: &Digest) -> Result<String, Trouble>;
+    /// What came last had a hole in it. A source that can fill it from elsewhere does so next.
+    fn mend(&mut self) {}
     /// Whether what was followed so far may be believed as far as this source's own clock goes.
     fn agrees(&mut self, _as_of_ms: u64) -> bool {
         true
@@ -333,6 +335,9 @@ impl<S: Source> Worker<S> {
             });
         }
         self.follower.tail_ended();
+        if verdict == Err(FeedFault::Gap) {
+            self.source.mend();
+        }
         if self.view.version() != version {
             // A full channel means that a report is on its way to being made; it will read the newest.
             let _ = self.moved.try_send(());

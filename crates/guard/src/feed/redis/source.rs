@@ -34,6 +34,8 @@ pub(in crate::feed) struct RedisSource {
     connection: Option<Connection>,
     prefix: String,
     roots: Roots,
+    /// The stream lacks something, so the issuer is asked for what comes next.
+    has_hole: bool,
 }
 
 enum Roots {
@@ -58,7 +60,7 @@ impl RedisSource {
                 Roots::Pinned { keys: keys.clone(), error_ms, agreed: false }
             }
         };
-        Ok(Self { client, connection: None, prefix: format!("rv:{{{feed}}}:"), roots })
+        Ok(Self { client, connection: None, prefix: format!("rv:{{{feed}}}:"), roots, has_hole: false })
     }
 
     /// Asks on the connection that is there, or on a new one. After any failure it is given up, because an
@@ -85,6 +87,15 @@ impl RedisSource {
         self.ask(redis::cmd("GET").arg(key))
     }
 
+    /// The issuer, while the stream has a hole and there is an issuer to ask. Each time may be the last: if
+    /// the issuer is away too, Redis is tried again.
+    fn mender(&mut self) -> Option<&mut HttpSource> {
+        match &mut self.roots {
+            Roots::Issuer(issuer) if self.has_hole => Some(issuer),
+            _ => None,
+        }
+    }
+
     fn blob(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
         self.get(&format!("blob:{name}"))
     }
@@ -106,16 +117,32 @@ impl Source for RedisSource {
     }
 
     fn manifest(&mut self) -> Result<String, Trouble> {
+        if let Some(issuer) = self.mender() {
+            let manifest = issuer.manifest();
+            self.has_hole = manifest.is_ok();
+            return manifest;
+        }
         let text = self.get("man")?.ok_or(Trouble)?;
         String::from_utf8(text).map_err(|_| Trouble)
     }
 
     fn segment(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
+        if let Some(issuer) = self.mender() {
+            let segment = issuer.segment(name);
+            self.has_hole = segment.is_ok();
+            return segment;
+        }
         self.blob(name)
     }
 
     /// From where this guard is, never from "now": what came between two questions must not be lost.
     fn tail(&mut self, after: Position) -> Result<Option<Sealed>, Trouble> {
+        if let Some(issuer) = self.mender() {
+            let tail = issuer.tail(after);
+            // Only "too old" leaves something for the issuer to say; what came fills the hole.
+            self.has_hole = matches!(tail, Ok(None));
+            return tail;
+        }
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK_MS);
         command.arg("STREAMS").arg(format!("{}log", self.prefix));
@@ -144,6 +171,10 @@ impl Source for RedisSource {
             (None, Roots::Issuer(issuer)) => issuer.policy(name),
             (None, Roots::Pinned { .. }) => Err(Trouble),
         }
+    }
+
+    fn mend(&mut self) {
+        self.has_hole = matches!(self.roots, Roots::Issuer(_));
     }
 
     /// A feed that is signed in the future of our own clock shows that the clock is wrong, and then it cannot
