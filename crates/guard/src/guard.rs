@@ -173,7 +173,8 @@ impl Guard {
     pub(crate) fn ask_issuer(&self, token: &str, open: Open) -> Result<Access, Denied> {
         let Open { access, digest, now_ms, timeout } = open;
         let post = &*self.0;
-        let question = Question { token, digest, access: &access, within: timeout, now: now_ms / 1000 };
+        let (now, as_of_ms) = (now_ms / 1000, post.revocations.not_before_ms());
+        let question = Question { token, digest, access: &access, within: timeout, now, as_of_ms };
         let answer = match &post.inquiry {
             Some(inquiry) => inquiry.judge(&question, || post.issuer_ms(now_ms)),
             None => Err(Denied::Stale),

@@ -101,6 +101,8 @@ pub(crate) struct Question<'a> {
     pub within: Duration,
     /// Now, in seconds.
     pub now: u64,
+    /// How far the feed has come, by the issuer's clock in milliseconds.
+    pub as_of_ms: u64,
 }
 
 impl Inquiry {
@@ -147,6 +149,10 @@ impl Inquiry {
             ledger.counts.kept += 1;
             return Ok(true);
         }
+        // The feed has come past every doubt, so it speaks for itself again.
+        if question.as_of_ms > self.doubt_until_ms.load(Acquire) {
+            ledger.inactive.clear();
+        }
         let resting = ledger.resting_until.is_some_and(|until| now < until);
         if resting || ledger.at_once >= MOST_AT_ONCE || ledger.inactive.len() >= MOST_KEPT {
             ledger.counts.shed += 1;
@@ -172,7 +178,6 @@ impl Inquiry {
             Ok(Word::Inactive) => {
                 ledger.answered();
                 ledger.counts.inactive += 1;
-                ledger.inactive.retain(|_, until_ms| as_of_ms <= *until_ms);
                 ledger.inactive.insert(question.digest, latest_ms);
                 ledger.active.remove(&question.digest);
                 self.doubt_until_ms.fetch_max(latest_ms, Release);
@@ -182,7 +187,7 @@ impl Inquiry {
                 ledger.answered();
                 ledger.counts.active += 1;
                 // Somebody who asked at the same time may have heard that it has ended.
-                if ledger.inactive.contains_key(&question.digest) {
+                if ledger.inactive.get(&question.digest).is_some_and(|until_ms| as_of_ms <= *until_ms) {
                     return Err(Denied::Inactive);
                 }
                 ledger.keep(question.digest, Active { asked, exp });
