@@ -18,6 +18,22 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A guard that has lost touch with its feed refuses, unless the route has another policy ([`OnStale`]):
+//!
+//! ```no_run
+//! # fn serve(guard: &portcullis_guard::Guard, bearer: &str) -> Result<(), portcullis_guard::Denied> {
+//! use portcullis_guard::OnStale;
+//! use std::time::Duration;
+//!
+//! let access = guard.authenticate_under(bearer, OnStale::AllowUpTo(Duration::from_secs(900)))?;
+//! if access.footing().is_stale() {
+//!     eprintln!("let in on {:?}", access.footing());
+//! }
+//! print!("{}", guard.metrics()); // for Prometheus
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod access;

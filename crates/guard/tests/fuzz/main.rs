@@ -68,6 +68,18 @@ fn only_a_batch_that_was_signed_is_believed() {
     });
 }
 
+/// Who looks at the form alone is deceived, which shows that the mangler gets that far.
+#[test]
+fn a_reader_who_skips_the_signature_is_found_out() {
+    let corpus = Press::new().batches();
+    let deceived = catch_unwind(|| {
+        fuzz(&corpus, |bytes| {
+            assert!(SealedBatch::decode(bytes).is_err() || corpus.iter().any(|genuine| genuine == bytes));
+        });
+    });
+    assert!(deceived.is_err());
+}
+
 /// Batches in the answer to a long poll.
 #[test]
 fn only_batches_that_were_signed_are_found_in_a_tail() {

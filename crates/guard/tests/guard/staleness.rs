@@ -262,6 +262,8 @@ fn an_inactive_token_stays_refused_until_the_feed_has_caught_up() {
     assert_eq!(scene.footing(&token, OnStale::Deny), Err(Denied::Inactive), "late, and still fresh enough");
     scene.list.as_of_ms.fetch_add(1, SeqCst);
     assert_eq!(scene.footing(&token, OnStale::Deny), Ok(Footing::Fresh), "now the feed would say so itself");
+    scene.ages(11);
+    assert_eq!(scene.footing(&token, ASK), Ok(Footing::Introspected), "and an old answer is forgotten");
 }
 
 #[test]
