@@ -222,13 +222,22 @@ impl Follower {
                 self.counts.forgeries += 1;
             }
             Err(FeedFault::BrokenChain) => {
-                self.place = None;
+                self.part_ways();
                 self.counts.forgeries += 1;
             }
             Err(_) => self.counts.forgeries += 1,
         }
         self.step = Step::Manifest;
         verdict
+    }
+
+    /// What is signed does not continue what was signed before. A guard that never was complete starts over;
+    /// one that was knows acknowledgements that the other history may lack, and must not go on in it.
+    fn part_ways(&mut self) {
+        let (reached, is_cold) = (self.view.position(), self.view.as_of_ms() == 0);
+        if let Some(place) = self.place.take().filter(|place| !is_cold && place.epoch == reached.epoch) {
+            self.view.note_fork(place.epoch);
+        }
     }
 
     fn read_manifest(&mut self, text: &str) -> Result<(), FeedFault> {
@@ -255,7 +264,10 @@ impl Follower {
             return Err(FeedFault::BrokenChain);
         }
         self.step = Step::Tail;
-        self.stand(place, manifest.as_of);
+        // A manifest that ends before our place comes from a server that is behind, and its time is that of
+        // an earlier place; or from a database that was put back, and its time is that of another history.
+        let as_of_ms = if place.applied > manifest.head { 0 } else { manifest.as_of };
+        self.stand(place, as_of_ms);
         Ok(())
     }
 

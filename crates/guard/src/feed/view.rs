@@ -111,6 +111,8 @@ pub struct View {
     policy_version: AtomicU32,
     as_of_ms: AtomicU64,
     position: Mutex<Position>,
+    /// The newest epoch in which two histories were met; nothing in it moves the time any more.
+    forked: AtomicU64,
     sweeps: AtomicU64,
     clock: FeedClock,
 }
@@ -128,6 +130,7 @@ impl View {
             policy_version: AtomicU32::new(0),
             as_of_ms: AtomicU64::new(0),
             position: Mutex::new(Position::default()),
+            forked: AtomicU64::new(0),
             sweeps: AtomicU64::new(0),
             clock: FeedClock::new(Reading::now()),
         }
@@ -267,14 +270,31 @@ impl View {
     }
 
     /// The view is complete up to `position`, and no acknowledgement before `as_of_ms` is missing. Both only
-    /// move forward.
+    /// move forward, and the time only together with the place: who knows less than this view knows nothing
+    /// later, unless the history was begun again from an older copy, and that must close and not open.
     pub fn note_as_of(&self, position: Position, as_of_ms: u64) {
         let mut reached = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        *reached = position.max(*reached);
+        if position < *reached || position.epoch <= self.forked.load(Acquire) {
+            return;
+        }
+        *reached = position;
         drop(reached);
         self.clock.not_before(as_of_ms, Reading::now());
         self.as_of_ms.fetch_max(as_of_ms, AcqRel);
         self.sweep();
+    }
+
+    /// Somebody with the feed's key has told two histories of this epoch, so one of them lacks what the other
+    /// has. The view takes records in as before and relies on nothing until a new epoch begins
+    /// (`portcullis dr promote`).
+    pub fn note_fork(&self, epoch: u64) {
+        self.forked.fetch_max(epoch, AcqRel);
+    }
+
+    /// Whether the epoch that the view has reached has two histories.
+    pub fn is_forked(&self) -> bool {
+        let epoch = self.position().epoch;
+        epoch > 0 && epoch <= self.forked.load(Acquire)
     }
 
     /// Records whose `exp` is before this are of no use to anybody. Judged by the feed's own time, which is

@@ -206,18 +206,57 @@ fn an_older_epoch_is_ignored_and_counted() {
 }
 
 #[test]
-fn a_chain_that_does_not_continue_ours_starts_over() {
+fn a_second_history_of_an_epoch_closes_a_guard_until_the_next_begins() {
     let mut scene = Scene::live();
     let mut other = Press::new(FEED, 1);
     other.write((51..=61).map(token));
     other.seal(2);
     scene.press = other;
     assert_eq!(scene.batch(11, 11), Err(FeedFault::BrokenChain));
-    assert_eq!(scene.view.as_of_ms(), scene.press.as_of(10));
     assert_eq!(scene.follower.counts().forgeries, 1);
     scene.sync();
+    assert!(scene.view.is_forked());
+    assert_eq!(scene.view.as_of_ms(), scene.press.as_of(10), "what is told there moves no time");
+    assert!(scene.knows(token(10)) && scene.knows(token(51)) && scene.knows(token(61)), "and still counts");
+    scene.press = Press::new(FEED, 2);
+    scene.press.write((71..=85).map(token));
+    scene.follower.gone();
+    scene.sync();
     assert_eq!(scene.freshness(), Freshness::Live);
-    assert!(scene.knows(token(10)) && scene.knows(token(51)) && scene.knows(token(61)));
+    assert!(!scene.view.is_forked() && scene.knows(token(10)) && scene.knows(token(85)));
+}
+
+#[test]
+fn a_database_that_was_put_back_does_not_move_the_time() {
+    let mut scene = Scene::live();
+    let mut restored = Press::new(FEED, 1);
+    restored.write((1..=6).map(token));
+    restored.write([beat()]);
+    scene.press = restored;
+    scene.follower.gone();
+    // The clock of the other history goes on, and is later than ours although it knows less.
+    let manifest = Manifest { as_of: scene.press.as_of(500), ..scene.press.manifest() };
+    scene.follower.manifest(&scene.press.signed(&manifest)).unwrap();
+    assert_eq!(scene.view.as_of_ms(), scene.press.as_of(10));
+    assert_eq!(scene.follower.next(), Command::Tail(Position { epoch: 1, seq: 10 }), "it waits where it is");
+    // The other history overtakes ours, and shows that it is another.
+    scene.press.write((57..=61).map(token));
+    assert_eq!(scene.batch(11, 12), Err(FeedFault::BrokenChain));
+    assert!(scene.view.is_forked());
+}
+
+#[test]
+fn another_source_that_is_behind_is_no_other_history() {
+    let mut scene = Scene::live();
+    let behind = scene.press.manifest();
+    scene.press.write([beat(), beat()]);
+    scene.batch(11, 12).unwrap();
+    scene.follower.gone();
+    scene.follower.manifest(&scene.press.signed(&behind)).unwrap();
+    scene.press.write([beat()]);
+    scene.sync();
+    assert_eq!(scene.view.as_of_ms(), scene.press.as_of(13));
+    assert!(!scene.view.is_forked());
 }
 
 #[test]
@@ -235,7 +274,7 @@ fn a_tail_that_does_not_lead_to_the_manifests_head_is_not_the_whole() {
 }
 
 #[test]
-fn a_manifest_with_another_history_starts_over() {
+fn a_manifest_with_another_history_is_a_fork() {
     let mut scene = Scene::live();
     scene.press = Press::new(FEED, 1);
     scene.press.write((51..=60).map(token));
@@ -244,6 +283,7 @@ fn a_manifest_with_another_history_starts_over() {
     assert_eq!(scene.manifest(), Err(FeedFault::BrokenChain));
     scene.sync();
     assert!(scene.knows(token(10)) && scene.knows(token(51)));
+    assert!(scene.view.is_forked());
 }
 
 #[test]

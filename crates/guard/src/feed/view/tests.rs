@@ -250,6 +250,16 @@ fn time_and_position_only_move_forward() {
 }
 
 #[test]
+fn who_knows_less_moves_no_time() {
+    let view = view();
+    view.note_as_of(Position { epoch: 1, seq: 9 }, BEGIN_MS);
+    view.note_as_of(Position { epoch: 1, seq: 8 }, BEGIN_MS + 5000);
+    assert_eq!(view.as_of_ms(), BEGIN_MS);
+    view.note_as_of(Position { epoch: 1, seq: 9 }, BEGIN_MS + 1000);
+    assert_eq!(view.as_of_ms(), BEGIN_MS + 1000);
+}
+
+#[test]
 fn a_record_is_forgotten_only_after_its_grace() {
     let view = view();
     let exp = (BEGIN_MS / 1000) as u32;
