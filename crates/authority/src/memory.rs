@@ -234,6 +234,10 @@ impl Books {
                 amendment.changes.into_iter().for_each(|change| self.change(change));
                 self.logged()
             }
+            Act::Promote { generations, .. } => {
+                self.lift(generations);
+                self.logged()
+            }
             Act::OpenSession(session) => {
                 self.sessions.insert(session.hash.clone(), session);
                 Done::Committed { position: None }
@@ -293,8 +297,19 @@ impl Books {
             (Scope::Actor, Some(person)) => person.actor_generation += 1,
             _ => match self.holdings.generations.iter_mut().find(|(s, i, _)| (*s, i) == (scope, &id)) {
                 Some((_, _, value)) => *value += 1,
-                None => self.holdings.generations.push((scope, id, 1)),
+                None => self.holdings.generations.push((scope, id, self.holdings.floor + 1)),
             },
+        }
+    }
+
+    fn lift(&mut self, by: u32) {
+        let named = self.holdings.generations.iter().map(|(_, _, value)| *value);
+        let people = self.people.values().flat_map(|it| [it.generation, it.actor_generation]);
+        let floor = named.chain(people).fold(self.holdings.floor, u32::max) + by;
+        self.holdings.floor = floor;
+        self.holdings.generations.iter_mut().for_each(|(_, _, value)| *value = floor);
+        for person in self.people.values_mut() {
+            (person.generation, person.actor_generation) = (floor, floor);
         }
     }
 

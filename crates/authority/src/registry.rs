@@ -58,6 +58,7 @@ pub struct Directory {
     fences: HashMap<String, Arc<Vec<Fence>>>,
     guards: HashMap<String, Arc<GuardAccount>>,
     generations: HashMap<(Scope, String), u32>,
+    floor: u32,
 }
 
 /// Everything that a [`Directory`] is made from.
@@ -71,6 +72,9 @@ pub struct Holdings {
     pub guards: Vec<GuardAccount>,
     /// Client, organization and `everything` generations; absent means 0.
     pub generations: Vec<(Scope, String, u32)>,
+    /// No generation is below this one, whether it is named or not; see `recovery.rs`.
+    #[serde(default)]
+    pub floor: u32,
 }
 
 impl Directory {
@@ -101,6 +105,7 @@ impl Directory {
                 .into_iter()
                 .map(|(scope, id, raised)| ((scope, id), raised))
                 .collect(),
+            floor: holdings.floor,
         }
     }
 
@@ -141,9 +146,9 @@ impl Directory {
         self.guards.get(id)
     }
 
-    /// The current generation; 0 until the first cutoff.
+    /// The current generation; the floor, which is 0 as long as nothing was ever lost, until the first cutoff.
     pub fn generation(&self, scope: Scope, id: &str) -> u32 {
-        self.generations.get(&(scope, id.to_owned())).copied().unwrap_or(0)
+        self.generations.get(&(scope, id.to_owned())).map_or(self.floor, |raised| self.floor.max(*raised))
     }
 
     /// Shows a generation that was just committed, ahead of the next snapshot. Never backwards.

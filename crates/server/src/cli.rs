@@ -4,6 +4,7 @@
 
 mod completion;
 mod config;
+mod dr;
 mod introspect;
 mod keys;
 mod man;
@@ -53,6 +54,9 @@ enum Command {
     Token(token::Token),
     Revoke(revoke::Revoke),
     Introspect(introspect::Introspect),
+    /// Go on after a disaster.
+    #[command(subcommand)]
+    Dr(dr::Dr),
     /// Look at the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -102,6 +106,7 @@ impl Cli {
             Command::Token(it) => it.run(&settings),
             Command::Revoke(it) => it.run(&settings),
             Command::Introspect(it) => it.run(&settings),
+            Command::Dr(it) => it.run(&settings),
             Command::Config(it) => it.run(settings),
             Command::Office(it) => it.run(settings),
             Command::Completion(_) | Command::Man(_) | Command::Version => Ok(()),

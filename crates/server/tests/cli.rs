@@ -39,6 +39,8 @@ fn help_is_what_was_reviewed() {
         &["token"],
         &["revoke"],
         &["introspect"],
+        &["dr"],
+        &["dr", "promote"],
         &["config"],
         &["config", "check"],
         &["login"],

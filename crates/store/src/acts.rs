@@ -12,6 +12,7 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::operators::Staffing;
+use crate::promote::{FLOOR, Jump, Promoting};
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, sessions};
 
@@ -51,8 +52,8 @@ impl Effect {
 
 /// Acts on an open transaction.
 pub(crate) trait Acts {
-    /// Does the act. `salt` is the feed's.
-    async fn act(&mut self, act: &Act, salt: &[u8]) -> Result<Effect, Fault>;
+    /// Does the act. `feed` is where its lines go, and `salt` that feed's.
+    async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
     async fn put_code(&mut self, code: &CodeRow) -> Result<Effect, Fault>;
     async fn spend_code(&mut self, hash: &str, now: u64, family: &Family) -> Result<Effect, Fault>;
     async fn open_family(&mut self, family: &Family) -> Result<Effect, Fault>;
@@ -72,7 +73,7 @@ pub(crate) trait Acts {
 
 both! {
     impl Acts {
-        async fn act(&mut self, act: &Act, salt: &[u8]) -> Result<Effect, Fault> {
+        async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
             match act {
                 Act::Note => Ok(Effect::Quiet),
                 Act::PutCode(code) => self.put_code(code).await,
@@ -89,6 +90,9 @@ both! {
                 }
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
                 Act::Amend(amendment) => self.amend(amendment, salt).await,
+                Act::Promote { numbers, generations } => {
+                    self.promote(feed, salt, Jump { numbers: *numbers, generations: *generations }).await
+                }
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
                 Act::Staff(act) => self.staff_act(act).await,
@@ -189,11 +193,23 @@ both! {
         async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault> {
             let (in_table, kind) = rows::scope_words(scope);
             let id = if scope == Scope::Everything { "" } else { id };
+            let floor: Option<i64> = generations::table
+                .find((FLOOR, ""))
+                .select(generations::value)
+                .get_result(self)
+                .await
+                .optional()?;
+            let floor = floor.unwrap_or(0);
+            diesel::update(generations::table.find((in_table, id)))
+                .filter(generations::value.lt(floor))
+                .set(generations::value.eq(floor))
+                .execute(self)
+                .await?;
             let value: i64 = diesel::insert_into(generations::table)
                 .values((
                     generations::scope.eq(in_table),
                     generations::id.eq(id),
-                    generations::value.eq(1),
+                    generations::value.eq(floor + 1),
                 ))
                 .on_conflict((generations::scope, generations::id))
                 .do_update()

@@ -44,6 +44,15 @@ pub struct LiveRecords {
     pub rows: Vec<LogRow>,
 }
 
+/// What somebody has not read yet, and where the feed stood at the same moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct News {
+    /// Oldest first.
+    pub rows: Vec<LogRow>,
+    /// The number and the chain of the feed's head; absent when there are no rows.
+    pub head: Option<(u64, [u8; 32])>,
+}
+
 impl Store {
     /// Where the feed stands now. A row that can be seen is not yet one that a standby has (rule 6): what
     /// a commit of this server has confirmed comes through [`Store::on_commit`].
@@ -75,6 +84,42 @@ impl Store {
             })
             .await?;
         Ok(read_all(rows)?)
+    }
+
+    /// [`Store::log_after`] with the head, in one statement and so of one moment: whoever reads up to the head
+    /// can tell by the chain whether this is the history that it has read before.
+    pub async fn news_after(&self, seq: u64, limit: usize) -> Result<News, Trouble> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(StoredRecord, i64, String)> = self
+            .books
+            .db
+            .within(async {
+                Ok(on!(self.books.db, |c| rv_log::table
+                    .inner_join(rv_feed::table.on(rv_feed::name.eq(rv_log::feed)))
+                    .filter(rv_log::feed.eq(&self.books.feed))
+                    .filter(rv_log::seq.gt(signed(seq)))
+                    .order(rv_log::seq)
+                    .limit(limit)
+                    .select((StoredRecord::as_select(), rv_feed::seq, rv_feed::chain))
+                    .load(c)
+                    .await?))
+            })
+            .await?;
+        let head = match rows.last() {
+            Some((_, seq, chain)) => Some((unsigned(*seq), rows::bytes("a chain", chain)?)),
+            None => None,
+        };
+        let rows = read_all(rows.into_iter().map(|(row, ..)| row).collect())?;
+        Ok(News { rows, head })
+    }
+
+    /// How far our clock is ahead of the one that the feed's times are read from, milliseconds; behind, when
+    /// it is negative. Over SQLite they are the same clock.
+    pub async fn drift_ms(&self) -> Result<i64, Trouble> {
+        let before = (self.books.clock)();
+        let theirs =
+            self.books.db.within(async { Ok(on!(self.books.db, |c| c.began(before).await?)) }).await?;
+        Ok(signed(before).saturating_sub(signed(theirs)))
     }
 
     /// What is unexpired at `now` (seconds), and the head, both of one moment. There may be millions, so it

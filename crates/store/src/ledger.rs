@@ -235,7 +235,7 @@ impl Books {
         tx!(self.db, |c| {
             let mut effects = Vec::with_capacity(deeds.len());
             for deed in deeds {
-                effects.push(c.act(&deed.act, &self.salt).await?);
+                effects.push(c.act(&deed.act, &self.feed, &self.salt).await?);
             }
             // What did not happen leaves no audit record that it did.
             let happened = deeds.iter().zip(&effects).filter(|(_, effect)| effect.happened());

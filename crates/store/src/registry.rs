@@ -20,6 +20,7 @@ use portcullis_authority::registry::{
 use portcullis_guard::feed::Kind;
 
 use crate::db::{Fault, both, glance, on};
+use crate::promote::FLOOR;
 use crate::rows::{self, StoredMembership, StoredPerson, folded, unsigned, word};
 use crate::schema::{
     applications, fences, generations, guards, memberships, organizations, people, registry_version, roles,
@@ -167,7 +168,13 @@ both! {
                 .await?;
             let guards: Vec<(String, String)> = guards::table.order(guards::id).load(self).await?;
             let raised: Vec<(String, String, i64)> =
-                generations::table.filter(generations::scope.ne("subject")).load(self).await?;
+                generations::table.filter(generations::scope.ne_all(["subject", FLOOR])).load(self).await?;
+            let floor: Option<i64> = generations::table
+                .find((FLOOR, ""))
+                .select(generations::value)
+                .get_result(self)
+                .await
+                .optional()?;
             Ok(Holdings {
                 version: unsigned(version),
                 organizations: docs("an organization", organizations)?,
@@ -176,6 +183,7 @@ both! {
                 fences: docs("a fence", fences)?,
                 guards: guards.into_iter().map(|(id, hash)| GuardAccount { id, hash }).collect(),
                 generations: raised.into_iter().map(counted).collect::<Result<_, _>>()?,
+                floor: word(unsigned(floor.unwrap_or(0))),
             })
         }
 
@@ -199,13 +207,14 @@ both! {
             };
             let Some(row) = found.optional()? else { return Ok(None) };
             let counts: Vec<(String, i64)> = generations::table
-                .filter(generations::id.eq(&row.id))
-                .filter(generations::scope.eq_any(["subject", "actor"]))
+                .filter(generations::id.eq_any([row.id.as_str(), ""]))
+                .filter(generations::scope.eq_any(["subject", "actor", FLOOR]))
                 .select((generations::scope, generations::value))
                 .load(self)
                 .await?;
             let of = |scope: &str| {
-                counts.iter().find(|(counted, _)| counted == scope).map_or(0, |(_, n)| word(unsigned(*n)))
+                let known = counts.iter().filter(|(counted, _)| counted == scope || counted == FLOOR);
+                known.map(|(_, n)| word(unsigned(*n))).max().unwrap_or(0)
             };
             row.read(of("subject"), of("actor")).map(Some)
         }

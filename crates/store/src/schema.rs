@@ -175,3 +175,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(people, memberships);
+diesel::allow_tables_to_appear_in_same_query!(rv_feed, rv_log);

@@ -5,7 +5,7 @@ use portcullis_guard::Denied;
 use portcullis_guard::feed::Kind;
 use serde_json::json;
 
-use crate::house::{ACCESS_TOKEN, EXCHANGE, House, JWT_BEARER, START, pen, refusal_of, secret_of};
+use crate::house::{ACCESS_TOKEN, EXCHANGE, House, JWT_BEARER, START, origin, pen, refusal_of, secret_of};
 
 async fn refused(house: &House, form: &[(&str, &str)]) -> Code {
     house.revoke(form).await.unwrap_err().code
@@ -255,4 +255,28 @@ async fn token_info_speaks_the_vendors_words() {
         let refusal = refusal_of(house.authority.token_info(bad).await).unwrap_err();
         assert_eq!(refusal.code, Code::InvalidToken);
     }
+}
+
+#[tokio::test]
+async fn a_promotion_ends_tokens_logins_codes_and_sessions_and_what_comes_next_lives() {
+    let house = House::new();
+    let (eva, robot) = (house.eva().await, house.client_credentials("int").await);
+    let consent = house.consider(&[("client_id", "web")]).unwrap();
+    let password = portcullis_authority::secret::Secret::from("adas-password".to_owned());
+    let signed_in = house.authority.sign_in(&consent, "ada@staff.example", password, &origin()).await;
+    let cookie = refusal_of(signed_in).unwrap().cookie;
+    assert!(house.authority.signed_in(&consent, cookie.expose()).await.unwrap().is_some());
+    let code = house.code(&[("client_id", "web")]).await;
+    let deed = portcullis_authority::recovery::promotion(house.now(), "a backup was put back");
+    house.commit(deed).await;
+    for token in [&eva.access_token, &robot.access_token] {
+        assert_eq!(house.check(token), Err(Denied::Revoked(Kind::Everything)));
+    }
+    let refresh = eva.refresh_token.as_deref().unwrap();
+    assert_eq!(house.refresh("shop", refresh).await.unwrap_err().code, Code::InvalidGrant);
+    assert_eq!(house.redeem(&code).await.unwrap_err().code, Code::InvalidGrant);
+    assert!(house.authority.signed_in(&consent, cookie.expose()).await.unwrap().is_none());
+    house.claims(&house.eva().await.access_token);
+    house.claims(&house.ada().await.access_token);
+    house.claims(&house.client_credentials("int").await.access_token);
 }

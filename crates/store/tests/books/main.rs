@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod feed;
 mod ledger;
+mod promote;
 mod registry;
 
 /// One test for each rule and database.
@@ -59,6 +60,9 @@ rules! {
     feed::a_snapshot_leaves_out_beats_and_what_is_over,
     feed::a_spent_code_is_known_when_it_comes_again_late,
     feed::what_is_over_is_forgotten,
+    promote::a_promotion_leaves_behind_what_the_lost_part_may_have_given_out,
+    promote::a_promotion_is_seen_by_a_second_process,
+    promote::news_tell_which_history_they_belong_to,
     registry::a_raised_generation_is_visible_at_once,
     registry::a_second_process_sees_a_seed_after_absorbing,
     registry::a_second_process_sees_a_cutoff_after_absorbing,

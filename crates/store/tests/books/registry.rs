@@ -7,7 +7,7 @@ use portcullis_store::SeedSet;
 
 use crate::bench::{Bench, NOW, done};
 
-fn set() -> SeedSet {
+pub fn set() -> SeedSet {
     serde_json::from_str(
         r#"{
         "organizations": [{"id": "org", "slug": "acme", "name": "Acme"}],

@@ -90,6 +90,11 @@ impl Ended {
                 self.ids.lock().unwrap().insert(id);
             }
             Act::Raise { scope, id, .. } => *self.least.lock().unwrap().entry((scope, id)).or_default() += 1,
+            Act::Promote { generations, .. } => {
+                let mut least = self.least.lock().unwrap();
+                let floor = least.values().copied().max().unwrap_or(0) + generations;
+                least.insert((Scope::Everything, String::new()), floor);
+            }
             _ => {}
         }
     }

@@ -34,6 +34,7 @@ pub fn memory(seal: &Seal) -> Memory {
         fences: fences(),
         guards: vec![GuardAccount { id: "gate".into(), hash: guard }],
         generations: Vec::new(),
+        floor: 0,
     };
     Memory::new(holdings, people(), memberships())
 }
