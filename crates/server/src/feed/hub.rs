@@ -3,7 +3,7 @@
 //! Every server runs one; there is no leader. A row is published only after it was read from SQL in order,
 //! so what is published never has a gap, whoever wrote it and in whatever process.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_guard::feed::clock::Reading;
 use portcullis_guard::feed::{Batch, Chain, Digest, Record, View};
-use portcullis_store::Store;
+use portcullis_store::{News, Store};
 use tokio::sync::{Notify, watch};
 
 use super::shelf::{After, Shelf, Stretch};
@@ -66,6 +66,8 @@ pub struct Hub {
     closing: watch::Sender<bool>,
     /// Something was read that could not be taken in: everything must be read again.
     begin_anew: AtomicBool,
+    /// How far our clock is ahead of the database's, milliseconds.
+    drift_ms: AtomicI64,
     news: Arc<Notify>,
     keys: ArcSwap<Sheet>,
     policy: ArcSwap<Sheet>,
@@ -106,6 +108,7 @@ impl Hub {
             shelf: RwLock::new(shelf),
             closing: watch::Sender::new(false),
             begin_anew: AtomicBool::new(false),
+            drift_ms: AtomicI64::new(0),
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
@@ -150,11 +153,38 @@ impl Hub {
             if let Err(trouble) = self.store.beat().await {
                 tracing::warn!(%trouble, "no beat could be written; guards will refuse when their bound is reached");
             }
+            self.compare_clocks().await;
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
                 () = tokio::time::sleep(self.beat) => {}
             }
         }
+    }
+
+    /// Guards measure age with this server's clock and the feed is dated by the database's: apart by more than
+    /// the bound, and guards that start here close.
+    async fn compare_clocks(&self) {
+        // Trouble with the database is told of by whoever wanted to write.
+        let Ok(drift) = self.store.drift_ms().await else { return };
+        let before = self.drift_ms.swap(drift, Relaxed);
+        let is_far = |drift: i64| drift.unsigned_abs() * 2 > self.max_staleness_ms;
+        if is_far(drift) && !is_far(before) {
+            tracing::error!(
+                drift_ms = drift,
+                "ALARM: this server's clock and the database's are apart; guards that start here will refuse \
+                 everything when it is more than feed.max_staleness_ms. Set both by the same time source"
+            );
+        }
+    }
+
+    /// Why this server should get no guards and no callers, if there is a reason.
+    pub fn ails(&self) -> Option<Trouble> {
+        let drift = self.drift_ms.load(Relaxed);
+        if self.view.is_forked() {
+            return Some(Trouble::new("feed", "the database was put back; run portcullis dr promote"));
+        }
+        let apart = drift.unsigned_abs() > self.max_staleness_ms;
+        apart.then(|| Trouble::new("feed", format!("this clock is {drift} ms ahead of the database's")))
     }
 
     /// The feed's name.
@@ -317,7 +347,7 @@ impl Hub {
     /// Reads what is new in SQL and publishes it.
     async fn catch_up(&self) -> Result<(), Trouble> {
         loop {
-            let rows = self.store.log_after(self.position().seq, BITE).await?;
+            let News { rows, head } = self.store.news_after(self.position().seq, BITE).await?;
             if rows.is_empty() {
                 break;
             }
@@ -326,7 +356,7 @@ impl Hub {
             // be honoured here, and a new policy is ready before guards hear that there is one. But trouble
             // with the one does not hold up the endings.
             let taken_in = self.take_in(&rows).await;
-            let follows = self.append(&rows);
+            let follows = self.append(&rows, head);
             if taken_in.is_err() || !follows {
                 self.begin_anew.store(true, Relaxed);
             }
@@ -347,9 +377,21 @@ impl Hub {
         Ok(())
     }
 
-    /// Signs and publishes rows; false when they do not follow what is there.
-    fn append(&self, rows: &[LogRow]) -> bool {
+    /// Signs and publishes rows; false when they do not follow what is there. Where rows end at the head of
+    /// the log, its chain says whether what is before them is what was read here.
+    fn append(&self, rows: &[LogRow], head: Option<(u64, Chain)>) -> bool {
         let Some(batch) = self.shelf().cut(rows) else { return false };
+        if head.is_some_and(|(seq, chain)| seq == batch.last && chain != batch.chain) {
+            self.view.note_fork(batch.epoch);
+            tracing::error!(
+                epoch = batch.epoch,
+                seq = batch.last,
+                "ALARM: the database tells another history than before, so it was put back to an older copy and \
+                 lacks what was acknowledged. Stop the servers and run portcullis dr promote; guards are closed \
+                 until then"
+            );
+            return false;
+        }
         let bytes = self.press.press(&batch, &self.feed);
         self.view.apply(&batch.records);
         self.shelf_mut().append(batch, bytes);
