@@ -1,7 +1,8 @@
 //! A PostgreSQL of the run's own, as a child process, when the machine has one installed.
 
-use std::net::TcpStream;
-use std::os::unix::fs::chown;
+use std::fs::Permissions;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,11 +30,7 @@ impl Postgres {
     /// [`Trouble::CannotRun`] where PostgreSQL is not installed.
     pub fn start(home: &Path) -> Result<Self, Trouble> {
         let programs = installed().ok_or_else(|| Trouble::CannotRun("PostgreSQL is not installed".into()))?;
-        let data = home.join("postgres");
-        std::fs::create_dir_all(&data).map_err(Trouble::broken)?;
-        if let Some(user) = nobody_special()? {
-            chown(&data, Some(user), Some(user)).map_err(Trouble::broken)?;
-        }
+        let data = data_in(home)?;
         let mut postgres = Self { programs, data, port: free_port()?, child: None };
         let made = postgres
             .command("initdb")?
@@ -51,7 +48,49 @@ impl Postgres {
 
     /// What the server's settings name.
     pub fn url(&self) -> String {
-        format!("postgres://portcullis@127.0.0.1:{}/postgres", self.port)
+        url_at(self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Starts a standby that follows this one through the address, asynchronously.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or does not start.
+    pub fn standby(&self, home: &Path, through: SocketAddr) -> Result<Self, Trouble> {
+        let data = data_in(home)?;
+        let mut standby = Self { programs: self.programs.clone(), data, port: free_port()?, child: None };
+        let copied = standby
+            .command("pg_basebackup")?
+            .args(["-R", "-X", "stream", "-c", "fast", "-U", "portcullis", "-h", "127.0.0.1", "-p"])
+            .arg(through.port().to_string())
+            .arg("-D")
+            .arg(&standby.data)
+            .stdout(Stdio::null())
+            // It says that it leaves out the other one's socket.
+            .stderr(Stdio::null())
+            .status()
+            .map_err(Trouble::broken)?;
+        if !copied.success() {
+            return Err(Trouble::broken("pg_basebackup failed"));
+        }
+        standby.start_again()?;
+        Ok(standby)
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// When it stays what it is.
+    pub fn promote(&self) -> Result<(), Trouble> {
+        let mut command = self.command("pg_ctl")?;
+        let done = command.args(["promote", "-w", "-D"]).arg(&self.data).stdout(Stdio::null()).status();
+        match done.map_err(Trouble::broken)?.success() {
+            true => Ok(()),
+            false => Err(Trouble::broken("the standby was not promoted")),
+        }
     }
 
     /// Starts it once more over the same files.
@@ -120,13 +159,29 @@ impl Drop for Postgres {
     }
 }
 
+/// What names a database that is reached at this address.
+pub fn url_at(address: SocketAddr) -> String {
+    format!("postgres://portcullis@{address}/postgres")
+}
+
+/// A directory that belongs to whoever PostgreSQL runs as.
+fn data_in(home: &Path) -> Result<PathBuf, Trouble> {
+    let data = home.join("postgres");
+    std::fs::create_dir_all(&data).map_err(Trouble::broken)?;
+    std::fs::set_permissions(&data, Permissions::from_mode(0o700)).map_err(Trouble::broken)?;
+    if let Some(user) = nobody_special()? {
+        chown(&data, Some(user), Some(user)).map_err(Trouble::broken)?;
+    }
+    Ok(data)
+}
+
 /// The directory of its programs: on the path, or where distributions put them.
 fn installed() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut places: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
     places.sort();
     places.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    let needed = ["initdb", "postgres", "pg_isready"];
+    let needed = ["initdb", "postgres", "pg_isready", "pg_basebackup", "pg_ctl"];
     places.into_iter().rev().find(|place| needed.iter().all(|program| place.join(program).exists()))
 }
 

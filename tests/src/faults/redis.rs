@@ -45,6 +45,8 @@ impl Redis {
         let keeps = if self.keeps { "yes" } else { "no" };
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string(), "--save", ""]);
+        // A replica is told everything at once, and not only when more might have come.
+        command.args(["--repl-diskless-sync-delay", "0"]);
         command.args(["--appendonly", keeps, "--appendfsync", "always", "--dir"]).arg(&self.home);
         let child = Child::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
         self.child = Some(child.map_err(|_| Trouble::CannotRun("redis-server is not installed".into()))?);
@@ -56,6 +58,18 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Asks it something.
+    ///
+    /// # Errors
+    /// When it does not answer so.
+    pub fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, Trouble> {
+        let client = ::redis::Client::open(format!("redis://{}", self.address)).map_err(Trouble::broken)?;
+        let mut connection = client.get_connection().map_err(Trouble::broken)?;
+        let mut command = ::redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query(&mut connection).map_err(Trouble::broken)
     }
 
     /// As `kill -9`.

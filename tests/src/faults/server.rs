@@ -56,6 +56,29 @@ impl Server {
         wait_until_ready(self.address)
     }
 
+    /// Runs the program once with the same settings and other words, to its end.
+    ///
+    /// # Errors
+    /// When it does not succeed.
+    pub fn command(&self, words: &[&str]) -> Result<(), Trouble> {
+        let done = Command::new(&self.program)
+            .arg("--config")
+            .arg(&self.config)
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(Trouble::broken)?;
+        match done.status.success() {
+            true => Ok(()),
+            false => Err(Trouble::broken(String::from_utf8_lossy(&done.stderr))),
+        }
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default()
+    }
+
     /// As `kill -9`.
     pub fn kill(&mut self) {
         self.child = None;

@@ -16,7 +16,7 @@ use portcullis_authority::desk::Clock;
 
 use super::crowd::{Crowd, Rush};
 use super::diary::now_ms;
-use super::history::{Decision, History, Token, Verdict};
+use super::history::{Answer, Decision, History, Token, Verdict};
 use super::link::Link;
 use super::sentry::{Post, Sentry};
 use super::server::{Server, free_port};
@@ -237,6 +237,26 @@ impl Stage {
     pub fn adopt(&mut self, tokens: &[(Token, String)]) -> Result<(), Trouble> {
         self.tokens.extend_from_slice(tokens);
         self.hand(tokens)
+    }
+
+    /// Runs `portcullis dr promote` over the books and notes that everything issued so far was asked to end;
+    /// from the end of the command on, that is promised.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn promote(&mut self, server: &Server) -> Result<(), Trouble> {
+        let begun = now_ms();
+        server.command(&["dr", "promote", "--fenced"])?;
+        let ended = now_ms();
+        let answers = self.tokens.iter().chain(&self.controls).map(|(token, _)| Answer {
+            token: *token,
+            begun,
+            ended,
+            status: Some(200),
+            position: None,
+        });
+        self.history.answers.extend(answers);
+        Ok(())
     }
 
     /// Waits until every sentry has applied the feed up to here.

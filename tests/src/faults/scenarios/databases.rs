@@ -53,7 +53,7 @@ pub fn killed(plan: &Plan) -> Result<Report, Trouble> {
     Ok(report)
 }
 
-fn postgres(plan: &Plan, name: &str) -> Result<Postgres, Trouble> {
+pub(super) fn postgres(plan: &Plan, name: &str) -> Result<Postgres, Trouble> {
     // Beside the stage and not inside it: another account must reach it.
     let home = plan.home.join(format!("{name}-database"));
     std::fs::create_dir_all(&home).map_err(Trouble::broken)?;

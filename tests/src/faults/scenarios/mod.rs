@@ -6,6 +6,7 @@ mod cutoffs;
 mod databases;
 mod guards;
 mod links;
+mod recovery;
 mod redis;
 mod relays;
 mod servers;
@@ -107,12 +108,37 @@ pub const SCENARIOS: &[Scenario] = &[
         run: databases::killed,
     },
     Scenario {
+        name: "sqlite-put-back",
+        about: "an older copy of the database is put back; dr promote",
+        run: recovery::put_back,
+    },
+    Scenario {
+        name: "sqlite-put-back-unsaid",
+        about: "the same, and dr promote is forgotten for a while",
+        run: recovery::forgotten,
+    },
+    Scenario {
+        name: "standby-promoted",
+        about: "PostgreSQL: a standby that lacks the last commits takes over; dr promote",
+        run: recovery::standby,
+    },
+    Scenario {
         name: "redis-killed",
         about: "Redis: kill -9 three times during revocations",
         run: redis::killed,
     },
     Scenario { name: "redis-emptied", about: "Redis: killed and started empty", run: redis::emptied },
     Scenario { name: "redis-frozen", about: "Redis: SIGSTOP beyond the bound", run: redis::frozen },
+    Scenario {
+        name: "redis-promoted",
+        about: "Redis: kill -9, and a replica without the last writes takes over",
+        run: redis::promoted,
+    },
+    Scenario {
+        name: "redis-evil",
+        about: "Redis: somebody forges, deletes, reorders, replays and empties",
+        run: redis::evil,
+    },
     Scenario {
         name: "redis-parted",
         about: "guards parted from Redis, then from the server too",
