@@ -143,6 +143,34 @@ pub async fn the_feed_is_for_guards_alone(ground: &Ground) {
     }
 }
 
+pub async fn a_guard_that_lies_is_refused_and_delays_one_receipt_at_most(ground: &Ground) {
+    let town = Town::open_with_shop(ground).await;
+    town.until_shop_has_reported().await;
+    let report = |instance: &str, seq: u64, as_of: u64| {
+        let body = serde_json::json!({
+            "guard": instance, "feed": "live:eu1", "epoch": 1, "seq": seq, "as_of": as_of,
+        });
+        Answer::to(town.post("/guards/report").basic_auth("shop", Some("hush-guard")).json(&body))
+    };
+    let now = town.now() * 1000;
+    assert_eq!(report("boast", 1_000_000, now).await.refusal(), no(409, "conflict"));
+    assert_eq!(report("prophet", 1, now + 3_600_000).await.refusal(), no(409, "conflict"));
+    assert_eq!(town.guards().await["guards"].as_array().map(Vec::len), Some(1), "neither is shown");
+
+    let mut waited = Vec::new();
+    for _ in 0..3 {
+        report("laggard", 1, town.now() * 1000).await.with_status(200);
+        let token = town.client_token(&BACKEND).await;
+        let asked =
+            town.post("/oauth/revoke").header("prefer", "wait=2").form(&BACKEND.form(&[("token", &token)]));
+        let began = Instant::now();
+        Answer::to(asked).await.with_status(200);
+        waited.push(began.elapsed());
+    }
+    assert!(waited[0] >= Duration::from_secs(2), "nobody knew yet: {waited:?}");
+    assert!(waited[1..].iter().all(|wait| *wait < Duration::from_millis(1500)), "{waited:?}");
+}
+
 pub async fn of_two_servers_each_hears_what_the_other_ends(ground: &Ground) {
     let mut town = Town::open_with_shop(ground).await;
     let other = town.open_neighbour();

@@ -89,6 +89,7 @@ rules! {
         feed::a_shop_that_lost_the_feed_asks_the_issuer_where_it_may,
         feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
         feed::the_feed_is_for_guards_alone,
+        feed::a_guard_that_lies_is_refused_and_delays_one_receipt_at_most,
         feed::of_two_servers_each_hears_what_the_other_ends,
         grants::an_integration_earns_a_token_that_the_shop_serves,
         grants::a_guest_and_a_customer_may_do_what_they_may_do,

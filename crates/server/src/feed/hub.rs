@@ -4,7 +4,7 @@
 //! so what is published never has a gap, whoever wrote it and in whatever process.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ use portcullis_store::{News, Store};
 use tokio::sync::{Notify, watch};
 
 use super::shelf::{After, Shelf, Stretch};
-use super::{Press, Receipt, Reports, receipt};
+use super::{Impossible, Press, Receipt, Report, Reports, receipt};
 
 /// How often other processes' commits are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -27,6 +27,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const BITE: usize = 8192;
 /// Bytes of one answer to a guard, about.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Who asks for less gives nobody the time to be late.
+const IN_VAIN: Duration = Duration::from_secs(2);
+/// How often the log says that a guard knows more than SQL.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// What a guard is answered that asks for the tail.
 pub enum Tail {
@@ -73,6 +78,8 @@ pub struct Hub {
     policy: ArcSwap<Sheet>,
     manifest: ArcSwap<(ManifestOf, Arc<str>)>,
     pub reports: Reports,
+    /// When the log last said that a guard knows more than SQL.
+    told: Mutex<Option<Instant>>,
 }
 
 /// What a signed manifest depends on; while it is the same, so is the manifest.
@@ -122,6 +129,7 @@ impl Hub {
             policy: ArcSwap::from_pointee(Sheet::new(policy)),
             manifest: ArcSwap::from_pointee((None, "".into())),
             reports: Reports::default(),
+            told: Mutex::default(),
         });
         hub.note_as_of();
         Ok(hub)
@@ -328,14 +336,56 @@ impl Hub {
         let mut changes = self.reports.changes();
         loop {
             changes.mark_unchanged();
-            let connected = self.reports.since(self.time_ms().saturating_sub(self.max_staleness_ms));
+            let now = self.time_ms();
+            let connected = self.reports.connected(now, self.max_staleness_ms).into_iter();
+            let connected = connected.map(|state| {
+                let expected = self.reports.is_expected(&state, now);
+                (state, expected)
+            });
             // Our own commit may be a moment ahead of what this server has read back.
             let head = self.position().max(position);
-            let receipt = Receipt::of(position, head, committed_at, self.max_staleness_ms, connected);
+            let receipt =
+                Receipt::of(position, head, committed_at, self.max_staleness_ms, connected.collect());
             let left = until.saturating_duration_since(Instant::now());
-            if receipt.is_settled() || tokio::time::timeout(left, changes.changed()).await.is_err() {
+            if receipt.is_settled() {
                 return receipt;
             }
+            if tokio::time::timeout(left, changes.changed()).await.is_err() {
+                if wait >= IN_VAIN {
+                    self.reports.excuse(&receipt.waiting, self.time_ms());
+                }
+                return receipt;
+            }
+        }
+    }
+
+    /// Takes the report of a guard that has proved to be `account`, unless nobody can have said that honestly.
+    /// Another server may be a moment ahead of this one, so SQL has the last word.
+    ///
+    /// # Errors
+    /// Trouble when SQL cannot be asked.
+    pub async fn hear(&self, account: &str, report: Report) -> Result<Result<(), Impossible>, Trouble> {
+        let mut verdict = report.fits(self.position(), self.time_ms());
+        if verdict == Err(Impossible::Beyond) {
+            verdict = report.fits(self.store.head().await?.position, self.time_ms());
+        }
+        match verdict {
+            Ok(()) => self.reports.take(account, report, self.time_ms()),
+            Err(Impossible::Beyond) => self.tell_of_lead(account),
+            Err(Impossible::Future) => {}
+        }
+        Ok(verdict)
+    }
+
+    fn tell_of_lead(&self, account: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at: Instant| at.elapsed() > TELL_EVERY) {
+            *told = Some(Instant::now());
+            tracing::error!(
+                account,
+                "a guard says that it knows more than the database: either it lies, or the database was put back \
+                 to an older copy; then run portcullis dr promote"
+            );
         }
     }
 

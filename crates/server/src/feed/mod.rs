@@ -17,4 +17,4 @@ pub(crate) use courier::forgets;
 pub use hub::{Hub, HubParts, Tail};
 pub use press::Press;
 pub use receipt::{Applied, Receipt};
-pub use reports::{GuardState, Report, Reports};
+pub use reports::{GuardState, Impossible, Report, Reports};

@@ -28,34 +28,40 @@ pub struct Receipt {
     pub committed_at: u64,
     pub applied: Vec<Applied>,
     pub waiting: Vec<String>,
+    /// How many of those are worth the wait.
+    pub expected: usize,
     /// Milliseconds: no guard accepts later, connected or not (invariant I3).
     pub dead_at_latest: u64,
 }
 
 impl Receipt {
-    /// Sorts connected guards by whether they are there. Nobody can have applied what is beyond `head`, where
+    /// Sorts connected guards, each with whether it is worth the wait, by whether they are there. Nobody can have applied what is beyond `head`, where
     /// the feed ends: a guard that says so lies, or speaks of a feed that is no more, and is waited for.
     pub fn of(
         position: Position,
         head: Position,
         committed_at: u64,
         max_staleness_ms: u64,
-        connected: Vec<GuardState>,
+        connected: Vec<(GuardState, bool)>,
     ) -> Self {
         let (there, missing): (Vec<_>, Vec<_>) =
-            connected.into_iter().partition(|state| (position..=head).contains(&state.position()));
+            connected.into_iter().partition(|(state, _)| (position..=head).contains(&state.position()));
         Self {
             position,
             committed_at,
-            applied: there.into_iter().map(|state| Applied { guard: state.guard, at: state.at }).collect(),
-            waiting: missing.into_iter().map(|state| state.guard).collect(),
+            applied: there
+                .into_iter()
+                .map(|(state, _)| Applied { guard: state.guard, at: state.at })
+                .collect(),
+            expected: missing.iter().filter(|(_, expected)| *expected).count(),
+            waiting: missing.into_iter().map(|(state, _)| state.guard).collect(),
             dead_at_latest: committed_at + max_staleness_ms,
         }
     }
 
     /// Whether nobody is waited for.
     pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty()
+        self.expected == 0
     }
 
     /// What is signed. Those who are waited for are named first.
@@ -93,8 +99,17 @@ mod tests {
 
     const AT: Position = Position { epoch: 1, seq: 5 };
 
-    fn state(guard: &str, epoch: u64, seq: u64) -> GuardState {
-        GuardState { guard: guard.into(), epoch, seq, as_of: 0, version: String::new(), at: 7 }
+    fn state(guard: &str, epoch: u64, seq: u64) -> (GuardState, bool) {
+        let state = GuardState {
+            guard: guard.into(),
+            epoch,
+            seq,
+            as_of: 0,
+            version: String::new(),
+            at: 7,
+            excused_until: 0,
+        };
+        (state, true)
     }
 
     #[test]
@@ -104,6 +119,13 @@ mod tests {
         assert_eq!(receipt.waiting, ["b"]);
         assert_eq!(receipt.dead_at_latest, 10_100);
         assert!(!receipt.is_settled());
+    }
+
+    #[test]
+    fn who_is_excused_is_named_and_not_waited_for() {
+        let receipt = Receipt::of(AT, AT, 100, 10_000, vec![state("a", 1, 5), (state("b", 1, 4).0, false)]);
+        assert_eq!(receipt.waiting, ["b"]);
+        assert!(receipt.is_settled());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! How far each guard says that it has come. Reports are words, not proof: a receipt names them as such,
 //! and the bound on staleness holds for guards that never report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use portcullis_authority::ledger::Position;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 /// Guards are remembered this long after their last word, milliseconds.
@@ -14,6 +14,12 @@ const FORGET_MS: u64 = 3_600_000;
 const MOST: usize = 20_000;
 /// Of one account, so that none can crowd the others out of the receipts.
 const MOST_OF_ONE: usize = 10_000;
+/// How far the clocks of several servers and a database may be apart, milliseconds.
+const CLOCKS_APART_MS: u64 = 10_000;
+/// Whoever let a receipt wait in vain is not waited for again for so long, milliseconds. It is still named.
+const EXCUSED_MS: u64 = 60_000;
+/// With so many of those at a time, nobody of their account is waited for: names are invented quickly.
+const MANY_EXCUSED: usize = 8;
 
 /// What a guard says (`POST /guards/report`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -29,8 +35,30 @@ pub struct Report {
     pub version: String,
 }
 
+impl Report {
+    /// Whether a guard that follows a feed with this head, signed until then, can have said this.
+    pub fn fits(&self, head: Position, now_ms: u64) -> Result<(), Impossible> {
+        if (Position { epoch: self.epoch, seq: self.seq }) > head {
+            return Err(Impossible::Beyond);
+        }
+        if self.as_of > now_ms.saturating_add(CLOCKS_APART_MS) {
+            return Err(Impossible::Future);
+        }
+        Ok(())
+    }
+}
+
+/// Why a report is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impossible {
+    /// The feed has not got that far.
+    Beyond,
+    /// Its time is later than any that was ever signed.
+    Future,
+}
+
 /// A guard as it is known here.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GuardState {
     pub guard: String,
     pub epoch: u64,
@@ -39,9 +67,26 @@ pub struct GuardState {
     pub version: String,
     /// When it said so, milliseconds of our clock.
     pub at: u64,
+    /// Receipts do not wait for it until then.
+    pub excused_until: u64,
 }
 
 impl GuardState {
+    /// Whether it may accept anything at all: it has spoken within the bound, and what it has is not older.
+    /// One that is behind the bound accepts nothing, whatever it has not heard of.
+    pub fn is_connected(&self, now_ms: u64, bound_ms: u64) -> bool {
+        let then = now_ms.saturating_sub(bound_ms);
+        self.at >= then && self.as_of >= then
+    }
+
+    fn account(&self) -> &str {
+        self.guard.split('/').next().unwrap_or_default()
+    }
+
+    pub fn is_excused(&self, now_ms: u64) -> bool {
+        self.excused_until > now_ms
+    }
+
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
     }
@@ -50,12 +95,14 @@ impl GuardState {
 /// The latest word of every guard.
 pub struct Reports {
     guards: Mutex<BTreeMap<String, GuardState>>,
+    /// Accounts that receipts do not wait for, and until when.
+    crowds: Mutex<BTreeMap<String, u64>>,
     changed: watch::Sender<()>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { guards: Mutex::default(), changed: watch::Sender::new(()) }
+        Self { guards: Mutex::default(), crowds: Mutex::default(), changed: watch::Sender::new(()) }
     }
 }
 
@@ -72,13 +119,15 @@ impl Reports {
             as_of: report.as_of,
             version,
             at: now_ms,
+            excused_until: 0,
         };
         let mut guards = self.guards();
         guards.retain(|_, state| state.at + FORGET_MS > now_ms);
         // All names of an account: '0' comes right after '/'.
         let own = || guards.range(format!("{account}/")..format!("{account}0")).count();
-        if guards.contains_key(&guard) || guards.len() < MOST && own() < MOST_OF_ONE {
-            guards.insert(guard, state);
+        let excused_until = guards.get(&guard).map(|known| known.excused_until);
+        if excused_until.is_some() || guards.len() < MOST && own() < MOST_OF_ONE {
+            guards.insert(guard, GuardState { excused_until: excused_until.unwrap_or(0), ..state });
         }
         drop(guards);
         self.changed.send_replace(());
@@ -89,9 +138,36 @@ impl Reports {
         self.guards().values().cloned().collect()
     }
 
-    /// Those that said something since then (milliseconds): the connected ones.
-    pub fn since(&self, then_ms: u64) -> Vec<GuardState> {
-        self.guards().values().filter(|state| state.at >= then_ms).cloned().collect()
+    /// Those that may accept something now.
+    pub fn connected(&self, now_ms: u64, bound_ms: u64) -> Vec<GuardState> {
+        self.guards().values().filter(|state| state.is_connected(now_ms, bound_ms)).cloned().collect()
+    }
+
+    /// A receipt has waited for these in vain. Otherwise one guard that hangs, or an account that invents
+    /// guards which lag, would make every receipt wait as long as it may.
+    pub fn excuse(&self, names: &[String], now_ms: u64) {
+        let mut guards = self.guards();
+        for name in names {
+            if let Some(state) = guards.get_mut(name) {
+                state.excused_until = now_ms + EXCUSED_MS;
+            }
+        }
+        let mut counts = BTreeMap::new();
+        for state in guards.values().filter(|state| state.is_excused(now_ms)) {
+            *counts.entry(state.account().to_owned()).or_insert(0) += 1;
+        }
+        counts.retain(|_, count| *count >= MANY_EXCUSED);
+        let crowds: BTreeSet<String> = counts.into_keys().collect();
+        drop(guards);
+        let mut excused = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        excused.retain(|_, until| *until > now_ms);
+        excused.extend(crowds.into_iter().map(|account| (account, now_ms + EXCUSED_MS)));
+    }
+
+    /// Whether receipts wait for this one.
+    pub fn is_expected(&self, state: &GuardState, now_ms: u64) -> bool {
+        let crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        !state.is_excused(now_ms) && crowds.get(state.account()).is_none_or(|until| *until <= now_ms)
     }
 
     /// Wakes at every report.
@@ -125,7 +201,61 @@ mod tests {
         reports.take("shop", report("b", 1), 30);
         let names: Vec<_> = reports.all().into_iter().map(|state| (state.guard, state.seq)).collect();
         assert_eq!(names, [("shop/a".into(), 2), ("shop/b".into(), 1)]);
-        assert_eq!(reports.since(25).len(), 1);
+        assert_eq!(reports.all()[1].at, 30);
+    }
+
+    #[test]
+    fn who_is_beyond_the_head_or_ahead_of_time_is_not_believed() {
+        let head = Position { epoch: 1, seq: 5 };
+        assert_eq!(report("a", 5).fits(head, 1000), Ok(()));
+        assert_eq!(report("a", 6).fits(head, 1000), Err(Impossible::Beyond));
+        assert_eq!(Report { epoch: 2, seq: 0, ..report("a", 0) }.fits(head, 1000), Err(Impossible::Beyond));
+        assert_eq!(Report { as_of: 60_000, ..report("a", 5) }.fits(head, 1000), Err(Impossible::Future));
+    }
+
+    #[test]
+    fn who_is_behind_the_bound_accepts_nothing_and_is_not_waited_for() {
+        let reports = Reports::default();
+        reports.take("shop", Report { as_of: 500, ..report("old", 1) }, 10_000);
+        reports.take("shop", Report { as_of: 9_000, ..report("new", 2) }, 10_000);
+        let connected = reports.connected(10_500, 5_000);
+        assert_eq!(connected.iter().map(|state| &state.guard[..]).collect::<Vec<_>>(), ["shop/new"]);
+        assert!(reports.connected(16_000, 5_000).is_empty(), "nor who has said nothing since");
+    }
+
+    #[test]
+    fn who_has_let_a_receipt_wait_in_vain_is_not_waited_for_again_at_once() {
+        let reports = Reports::default();
+        reports.take("shop", report("a", 1), 10);
+        reports.excuse(&["shop/a".into(), "nobody".into()], 10);
+        reports.take("shop", report("a", 2), 20);
+        reports.take("shop", report("b", 2), 20);
+        let expected = |now| {
+            let all = reports.all();
+            all.iter()
+                .filter(|state| reports.is_expected(state, now))
+                .map(|s| s.guard.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(expected(20), ["shop/b"]);
+        assert_eq!(expected(10 + EXCUSED_MS), ["shop/a", "shop/b"]);
+    }
+
+    #[test]
+    fn inventing_names_does_not_help() {
+        let reports = Reports::default();
+        let names: Vec<_> = (0..MANY_EXCUSED).map(|n| format!("i{n}")).collect();
+        names.iter().for_each(|name| reports.take("evil", report(name, 1), 10));
+        reports.excuse(&names.iter().map(|name| format!("evil/{name}")).collect::<Vec<_>>(), 10);
+        reports.take("evil", report("yet-another", 1), 20);
+        reports.take("shop", report("a", 1), 20);
+        let expected: Vec<_> = reports
+            .all()
+            .into_iter()
+            .filter(|state| reports.is_expected(state, 20))
+            .map(|s| s.guard)
+            .collect();
+        assert_eq!(expected, ["shop/a"]);
     }
 
     #[test]

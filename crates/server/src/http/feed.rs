@@ -118,11 +118,13 @@ pub async fn report(
     house: web::Data<House>,
     account: GuardAccount,
     Told(report): Told<Report>,
-) -> HttpResponse {
-    if report.feed == house.hub.feed() {
-        house.hub.reports.take(&account.id, report, house.hub.time_ms());
+) -> Result<HttpResponse, Denied> {
+    if report.feed == house.hub.feed()
+        && let Err(why) = house.hub.hear(&account.id, report).await.map_err(Denied::Broken)?
+    {
+        return Ok(reply::impossible_report(why));
     }
-    reply::no_store(reply::json(&json!({})))
+    Ok(reply::no_store(reply::json(&json!({}))))
 }
 
 /// `GET /feed/guards`: each guard's position and lag.
@@ -141,7 +143,7 @@ pub async fn guards(house: web::Data<House>, _: GuardAccount) -> HttpResponse {
                 "behind": head.seq.saturating_sub(state.seq),
                 "lag_ms": now.saturating_sub(state.as_of),
                 "reported_ms_ago": now.saturating_sub(state.at),
-                "connected": now.saturating_sub(state.at) <= bound,
+                "connected": state.is_connected(now, bound),
                 "version": state.version,
             })
         })

@@ -19,6 +19,8 @@ use portcullis_authority::refusal::{Code, Not, Refusal, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::feed::Impossible;
+
 /// Which door was knocked at: the vendor words some refusals differently at some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
@@ -78,6 +80,15 @@ pub fn sealed_already() -> HttpResponse {
 /// The feed has begun a new epoch, or never was where the guard says: fetch the manifest.
 pub fn other_epoch() -> HttpResponse {
     problem(StatusCode::CONFLICT, "conflict", "The feed is not where you say; fetch the manifest.")
+}
+
+/// What a guard says of itself cannot be.
+pub fn impossible_report(why: Impossible) -> HttpResponse {
+    let sentence = match why {
+        Impossible::Beyond => "The feed has not got that far; report what you have applied.",
+        Impossible::Future => "No batch of the feed is that late; report the as_of of what you have applied.",
+    };
+    problem(StatusCode::CONFLICT, "conflict", sentence)
 }
 
 /// A document that anybody may read from anywhere and keep for five minutes. New keys are published long
