@@ -10,7 +10,7 @@ help: ## Say what there is
 run: ## Build and run the server with its demo organization and the shop, until Ctrl-C
 	@scripts/run.sh
 
-demo: ## Tell the whole story by itself: every grant, the shop, a revocation; each step with its time
+demo: ## Tell the whole story by itself: every grant, the shop, a revocation at ten guards; each step with its time
 	@scripts/demo.sh
 
 test: ## Everything: installs what it lacks, starts what it needs, cleans up

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # `make demo`: the whole story by itself. Starts a server and a shop in a temporary folder on free ports,
-# earns a token by every grant, uses each at the shop, revokes, and is refused. Stops at the first step that
-# does not go as told.
+# earns a token by every grant, uses each at the shop, revokes, and is refused. Then ten guards follow a feed
+# of their own, hear of one revocation, and close when the feed is cut. Stops at the first step that does not
+# go as told.
 set -euo pipefail
 . "$(dirname "$0")/stage.sh"
 folder=$(mktemp -d)
@@ -284,7 +285,15 @@ refused() {
     holds INVALID_TOKEN "$2 after the revocation"
 }
 
-build
+ten_guards_and_a_cut() {
+    begin
+    say
+    "$target/debug/ten-guards" --bound-ms 2000 || fail "the feed did not do what it promises"
+    say
+    done_with "a line for each of ten guards: the revocation, and the cut feed"
+}
+
+build -p portcullis-tests
 say
 began=$(now_ms)
 open_the_shop
@@ -297,5 +306,6 @@ on_behalf_by_signed_assertion
 on_behalf_by_token_exchange
 a_permission_withdrawn
 revoke_and_be_refused
+ten_guards_and_a_cut
 say
 say "All of it in $(($(now_ms) - began)) ms."

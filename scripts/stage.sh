@@ -14,12 +14,13 @@ target=${CARGO_TARGET_DIR:-$root/target}
 portcullis=$target/debug/portcullis
 shop=$target/debug/portcullis-shop
 
-# Nothing to do when whoever calls has built everything already.
+# build [CARGO OPTIONS]: the server, the shop, and what else is named. Nothing to do when whoever calls has
+# built everything already.
 build() {
     [ -z "${PORTCULLIS_BUILT:-}" ] || return 0
     scripts/needs.sh build
     say "Building the server and the shop (dev profile; the first time takes some minutes) ..."
-    cargo build --locked -p portcullis -p portcullis-shop
+    cargo build --locked -p portcullis -p portcullis-shop "$@" --bins
 }
 
 # start NAME LOG COMMAND...: starts a program and remembers it for leave.
