@@ -122,7 +122,10 @@ impl Reports {
             excused_until: 0,
         };
         let mut guards = self.guards();
-        guards.retain(|_, state| state.at + FORGET_MS > now_ms);
+        // Only when somebody new comes: a fleet that reports at once should not be gone through for each.
+        if !guards.contains_key(&guard) {
+            guards.retain(|_, state| state.at + FORGET_MS > now_ms);
+        }
         // All names of an account: '0' comes right after '/'.
         let own = || guards.range(format!("{account}/")..format!("{account}0")).count();
         let excused_until = guards.get(&guard).map(|known| known.excused_until);

@@ -55,7 +55,7 @@ pub async fn segment(
     let found =
         Digest::parse(&name).filter(|_| feed == house.hub.feed()).and_then(|name| house.hub.segment(&name));
     match found {
-        Some(bytes) => reply::immutable_bytes(bytes.to_vec()),
+        Some(bytes) => reply::immutable_bytes(bytes),
         None => reply::nothing_here().await,
     }
 }

@@ -9,6 +9,7 @@ pub mod json_api;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue, TryIntoHeaderPair};
@@ -56,7 +57,9 @@ pub fn bytes(bytes: Vec<u8>) -> HttpResponse {
 }
 
 /// Bytes whose address is the hash of their content: they may be kept for ever, by anybody.
-pub fn immutable_bytes(bytes: Vec<u8>) -> HttpResponse {
+pub fn immutable_bytes(bytes: Arc<[u8]>) -> HttpResponse {
+    // Shared with whoever else is being answered: a fleet that starts asks for all segments at once.
+    let bytes = Bytes::from_owner(bytes);
     let mut answer = HttpResponse::Ok().content_type("application/octet-stream").body(bytes);
     set(&mut answer, (header::CACHE_CONTROL, "public, max-age=31536000, immutable"));
     answer
