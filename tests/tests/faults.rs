@@ -44,6 +44,16 @@ fn a_server_whose_clock_goes_back_still_ends_tokens() {
 }
 
 #[test]
+fn a_database_that_is_put_back_brings_no_token_back() {
+    holds("sqlite-put-back");
+}
+
+#[test]
+fn guards_close_when_nobody_says_that_the_database_was_put_back() {
+    holds("sqlite-put-back-unsaid");
+}
+
+#[test]
 fn every_fault_is_explained_to_the_reader() {
     let page = include_str!("../../docs/revocation.md");
     for scenario in SCENARIOS {

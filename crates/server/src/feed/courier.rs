@@ -249,7 +249,11 @@ impl Courier {
     /// Somebody who is no server of this feed has written to Redis. Followers do not believe it, readers of
     /// the index might; what is there goes, and SQL fills it again.
     async fn erase(&mut self, at: Position, beginning: &str) -> Result<(), Trouble> {
-        tracing::error!(at = %at, "ALARM: the feed in Redis was altered; it is deleted and written anew");
+        tracing::error!(
+            at = %at,
+            "ALARM: Redis has what SQL does not. It was altered, or SQL was put back to an older copy: then run \
+             portcullis dr promote. What Redis has is deleted and written anew"
+        );
         self.redis.erase(beginning).await?;
         self.cursor = Position { epoch: 0, seq: 0 };
         Ok(())
