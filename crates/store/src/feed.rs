@@ -113,13 +113,17 @@ impl Store {
         Ok(News { rows, head })
     }
 
-    /// How far our clock is ahead of the one that the feed's times are read from, milliseconds; behind, when
-    /// it is negative. Over SQLite they are the same clock.
+    /// How far our clock is at least ahead of the one that the feed's times are read from, milliseconds; behind,
+    /// when it is negative. The time that asking takes counts for neither. Over SQLite it is the same clock.
     pub async fn drift_ms(&self) -> Result<i64, Trouble> {
         let before = (self.books.clock)();
         let theirs =
             self.books.db.within(async { Ok(on!(self.books.db, |c| c.began(before).await?)) }).await?;
-        Ok(signed(before).saturating_sub(signed(theirs)))
+        let after = (self.books.clock)();
+        Ok(match theirs < before {
+            true => signed(before - theirs),
+            false => -signed(theirs.saturating_sub(after)),
+        })
     }
 
     /// What is unexpired at `now` (seconds), and the head, both of one moment. There may be millions, so it
