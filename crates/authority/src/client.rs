@@ -91,7 +91,11 @@ fn compare(desk: &Desk, offered: &Credentials, application: Option<&Application>
     let now = desk.now();
     let mut fits = same(&hash, "a stand-in, so that unknown clients cost a comparison too");
     for stored in application.iter().flat_map(|application| &application.secrets) {
-        fits |= stored.expires_at.is_none_or(|end| now < end) & same(&hash, &stored.hash);
+        let this = stored.expires_at.is_none_or(|end| now < end) & same(&hash, &stored.hash);
+        if this {
+            desk.registry.secret_used(&offered.client_id, &stored.id, now);
+        }
+        fits |= this;
     }
     match &offered.secret {
         Some(_) => fits,

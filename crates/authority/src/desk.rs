@@ -55,6 +55,15 @@ pub trait Slow: Send + Sync {
     /// # Errors
     /// Trouble when too many wait already.
     async fn password_hash(&self, password: Secret) -> Result<String, Trouble>;
+    /// Why this password is too easily guessed for somebody with these names, in a sentence.
+    ///
+    /// # Errors
+    /// Trouble when too many wait already.
+    async fn password_weakness(
+        &self,
+        password: Secret,
+        names: Vec<String>,
+    ) -> Result<Option<&'static str>, Trouble>;
 }
 
 /// The guard's own check, so that introspection and services can never disagree.

@@ -279,6 +279,17 @@ impl Books {
             Change::PutCard(it) => put(&mut self.cards, *it, |a, b| (a.kind, &a.id) == (b.kind, &b.id)),
             Change::DropCard { kind, id } => self.cards.retain(|it| (it.kind, &it.id) != (kind, &id)),
             Change::Raise { scope, id, .. } => self.raise(scope, id),
+            Change::EndPerson { person, reason, now } => {
+                let own = |it: &&mut Family| it.owner.as_ref().is_some_and(|(_, id)| *id == person);
+                for family in self.families.values_mut().filter(own) {
+                    family.ended_at.get_or_insert(now);
+                    family.end_reason.get_or_insert_with(|| reason.clone());
+                }
+                for session in self.sessions.values_mut().filter(|it| it.person == person) {
+                    session.ended_at.get_or_insert(now);
+                }
+            }
+            Change::DropPerson { id } => drop(self.people.remove(&id)),
             Change::EndLogins { organization, person, reason, now, .. } => {
                 let own = |it: &&mut Family| {
                     it.organization == organization && it.owner.as_ref().is_some_and(|(_, id)| *id == person)

@@ -26,6 +26,9 @@ pub trait Registry: Send + Sync {
     async fn memberships(&self, user: &str) -> Result<Vec<Membership>, Trouble>;
     /// Everything in these organizations, and the card of this user, all of one moment and one version.
     async fn estate(&self, user: &str, organizations: &[String]) -> Result<Keepings, Trouble>;
+    /// A secret of an application has just proved it. Never blocks, and may be forgotten: it is for people who
+    /// wonder whether a secret is still in use.
+    fn secret_used(&self, _client_id: &str, _secret: &str, _now: u64) {}
     /// A card, or `None`.
     async fn card(&self, kind: Kind, id: &str) -> Result<Option<Card>, Trouble>;
     /// The traces of changes in these organizations, oldest first; of very many, the newest.

@@ -174,12 +174,45 @@ impl Slow for Passwords {
         });
         hashed.await.map_err(trouble)?
     }
+
+    async fn password_weakness(
+        &self,
+        password: Secret,
+        names: Vec<String>,
+    ) -> Result<Option<&'static str>, Trouble> {
+        let turn = self.turn().await?;
+        let judged = tokio::task::spawn_blocking(move || {
+            let _held = turn;
+            weakness(&password, &names)
+        });
+        judged.await.map_err(trouble)
+    }
 }
 
 impl std::fmt::Debug for Passwords {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Passwords(..)")
     }
+}
+
+/// Characters, whatever they are: NIST SP 800-63B asks for length and not for kinds of characters.
+const SHORTEST_PASSWORD: usize = 12;
+/// Nobody types more, and hashing is not free.
+const LONGEST_PASSWORD: usize = 256;
+
+/// Common and breached passwords, names, keyboard rows, dates and the like are in the estimator's own lists.
+fn weakness(password: &Secret, names: &[String]) -> Option<&'static str> {
+    let text = password.expose();
+    let length = text.chars().count();
+    if length < SHORTEST_PASSWORD {
+        return Some("A password has at least 12 characters; several words are easy to remember.");
+    }
+    if length > LONGEST_PASSWORD {
+        return Some("A password has at most 256 characters.");
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let guessed = zxcvbn::zxcvbn(text, &names).score() < zxcvbn::Score::Three;
+    guessed.then_some("This password is common, was in a breach, or follows a pattern that is guessed early; choose another.")
 }
 
 fn hashed(argon: &Argon2<'_>, password: &[u8], salt: &[u8]) -> Result<String, Trouble> {
@@ -210,6 +243,27 @@ mod tests {
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
         assert!(passwords.password_fits(Some(phc.clone()), Secret::from("open sesame")).await.unwrap());
         assert!(!passwords.password_fits(Some(phc), Secret::from("open barley")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_guessed_early_is_too_weak() {
+        let passwords = passwords(1, 1);
+        let names = vec!["penelope.example".to_owned()];
+        for weak in [
+            "short",
+            "password1234",
+            "qwertyuiop12",
+            "iloveyou1234",
+            "aaaaaaaaaaaaaaaa",
+            "penelope.example",
+            "P@ssw0rd2024",
+        ] {
+            let why = passwords.password_weakness(Secret::from(weak), names.clone()).await.unwrap();
+            assert!(why.is_some(), "{weak}");
+        }
+        for strong in ["copper kettle on the landing", "f8K2-mm1q-PoX7"] {
+            assert_eq!(passwords.password_weakness(Secret::from(strong), names.clone()).await.unwrap(), None);
+        }
     }
 
     #[tokio::test]

@@ -125,6 +125,7 @@ async fn run(
     let mut upkeep = vec![
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
+        tokio::spawn(upkeep::uses(store.clone())),
         tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
     ];
     upkeep.extend(couriers);

@@ -55,6 +55,21 @@ fn help_is_what_was_reviewed() {
         &["operators", "roles"],
         &["operators", "disable"],
         &["operators", "enable"],
+        &["people"],
+        &["people", "list"],
+        &["people", "show"],
+        &["people", "create"],
+        &["people", "disable"],
+        &["people", "enable"],
+        &["people", "password"],
+        &["people", "delete"],
+        &["people", "sessions"],
+        &["people", "end"],
+        &["people", "places"],
+        &["secrets"],
+        &["secrets", "list"],
+        &["secrets", "rotate"],
+        &["secrets", "revoke"],
         &["completion"],
         &["man"],
         &["version"],
@@ -174,6 +189,79 @@ fn a_demo_starts_issues_revokes_and_stops_when_told() {
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("ringo@example.com") && rest.contains(issuer));
+}
+
+#[test]
+fn an_operator_signs_in_looks_around_and_signs_out() {
+    let scratch = Scratch::new();
+    let started = portcullis(&scratch)
+        .args(["serve", "--demo"])
+        .env("PORTCULLIS__LISTEN__PORT", "0")
+        .env("PORTCULLIS__ISSUER", "http://127.0.0.1:0")
+        .env("PORTCULLIS__ADMIN__ENABLED", "true")
+        .env("PORTCULLIS__ADMIN__PORT", "0")
+        .env("PORTCULLIS__LOG__FILTER", "warn")
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut server = Started(started.unwrap());
+    let said = BufReader::new(server.0.stdout.take().unwrap());
+    let address = said.lines().map_while(Result::ok).find_map(|line| {
+        line.strip_prefix("operators come in at ").map(|address| format!("http://{address}"))
+    });
+    let address = address.unwrap();
+    let home = scratch.path().join("home");
+    let ask = |arguments: &[&str]| {
+        portcullis(&scratch).args(arguments).env("HOME", &home).stdin(Stdio::null()).output().unwrap()
+    };
+    let nobody = ask(&["whoami", "--server", &address]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("you are not signed in"));
+    let entered = ask(&["login", "--demo", "--server", &address]);
+    assert!(entered.status.success(), "{}", text(&entered.stderr));
+    assert!(!text(&entered.stdout).contains("pco_"));
+    let kept = home.join(".config/portcullis/operator.json");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // The code was taken, and the same one does not come in again.
+    let again = ask(&["login", "--demo", "--server", &address]);
+    assert_eq!(again.status.code(), Some(1));
+    let told = |arguments: &[&str]| {
+        let output = ask(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(told(&["whoami"]).starts_with("owner@example.com (operator, approver, auditor, owner)"));
+    assert!(told(&["operators", "list"]).contains("owner@example.com"));
+    assert!(told(&["sessions", "list"]).contains("127.0.0.1"));
+    let people = told(&["people", "list", "example.com"]);
+    assert!(people.starts_with("ID ") && people.contains("jane@example.com"), "{people}");
+    let shown = told(&["people", "show", "custJaneAA", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["person"]["has_password"], true);
+    assert!(told(&["secrets", "list"]).contains("demo-backend"));
+    assert!(told(&["secrets", "rotate", "demo-backend"]).contains("shown this once: pcs_"));
+    assert_eq!(told(&["secrets", "list", "demo-backend"]).lines().count(), 3);
+    assert!(told(&["people", "disable", "custJaneAA"]).contains("everything of it has ended"));
+    assert!(told(&["completion", "bash"]).contains("portcullis"));
+    assert!(told(&["man"]).contains(".TH PORTCULLIS 1"));
+    told(&["logout"]);
+    assert!(!kept.exists());
+}
+
+#[test]
+fn the_first_owner_is_made_on_the_books_and_once() {
+    let scratch = Scratch::new();
+    assert!(run(&scratch, &["keys", "init", "--algorithms", "ES256"]).status.success());
+    let create = || run(&scratch, &["operators", "create", "Ann@Example.com", "--role", "owner"]);
+    let made = create();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let told = text(&made.stdout);
+    assert!(told.starts_with("Made ann@example.com."), "{told}");
+    assert!(told.contains("otpauth://totp/Portcullis:ann%40example.com?"), "{told}");
+    assert_eq!(told.lines().count(), 13);
+    let again = create();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("There is an operator with this address."));
 }
 
 #[test]

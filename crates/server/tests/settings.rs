@@ -188,3 +188,19 @@ fn the_example_key_directory_shows_public_halves_and_starts_nothing() {
         }
     }
 }
+
+#[test]
+fn in_production_operators_come_in_near_by_or_over_tls() {
+    let scratch = Scratch::new();
+    let mut settings = production(&scratch);
+    assert!(settings.admin.enabled && settings.admin.address.is_loopback());
+    assert_eq!(refusals(&settings), Vec::<String>::new());
+    settings.admin.address = "10.0.0.7".parse().unwrap();
+    assert!(refusals(&settings)[0].starts_with("admin.address: 10.0.0.7 can be reached from elsewhere"));
+    settings.admin.enabled = false;
+    assert_eq!(refusals(&settings), Vec::<String>::new());
+    settings.admin.enabled = true;
+    settings.admin.address = "127.0.0.1".parse().unwrap();
+    settings.admin.port = settings.listen.port;
+    assert!(refusals(&settings)[0].starts_with("admin.port must not be"));
+}

@@ -14,7 +14,7 @@ use crate::SeedSet;
 use crate::acts::{Acts, Effect, ending};
 use crate::db::{Fault, both};
 use crate::rows::{self, card_kind, signed, unsigned, word};
-use crate::schema::{applications, cards, families, memberships, registry_version, roles};
+use crate::schema::{applications, cards, families, memberships, people, registry_version, roles, sessions};
 use crate::seed::{NEVER, Seeding};
 
 /// Changing the registry on an open transaction.
@@ -24,6 +24,7 @@ pub(crate) trait Amending {
     async fn step(&mut self, change: &Change, salt: &[u8], news: &mut News) -> Result<(), Fault>;
     async fn put_card(&mut self, card: &Card) -> Result<(), Fault>;
     async fn end_logins(&mut self, of: &Logins<'_>) -> Result<Vec<Record>, Fault>;
+    async fn end_person(&mut self, person: &str, reason: &str, now: u64) -> Result<(), Fault>;
 }
 
 /// What the guards and the snapshot must hear of.
@@ -94,6 +95,10 @@ both! {
                         news.raised.push((scope, id, record.val));
                     }
                 }
+                Change::EndPerson { person, reason, now } => self.end_person(person, reason, *now).await?,
+                Change::DropPerson { id } => {
+                    diesel::delete(people::table.find(id)).execute(self).await?;
+                }
                 Change::EndLogins { organization, person, reason, now, exp } => {
                     let of = Logins { organization, person, reason, now: *now, exp: *exp };
                     news.records.extend(self.end_logins(&of).await?);
@@ -137,6 +142,23 @@ both! {
                 .get_results(self)
                 .await?;
             ended.iter().map(|id| Ok(ending(Line::Family, rows::raw_id(id)?, of.exp))).collect()
+        }
+
+        async fn end_person(&mut self, person: &str, reason: &str, now: u64) -> Result<(), Fault> {
+            let (old, quoted) = (families::owner_id.is_null(), format!("%\"{person}\"%"));
+            diesel::update(families::table)
+                .filter(families::owner_id.eq(person).or(old.and(families::doc.like(quoted))))
+                .filter(families::ended_at.is_null())
+                .set((families::ended_at.eq(signed(now)), families::end_reason.eq(reason)))
+                .execute(self)
+                .await?;
+            diesel::update(sessions::table)
+                .filter(sessions::person_id.eq(person))
+                .filter(sessions::ended_at.is_null())
+                .set(sessions::ended_at.eq(signed(now)))
+                .execute(self)
+                .await?;
+            Ok(())
         }
     }
 }

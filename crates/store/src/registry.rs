@@ -65,6 +65,10 @@ impl Registry for Store {
         self.keepings(user, organizations).await
     }
 
+    fn secret_used(&self, client_id: &str, secret: &str, now: u64) {
+        self.books.uses.note(client_id, secret, now);
+    }
+
     async fn card(&self, kind: CardKind, id: &str) -> Result<Option<Card>, Trouble> {
         self.one_card(kind, id).await
     }

@@ -174,5 +174,9 @@ diesel::table! {
     staff_version (id) { id -> BigInt, version -> BigInt, }
 }
 
+diesel::table! {
+    secret_uses (client_id, secret_id) { client_id -> Text, secret_id -> Text, last_used -> BigInt, }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(people, memberships);
 diesel::allow_tables_to_appear_in_same_query!(rv_feed, rv_log);

@@ -2,6 +2,7 @@
 //! shop matters against the real shop behind its guard. All of it runs over SQLite always, and over
 //! PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server (see `Ground`).
 
+mod accounts;
 mod bodies;
 mod clock;
 mod code;
@@ -53,6 +54,12 @@ macro_rules! rules {
 
 rules! {
     everywhere {
+        accounts::an_account_that_is_closed_has_ended_everywhere,
+        accounts::a_login_ends_alone_or_with_all_others,
+        accounts::another_password_ends_what_was_had_with_the_one_before,
+        accounts::people_are_found_made_and_deleted,
+        accounts::whoever_looks_at_people_is_noted_and_auditors_change_nothing,
+        accounts::a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_tokens,
         bodies::every_public_body_is_the_one_that_was_reviewed,
         code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
         code::an_application_on_a_persons_own_machine_needs_no_secret,

@@ -168,7 +168,7 @@ fn tidy(roles: &[OperatorRole]) -> Result<Vec<OperatorRole>, Denial> {
     }
 }
 
-fn check_address(email: &str) -> Result<(), Denial> {
+pub(crate) fn check_address(email: &str) -> Result<(), Denial> {
     let parts = email.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
     let plain = !email.chars().any(|c| c.is_whitespace() || c.is_control());
     match parts.is_some() && plain && email.len() <= LONGEST_ADDRESS {

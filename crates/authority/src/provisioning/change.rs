@@ -44,6 +44,17 @@ pub enum Change {
         id: String,
         exp: u64,
     },
+    /// Ends every login and browser session of a person. The guards hear of it by the generation that is
+    /// raised with it.
+    EndPerson {
+        person: String,
+        reason: String,
+        now: u64,
+    },
+    /// Forgets the account; memberships and credentials go before it.
+    DropPerson {
+        id: String,
+    },
     /// Ends every login of a person in one organization, and leaves the others alone.
     EndLogins {
         organization: String,

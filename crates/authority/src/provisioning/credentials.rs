@@ -21,7 +21,7 @@ const LONGEST: u64 = 31_536_000;
 /// How long the secrets before live on when nothing else is said, seconds.
 const OVERLAP: u64 = 24 * 3600;
 /// Live secrets of one credential: enough for a rotation within a rotation.
-const MOST_SECRETS: usize = 5;
+pub(crate) const MOST_SECRETS: usize = 5;
 
 pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
     let mut reader = Reader::new(draft, true);

@@ -98,7 +98,8 @@ impl Estate {
             Change::DropMembership { id } => drop(self.memberships.remove(&id)),
             Change::PutCard(it) => drop(self.cards.insert((it.kind, it.id.clone()), *it)),
             Change::DropCard { kind, id } => drop(self.cards.remove(&(kind, id))),
-            Change::Raise { .. } | Change::EndLogins { .. } => {}
+            Change::DropPerson { id } => drop(self.people.remove(&id)),
+            Change::Raise { .. } | Change::EndLogins { .. } | Change::EndPerson { .. } => {}
         }
     }
 

@@ -29,6 +29,7 @@ mod shares;
 mod user;
 
 pub use card::Card;
+pub(crate) use credentials::MOST_SECRETS;
 pub use decline::{Declined, Objection, Place};
 pub use draft::Draft;
 pub use estate::{Estate, role_id};

@@ -5,6 +5,8 @@ mod counter;
 mod login;
 mod logout;
 mod operators;
+mod people;
+mod secrets;
 mod sessions;
 mod table;
 mod ticket;
@@ -39,4 +41,6 @@ office! {
     Whoami(whoami::Whoami),
     Sessions(sessions::Sessions),
     Operators(operators::Operators),
+    People(people::People),
+    Secrets(secrets::Secrets),
 }

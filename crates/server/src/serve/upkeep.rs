@@ -15,6 +15,8 @@ use crate::inspector::Glass;
 const GLANCE: Duration = Duration::from_millis(250);
 /// How often rows that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often the use of secrets is written down.
+const NOTES: Duration = Duration::from_secs(30);
 /// Rows of each kind in one transaction.
 const BITE: usize = 1000;
 
@@ -44,6 +46,16 @@ pub async fn purge(store: Store, clock: Arc<dyn Clock>) {
                 tracing::warn!(%trouble, "old rows could not be deleted");
                 tokio::time::sleep(SWEEP).await;
             }
+        }
+    }
+}
+
+/// Writes down which secrets were used. Runs until it is aborted.
+pub async fn uses(store: Store) {
+    loop {
+        tokio::time::sleep(NOTES).await;
+        if let Err(trouble) = store.write_uses().await {
+            tracing::warn!(%trouble, "the use of secrets could not be noted");
         }
     }
 }

@@ -278,4 +278,8 @@ impl Slow for Plain {
     async fn password_hash(&self, password: Secret) -> Result<String, Trouble> {
         Ok(password.expose().to_owned())
     }
+
+    async fn password_weakness(&self, _: Secret, _: Vec<String>) -> Result<Option<&'static str>, Trouble> {
+        Ok(None)
+    }
 }

@@ -7,10 +7,13 @@ pub mod call;
 mod gate;
 mod openapi;
 mod operators;
+mod people;
 pub mod route;
+mod secrets;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod used;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -26,7 +29,8 @@ pub use route::Success;
 pub const BASE: &str = "/admin/v1";
 
 /// Every endpoint, by the room that answers it.
-const ROOMS: &[&[Route]] = &[sessions::ROUTES, operators::ROUTES, openapi::ROUTES];
+const ROOMS: &[&[Route]] =
+    &[sessions::ROUTES, operators::ROUTES, people::ROUTES, used::ROUTES, secrets::ROUTES, openapi::ROUTES];
 
 fn every_route() -> impl Iterator<Item = &'static Route> {
     ROOMS.iter().copied().flatten()

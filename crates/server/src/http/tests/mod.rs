@@ -47,6 +47,10 @@ impl Slow for Quick {
     async fn password_hash(&self, password: Secret) -> Result<String, Trouble> {
         Ok(password.expose().to_owned())
     }
+
+    async fn password_weakness(&self, _: Secret, _: Vec<String>) -> Result<Option<&'static str>, Trouble> {
+        Ok(None)
+    }
 }
 
 /// Believes every token; the real check has its own tests.

@@ -1,0 +1,265 @@
+//! People's accounts, as operators change them. Closing or deleting one ends everything that was ever given to
+//! that person, in the same deed.
+
+use crate::desk::Desk;
+use crate::endings::remembered_until;
+use crate::ledger::{Act, AuditRecord, Deed, Done};
+use crate::operators::{Denial, folded};
+use crate::provisioning::Kind;
+use crate::provisioning::change::{Amendment, Change};
+use crate::refusal::Trouble;
+use crate::registry::{Person, Scope, Who};
+use crate::secret::Secret;
+use portcullis_guard::claims::OwnerKind;
+
+/// How often the registry may change under our hands before we say so.
+const ATTEMPTS: usize = 5;
+
+/// Somebody new.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    pub kind: OwnerKind,
+    /// Of a customer.
+    pub organization: Option<String>,
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub password: Chosen,
+}
+
+/// Where a password comes from.
+#[derive(Clone, Debug)]
+pub enum Chosen {
+    This(Secret),
+    /// One is made, and shown once.
+    Made,
+    /// None: the person cannot sign in with a password.
+    No,
+}
+
+/// Makes an account; the password, where one was made. `record` says who does it.
+///
+/// # Errors
+/// [`Denial::Invalid`] naming the member, [`Denial::Conflict`] for an address in use, or trouble.
+pub async fn create(
+    desk: &Desk,
+    newcomer: Newcomer,
+    record: AuditRecord,
+) -> Result<(Person, Option<Secret>), Denial> {
+    let email = folded(&newcomer.email);
+    crate::operators::check_address(&email)?;
+    check_home(desk, &newcomer)?;
+    let names = [email.clone(), newcomer.first_name.clone(), newcomer.last_name.clone()];
+    let (password, shown) = keep(desk, newcomer.password, &names).await?;
+    let person = Person {
+        id: desk.id_text(),
+        kind: newcomer.kind,
+        organization: newcomer.organization,
+        email,
+        password,
+        first_name: newcomer.first_name,
+        last_name: newcomer.last_name,
+        time_zone: "UTC".into(),
+        customer_group: None,
+        disabled: false,
+        generation: 0,
+        actor_generation: 0,
+    };
+    let record = AuditRecord { event: "person.created".into(), ..about(&person, record) };
+    for _ in 0..ATTEMPTS {
+        let version = desk.registry.estate("", &[]).await?.version;
+        let who = match &person.organization {
+            Some(organization) => Who::CustomerEmail { organization, email: &person.email },
+            None => Who::UserEmail(&person.email),
+        };
+        if desk.registry.person(who).await?.is_some() {
+            return Err(Denial::conflict("There is an account with this address."));
+        }
+        if amended(desk, version, vec![Change::PutPerson(person.clone())], record.clone()).await? {
+            return Ok((person, shown));
+        }
+    }
+    Err(busy())
+}
+
+/// Closes or opens an account. Closing ends everything of it.
+///
+/// # Errors
+/// [`Denial::Missing`], or trouble.
+pub async fn set_disabled(
+    desk: &Desk,
+    id: &str,
+    disabled: bool,
+    record: AuditRecord,
+) -> Result<Person, Denial> {
+    let event = if disabled { "person.disabled" } else { "person.enabled" };
+    let record = AuditRecord { event: event.into(), ..record };
+    change(desk, id, record, |person| {
+        let after = Person { disabled, ..person.clone() };
+        let mut changes = vec![Change::PutPerson(after)];
+        if disabled {
+            changes.extend(ends(desk, &person.id, "account disabled"));
+        }
+        changes
+    })
+    .await
+    .map(|person| Person { disabled, ..person })
+}
+
+/// Gives an account another password, and ends everything that was had with the one before. The password,
+/// where one was made.
+///
+/// # Errors
+/// [`Denial::Missing`], [`Denial::Invalid`] for a weak one, or trouble.
+pub async fn set_password(
+    desk: &Desk,
+    id: &str,
+    chosen: Chosen,
+    record: AuditRecord,
+) -> Result<Option<Secret>, Denial> {
+    let person = find(desk, id).await?;
+    let names = [person.email.clone(), person.first_name.clone(), person.last_name.clone()];
+    let (password, shown) = keep(desk, chosen, &names).await?;
+    let record = AuditRecord { event: "person.password".into(), ..record };
+    change(desk, id, record, |person| {
+        let mut changes = vec![Change::PutPerson(Person { password: password.clone(), ..person.clone() })];
+        changes.extend(ends(desk, &person.id, "password changed"));
+        changes
+    })
+    .await?;
+    Ok(shown)
+}
+
+/// Ends everything that was ever given to a person; the account stays open.
+///
+/// # Errors
+/// [`Denial::Missing`], or trouble.
+pub async fn end_all(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
+    let record = AuditRecord { event: "person.logins.ended".into(), ..record };
+    change(desk, id, record, |person| ends(desk, &person.id, "ended by an operator")).await.map(drop)
+}
+
+/// Deletes an account with its memberships and personal credentials. The audit keeps what happened.
+///
+/// # Errors
+/// [`Denial::Missing`], [`Denial::Conflict`] for the owner of an organization, or trouble.
+pub async fn delete(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
+    let memberships = desk.registry.memberships(id).await?;
+    if let Some(owned) = memberships.iter().find(|place| place.owner) {
+        let sentence =
+            format!("This person owns the organization {}; hand it over first.", owned.organization);
+        return Err(Denial::conflict(sentence));
+    }
+    let record = AuditRecord { event: "person.deleted".into(), ..record };
+    let directory = desk.registry.directory();
+    change(desk, id, record, |person| {
+        let mut changes = ends(desk, &person.id, "account deleted");
+        for own in directory.applications().filter(|it| it.user.as_ref() == Some(&person.id)) {
+            let exp = remembered_until(desk, &directory, Some(&own.client_id));
+            changes.push(Change::Raise { scope: Scope::Client, id: own.client_id.clone(), exp });
+            changes.push(Change::DropCard { kind: Kind::ApiCredential, id: own.id.clone() });
+            changes.push(Change::DropApplication { id: own.id.clone() });
+        }
+        for place in &memberships {
+            changes.push(Change::DropCard { kind: Kind::Membership, id: place.id.clone() });
+            changes.push(Change::DropMembership { id: place.id.clone() });
+        }
+        changes.push(Change::DropCard { kind: Kind::User, id: person.id.clone() });
+        changes.push(Change::DropPerson { id: person.id.clone() });
+        changes
+    })
+    .await
+    .map(drop)
+}
+
+/// A person, or the sentence that there is none.
+///
+/// # Errors
+/// [`Denial::Missing`], or trouble.
+pub async fn find(desk: &Desk, id: &str) -> Result<Person, Denial> {
+    let found = desk.registry.person(Who::Id(id)).await?;
+    found.ok_or_else(|| Denial::missing("There is no such person."))
+}
+
+/// Decides on the person as it is, and does it if the registry has not changed since.
+async fn change(
+    desk: &Desk,
+    id: &str,
+    record: AuditRecord,
+    decide: impl Fn(&Person) -> Vec<Change>,
+) -> Result<Person, Denial> {
+    for _ in 0..ATTEMPTS {
+        let version = desk.registry.estate("", &[]).await?.version;
+        let person = find(desk, id).await?;
+        if amended(desk, version, decide(&person), about(&person, record.clone())).await? {
+            return Ok(person);
+        }
+    }
+    Err(busy())
+}
+
+pub(crate) async fn amended(
+    desk: &Desk,
+    expected: u64,
+    changes: Vec<Change>,
+    record: AuditRecord,
+) -> Result<bool, Trouble> {
+    let act = Act::Amend(Amendment { expected, changes });
+    Ok(matches!(desk.ledger.commit(Deed::new(act, record)).await?, Done::Committed { .. }))
+}
+
+/// What ends a person: as a subject, as an actor for others, and at the sign-in page.
+fn ends(desk: &Desk, person: &str, reason: &str) -> Vec<Change> {
+    let exp = remembered_until(desk, &desk.registry.directory(), None);
+    vec![
+        Change::Raise { scope: Scope::Subject, id: person.into(), exp },
+        Change::Raise { scope: Scope::Actor, id: person.into(), exp },
+        Change::EndPerson { person: person.into(), reason: reason.into(), now: desk.now() },
+    ]
+}
+
+async fn keep(
+    desk: &Desk,
+    chosen: Chosen,
+    names: &[String],
+) -> Result<(Option<String>, Option<Secret>), Denial> {
+    match chosen {
+        Chosen::No => Ok((None, None)),
+        Chosen::Made => {
+            let made = Secret::from(desk.token());
+            Ok((Some(desk.slow.password_hash(made.clone()).await?), Some(made)))
+        }
+        Chosen::This(password) => {
+            let words = names.iter().flat_map(|name| name.split('@')).map(str::to_owned).collect();
+            if let Some(why) = desk.slow.password_weakness(password.clone(), words).await? {
+                return Err(Denial::invalid("password", why));
+            }
+            Ok((Some(desk.slow.password_hash(password).await?), None))
+        }
+    }
+}
+
+fn check_home(desk: &Desk, newcomer: &Newcomer) -> Result<(), Denial> {
+    let known = newcomer.organization.as_ref().map(|id| desk.registry.directory().organization(id).is_some());
+    match (newcomer.kind, known) {
+        (OwnerKind::Customer, Some(true)) | (OwnerKind::User, None) => Ok(()),
+        (OwnerKind::Customer, Some(false)) => {
+            Err(Denial::invalid("organization", "There is no such organization."))
+        }
+        (OwnerKind::Customer, None) => {
+            Err(Denial::invalid("organization", "A customer belongs to an organization; name its id."))
+        }
+        (OwnerKind::User, Some(_)) => Err(Denial::invalid(
+            "organization",
+            "A user belongs to organizations by membership; leave this out.",
+        )),
+    }
+}
+
+fn about(person: &Person, record: AuditRecord) -> AuditRecord {
+    AuditRecord { subject: Some(person.id.clone()), organization: person.organization.clone(), ..record }
+}
+
+fn busy() -> Denial {
+    Denial::conflict("The registry kept changing; try again.")
+}

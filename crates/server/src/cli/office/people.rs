@@ -1,0 +1,304 @@
+//! `portcullis people`: the accounts of customers and users.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::super::Outcome;
+use super::super::remote::secret_in;
+use super::counter::Counter;
+use super::table::{Table, text, time};
+use crate::settings::Settings;
+
+/// Find people, make and close accounts, and see and end where they are signed in.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct People {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List people, or find them by part of their address.
+    List {
+        #[command(flatten)]
+        counter: Counter,
+        /// Part of the address, or a whole id.
+        search: Option<String>,
+        /// Customers of this organization, by its id.
+        #[arg(long, value_name = "ID")]
+        organization: Option<String>,
+        #[arg(long)]
+        kind: Option<Kind>,
+        /// The last id of the page before.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// 50 unless said; 500 at most.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Show a person and where they belong.
+    Show(One),
+    /// Make an account. Without a password of yours one is made and printed once.
+    Create {
+        #[command(flatten)]
+        counter: Counter,
+        /// E-mail address.
+        email: String,
+        #[arg(long)]
+        kind: Kind,
+        /// Id of the organization, of a customer.
+        #[arg(long, value_name = "ID")]
+        organization: Option<String>,
+        #[arg(long, default_value = "")]
+        first_name: String,
+        #[arg(long, default_value = "")]
+        last_name: String,
+        /// A file that holds the password.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Close an account and end everything that was ever given to it.
+    Disable(One),
+    /// Open an account again.
+    Enable(One),
+    /// Give an account another password and end everything that was had with the one before.
+    Password {
+        #[command(flatten)]
+        one: One,
+        /// A file that holds the password; one is made and printed once unless it is given.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Delete an account with its memberships and personal credentials, and end everything of it.
+    Delete(One),
+    /// List where a person is signed in: browser sessions, and logins at applications.
+    Sessions(One),
+    /// End a session or a login of a person, or with --all everything that was ever given to them.
+    End {
+        #[command(flatten)]
+        one: One,
+        /// A session's or a login's id, see `portcullis people sessions`.
+        #[arg(required_unless_present = "all")]
+        session: Option<String>,
+        #[arg(long, conflicts_with = "session")]
+        all: bool,
+    },
+    /// Say where an account was used from.
+    Places(One),
+}
+
+#[derive(Debug, Args)]
+struct One {
+    #[command(flatten)]
+    counter: Counter,
+    /// Id of the person, see `portcullis people list`.
+    person: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Customer,
+    User,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::User => "user",
+        }
+    }
+}
+
+impl People {
+    pub fn run(self, _: Settings) -> Outcome {
+        match self.command {
+            Command::List { counter, search, organization, kind, after, limit } => {
+                let limit = limit.map(|limit| limit.to_string());
+                let asked = [
+                    ("search", search.as_deref()),
+                    ("organization", organization.as_deref()),
+                    ("kind", kind.map(Kind::word)),
+                    ("after", after.as_deref()),
+                    ("limit", limit.as_deref()),
+                ];
+                let answer = counter.get(&format!("/people{}", query(&asked)))?;
+                counter.show(&answer, listed)
+            }
+            Command::Show(one) => one.show(),
+            Command::Create { counter, email, kind, organization, first_name, last_name, password_file } => {
+                let password = password_file.as_deref().map(secret_in).transpose()?;
+                let body = json!({
+                    "kind": kind.word(),
+                    "organization": organization,
+                    "email": email,
+                    "first_name": first_name,
+                    "last_name": last_name,
+                    "password": password.as_ref().map(|password| password.expose()),
+                    "make_password": password.is_none(),
+                });
+                let answer = counter.post("/people", &body)?;
+                let person = &answer["person"];
+                let made =
+                    format!("Made {} ({}).{}", text(person, "email"), text(person, "id"), shown(&answer));
+                counter.say(&answer, made)
+            }
+            Command::Disable(one) => {
+                let answer = one.counter.post(&one.path("/disable"), &json!({}))?;
+                one.counter.say(
+                    &answer,
+                    format!("{} is closed, and everything of it has ended.", text(&answer, "email")),
+                )
+            }
+            Command::Enable(one) => {
+                let answer = one.counter.post(&one.path("/enable"), &json!({}))?;
+                one.counter.say(&answer, format!("{} is open again.", text(&answer, "email")))
+            }
+            Command::Password { one, password_file } => {
+                let password = password_file.as_deref().map(secret_in).transpose()?;
+                let body = json!({ "password": password.as_ref().map(|password| password.expose()) });
+                let answer = one.counter.put(&one.path("/password"), &body)?;
+                one.counter.say(&answer, format!("The password is another one.{}", shown(&answer)))
+            }
+            Command::Delete(one) => {
+                let answer = one.counter.delete(&one.path(""))?;
+                one.counter.say(&answer, "The account is gone, and everything of it has ended.")
+            }
+            Command::Sessions(one) => one.sessions(),
+            Command::End { one, session, all: _ } => one.end(session.as_deref()),
+            Command::Places(one) => {
+                let answer = one.counter.get(&one.path("/places"))?;
+                one.counter.show(&answer, |answer| {
+                    Table::of(
+                        &answer["places"],
+                        "No place is known.",
+                        &[
+                            ("from", |it| text(it, "address")),
+                            ("last used", |it| time(it, "last_used")),
+                            ("times", |it| text(it, "times")),
+                        ],
+                    )
+                })
+            }
+        }
+    }
+}
+
+impl One {
+    fn path(&self, rest: &str) -> String {
+        format!("/people/{}{rest}", part(&self.person))
+    }
+
+    fn show(&self) -> Outcome {
+        let answer = self.counter.get(&self.path(""))?;
+        self.counter.show(&answer, |answer| {
+            let mut table = Table::new(&["what", "value"], "");
+            let person = &answer["person"];
+            for member in
+                ["id", "kind", "email", "first_name", "last_name", "organization", "has_password", "disabled"]
+            {
+                table.row([member.replace('_', " "), text(person, member)]);
+            }
+            for place in answer["memberships"].as_array().into_iter().flatten() {
+                let owner = if place["owner"] == true { ", owner" } else { "" };
+                let member = format!("{} as {}{owner}", text(place, "organization"), text(place, "role"));
+                table.row(["member of".into(), member]);
+            }
+            table.row(["credentials".into(), text(answer, "credentials")]);
+            table
+        })
+    }
+
+    fn sessions(&self) -> Outcome {
+        let answer = self.counter.get(&self.path("/sessions"))?;
+        self.counter.show(&answer, |answer| {
+            let headings = ["id", "where", "began", "last refreshed", "ends"];
+            let mut table = Table::new(&headings, "This person is signed in nowhere.");
+            for it in answer["sessions"].as_array().into_iter().flatten() {
+                table.row([
+                    text(it, "id"),
+                    "sign-in page".into(),
+                    time(it, "began_at"),
+                    "-".into(),
+                    time(it, "expires_at"),
+                ]);
+            }
+            for it in answer["logins"].as_array().into_iter().flatten() {
+                table.row([
+                    text(it, "id"),
+                    text(it, "client_id"),
+                    time(it, "began_at"),
+                    time(it, "last_refreshed"),
+                    time(it, "expires_at"),
+                ]);
+            }
+            table
+        })
+    }
+
+    fn end(&self, session: Option<&str>) -> Outcome {
+        let Some(id) = session else {
+            let answer = self.counter.delete(&self.path("/sessions"))?;
+            return self.counter.say(&answer, "Everything that was ever given to this person has ended.");
+        };
+        let answer = self.counter.get(&self.path("/sessions"))?;
+        let is_login = answer["logins"].as_array().into_iter().flatten().any(|it| it["id"] == *id);
+        let room = if is_login { "logins" } else { "sessions" };
+        let ended = self.counter.delete(&self.path(&format!("/{room}/{}", part(id))))?;
+        self.counter.say(&ended, "It has ended.")
+    }
+}
+
+fn listed(answer: &Value) -> Table {
+    Table::of(
+        &answer["people"],
+        "Nobody.",
+        &[
+            ("id", |it| text(it, "id")),
+            ("kind", |it| text(it, "kind")),
+            ("email", |it| text(it, "email")),
+            ("organization", |it| text(it, "organization")),
+            ("disabled", |it| text(it, "disabled")),
+        ],
+    )
+}
+
+fn shown(answer: &Value) -> String {
+    match answer["password"].as_str() {
+        Some(password) => format!(" The password, shown this once: {password}"),
+        None => String::new(),
+    }
+}
+
+/// A query of what was said.
+pub(super) fn query(asked: &[(&str, Option<&str>)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in asked {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    match query.finish() {
+        empty if empty.is_empty() => empty,
+        query => format!("?{query}"),
+    }
+}
+
+/// A part of a path: what somebody types must not become another address.
+pub(super) fn part(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_stays_one_part_of_the_address() {
+        assert_eq!(part("a/../b c?d"), "a%2F..%2Fb%20c%3Fd");
+        assert_eq!(query(&[("search", Some("a&b")), ("kind", None)]), "?search=a%26b");
+        assert_eq!(query(&[("kind", None)]), "");
+    }
+}
