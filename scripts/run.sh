@@ -5,17 +5,18 @@ set -euo pipefail
 trap leave EXIT
 trap 'exit 0' INT TERM
 
-port=${PORT:-8080} shop_port=${SHOP_PORT:-8081}
+port=${PORT:-8080} shop_port=${SHOP_PORT:-8081} admin_port=${ADMIN_PORT:-8090}
 build
 
-for taken in "$port" "$shop_port"; do
+for taken in "$port" "$shop_port" "$admin_port"; do
     if (exec 3<>"/dev/tcp/127.0.0.1/$taken") 2>/dev/null; then
-        fail "port $taken is taken; choose others: PORT=9080 SHOP_PORT=9081 make run"
+        fail "port $taken is taken; choose others: PORT=9080 SHOP_PORT=9081 ADMIN_PORT=9090 make run"
     fi
 done
 
 mkdir -p run
 export PORTCULLIS__STORE__URL=sqlite:run/portcullis.db PORTCULLIS__KEYS__DIRECTORY=run/keys
+export PORTCULLIS__ADMIN__ENABLED=true PORTCULLIS__ADMIN__PORT=$admin_port
 export PORTCULLIS__ISSUER=http://127.0.0.1:$port PORTCULLIS__LISTEN__PORT=$port
 start server run/server "$portcullis" serve --demo
 address portcullis run/server "$server_pid" >/dev/null
@@ -26,6 +27,7 @@ await "http://127.0.0.1:$shop_port/readyz"
 
 say
 say "server  http://127.0.0.1:$port        its data and log are in run/"
+say "admin   http://127.0.0.1:$admin_port        operators: $portcullis login --demo --server http://127.0.0.1:$admin_port"
 say "shop    http://127.0.0.1:$shop_port/api    a commerce service behind the guard; Ctrl-C stops both"
 # The server's own story, without what it says about starting the shop.
 tail -n +2 run/server.out | sed -e '/^Start the example shop/,/cargo run/d' -e 's/^In a third:/In a second terminal:/' \
