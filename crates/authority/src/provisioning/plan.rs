@@ -138,11 +138,11 @@ fn touches(change: &Change, kind: Kind) -> bool {
         Change::PutRole(_) | Change::DropRole { .. } => matches!(kind, Kind::Role | Kind::Permission),
         Change::PutApplication(_) | Change::DropApplication { .. } => kind == Kind::ApiCredential,
         // A membership shows the name of its person.
-        Change::PutPerson(_) => matches!(kind, Kind::User | Kind::Membership),
+        Change::PutPerson(_) | Change::DropPerson { .. } => matches!(kind, Kind::User | Kind::Membership),
         Change::PutMembership(_) | Change::DropMembership { .. } => kind == Kind::Membership,
         Change::PutCard(card) => kind == card.kind,
         Change::DropCard { kind: of, .. } => kind == *of,
-        Change::Raise { .. } | Change::EndLogins { .. } => false,
+        Change::Raise { .. } | Change::EndLogins { .. } | Change::EndPerson { .. } => false,
     }
 }
 
