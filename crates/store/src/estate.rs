@@ -106,6 +106,8 @@ impl Store {
                 .filter(audit::organization_id.eq_any(reach))
                 // Word for word as in the index, which is made for this.
                 .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("event = 'registry.changed'"))
+                // One that was erased tells nothing any more.
+                .filter(audit::detail.is_not_null())
                 .order(audit::seq.desc())
                 .limit(MOST_CHANGES)
                 .select((audit::at, audit::organization_id, audit::detail, audit::hash))

@@ -1,6 +1,6 @@
 //! Forgetting, in small bites: what has ended long enough ago that nothing can ask for it any more.
 //!
-//! The audit log is not touched; how long it is kept is its owner's business.
+//! The audit log is cut elsewhere (`audit/anchor.rs`), because a cut is signed.
 
 use std::future::Future;
 
@@ -71,7 +71,7 @@ impl Store {
 
     /// Each bite is a transaction of its own and, on SQLite, waits for its turn, so that deeds never wait
     /// for more than one.
-    async fn bite(&self, work: impl Future<Output = Result<usize, Fault>>) -> Result<usize, Fault> {
+    pub(crate) async fn bite<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let _turn = match self.books.db.one_writer() {
             true => Some(self.books.turn.lock().await),
             false => None,

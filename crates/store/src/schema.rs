@@ -117,11 +117,45 @@ diesel::table! {
         detail -> Nullable<Text>,
         prev_hash -> Text,
         hash -> Text,
+        address_seal -> Nullable<Text>,
+        detail_seal -> Nullable<Text>,
     }
 }
 
 diesel::table! {
     audit_head (id) { id -> BigInt, seq -> BigInt, hash -> Text, }
+}
+
+diesel::table! {
+    audit_checkpoints (seq) { seq -> BigInt, hash -> Text, at -> BigInt, statement -> Text, }
+}
+
+diesel::table! {
+    audit_anchor (id) { id -> BigInt, seq -> BigInt, hash -> Text, at -> BigInt, statement -> Text, }
+}
+
+diesel::table! {
+    audit_destinations (name) {
+        name -> Text,
+        seq -> BigInt,
+        checkpoint_seq -> BigInt,
+        tries -> BigInt,
+        holder -> Text,
+        held_until_ms -> BigInt,
+        trouble -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    audit_dead_letters (destination, first_seq) {
+        destination -> Text,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        at -> BigInt,
+        tries -> BigInt,
+        trouble -> Text,
+        again -> Bool,
+    }
 }
 
 diesel::table! {

@@ -56,6 +56,26 @@ impl Bench {
         }
     }
 
+    /// The same with the log of audit, as somebody who may drop triggers.
+    pub async fn tamper_with_audit(&self, sql: &str) {
+        let fence = match self {
+            Self::Sqlite(_) => "DROP TRIGGER audit_keeps; DROP TRIGGER audit_stays;",
+            Self::Postgres { .. } => "ALTER TABLE audit DISABLE TRIGGER USER;",
+        };
+        self.tamper(&format!("{fence} {sql}")).await;
+    }
+
+    /// The same, where the database may say no.
+    pub async fn try_to_tamper(&self, sql: &str) -> Result<(), String> {
+        match self {
+            Self::Sqlite(path) => sqlite(path).batch_execute(sql).map_err(|no| no.to_string()),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("it answers");
+                SimpleAsyncConnection::batch_execute(&mut connection, sql).await.map_err(|no| no.to_string())
+            }
+        }
+    }
+
     /// Keeps every writer out, until it is dropped.
     pub async fn hold(&self) -> Held {
         match self {
