@@ -20,8 +20,8 @@ use crate::secret::same;
 
 /// Who asks.
 enum Asker {
-    /// A service with a guard: every token of ours.
-    Guard,
+    /// A service with a guard, by its id: every token of ours.
+    Guard(String),
     /// An application: its own tokens and those of its organization.
     Application { client_id: String, organization: String },
 }
@@ -31,16 +31,22 @@ enum Asker {
 /// # Errors
 /// `invalid_client` without a proof by secret.
 pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
-    let answer = try_introspect(desk, ask).await;
+    let mut asker = None;
+    let answer = try_introspect(desk, ask, &mut asker).await;
     if let Err(Not::Refused(refusal)) = &answer {
-        let record = audit::refused("introspection.refused", refusal, ask, None, desk);
+        let mut record = audit::refused("introspection.refused", refusal, ask, None, desk);
+        match asker {
+            Some(Asker::Guard(id)) => record.subject = Some(format!("guard:{id}")),
+            Some(Asker::Application { organization, .. }) => record.organization = Some(organization),
+            None => {}
+        }
         desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     }
     answer
 }
 
-async fn try_introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
-    let asker = prove(desk, ask)?;
+async fn try_introspect(desk: &Desk, ask: &Ask, proved: &mut Option<Asker>) -> Result<Value, Not> {
+    let asker = &*proved.insert(prove(desk, ask)?);
     let token = ask.need("token")?;
     if let Some(handle) = Handle::read(token, &desk.terms.issuer, &desk.seal) {
         return Ok(match desk.ledger.family(&handle.family).await? {
@@ -105,7 +111,7 @@ pub async fn token_info(desk: &Desk, bearer: &str) -> Result<Value, Not> {
 impl Asker {
     fn may_see(&self, client_id: &str, organization: Option<&str>) -> bool {
         match self {
-            Self::Guard => true,
+            Self::Guard(_) => true,
             Self::Application { client_id: own, organization: home } => {
                 client_id == own || organization == Some(home)
             }
@@ -119,7 +125,7 @@ fn prove(desk: &Desk, ask: &Ask) -> Result<Asker, Refusal> {
     if let Some((id, secret)) = ask.credentials().and_then(|c| Some((&c.client_id, c.secret.as_ref()?))) {
         let hash = desk.seal.client_secret(&format!("guard:{id}"), secret);
         if desk.registry.directory().guard(id).is_some_and(|account| same(&account.hash, &hash)) {
-            return Ok(Asker::Guard);
+            return Ok(Asker::Guard(id.clone()));
         }
     }
     let caller = Caller::prove(desk, ask)?;

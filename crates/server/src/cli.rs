@@ -2,6 +2,7 @@
 //! standard error; the exit code is 0 for done, 1 for refused or failed, 2 for a command that was not
 //! understood.
 
+mod audit;
 mod completion;
 mod config;
 mod dr;
@@ -57,6 +58,9 @@ enum Command {
     /// Go on after a disaster.
     #[command(subcommand)]
     Dr(dr::Dr),
+    /// Look into the audit log, and prove that nothing in it was altered.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Look at the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -107,6 +111,7 @@ impl Cli {
             Command::Revoke(it) => it.run(&settings),
             Command::Introspect(it) => it.run(&settings),
             Command::Dr(it) => it.run(&settings),
+            Command::Audit(it) => it.run(&settings),
             Command::Config(it) => it.run(settings),
             Command::Office(it) => it.run(settings),
             Command::Completion(_) | Command::Man(_) | Command::Version => Ok(()),

@@ -2,6 +2,7 @@
 //! so that a test can start one, ask it things and stop it.
 
 mod office;
+mod records;
 mod story;
 mod tls;
 mod upkeep;
@@ -19,6 +20,7 @@ use portcullis_authority::desk::Desk;
 use portcullis_authority::keyring::Keyring;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
+use portcullis_authority::strangers::Strangers;
 use portcullis_guard::feed::View;
 use portcullis_store::Store;
 use portcullis_store::redis::RedisFeed;
@@ -119,9 +121,11 @@ async fn run(
     let (listener, address) = bind(settings.listen.address, settings.listen.port)?;
     let settings = settings.with_port(address.port());
     let store = books::open(&settings, &means).await?;
-    let (house, glass) = furnish(&settings, &means, &store).await?;
+    let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
+    let (house, glass) = furnish(&settings, &means, &store, strangers.clone()).await?;
     let house = web::Data::new(house);
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;
+    let records = records::open(&settings, &means, &store, strangers)?;
     let mut upkeep = vec![
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
@@ -129,6 +133,8 @@ async fn run(
         tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
     ];
     upkeep.extend(couriers);
+    upkeep.extend(records.keep(&settings));
+    let senders = records.tell(&settings, &means, &store, &stopped)?;
     let office = office::open(&settings, house.clone(), store).await?;
     let (admin, office) = office.map_or((None, None), |(address, server)| (Some(address), Some(server)));
     let server = open_door(&settings, listener, house)?;
@@ -153,12 +159,18 @@ async fn run(
     };
     let ended = futures_util::future::try_join(server, office).await.map(drop).map_err(trouble);
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
+    records.close(senders).await;
     tracing::info!("stopped");
     ended
 }
 
 /// Everything that handlers reach, and the glass that must hear of new roles.
-async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(House, Arc<Glass>), Trouble> {
+async fn furnish(
+    settings: &Settings,
+    means: &Means,
+    store: &Store,
+    strangers: Arc<Strangers>,
+) -> Result<(House, Arc<Glass>), Trouble> {
     let keys = books::keys(settings)?;
     let keyring = Keyring::new(&keys.keyring)?;
     let staleness = Duration::from_millis(settings.feed.max_staleness_ms);
@@ -181,7 +193,7 @@ async fn furnish(settings: &Settings, means: &Means, store: &Store) -> Result<(H
     .await?;
     let desk = Desk {
         registry: Arc::new(store.clone()),
-        ledger: Arc::new(store.clone()),
+        ledger: strangers,
         clock: means.clock.clone(),
         dice: means.dice.clone(),
         slow: Arc::new(Passwords::new(&settings.passwords, means.dice.clone())?),

@@ -2,6 +2,7 @@
 //!
 //! Layers are read in `layers.rs`, judged in `findings.rs`. Nothing here is ever taken from a request.
 
+mod audit;
 mod day;
 mod findings;
 mod layers;
@@ -14,6 +15,7 @@ use portcullis_authority::desk::Terms;
 use portcullis_authority::registry::Profile;
 use serde::{Deserialize, Serialize};
 
+pub use audit::{Audit, Destination, Road};
 pub use day::Day;
 pub(crate) use findings::is_loopback;
 pub use findings::{Finding, Weight};
@@ -45,6 +47,7 @@ pub struct Settings {
     pub feed: Feed,
     pub redis: Option<Redis>,
     pub admin: Admin,
+    pub audit: Audit,
     pub log: Log,
 }
 
@@ -220,6 +223,9 @@ impl Settings {
             hide_password(&mut redis.url);
             redis.password = redis.password.as_ref().map(|_| "hidden".into());
         }
+        for destination in shown.audit.destinations.values_mut() {
+            destination.secret = destination.secret.as_ref().map(|_| "hidden".into());
+        }
         shown
     }
 
@@ -303,6 +309,7 @@ impl Default for Settings {
             feed: Feed::default(),
             redis: None,
             admin: Admin::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }

@@ -69,7 +69,8 @@ pub async fn what_was_promised_is_kept(ground: &Ground) {
     browser.sign_in(&page, "ringo@example.com", "hush-ringo").await.with_status(303);
     let question = browser.authorize(&PARTNER, PARTNER_BACK, &[]).await.with_status(200);
     assert!(question.body.contains("name=\"decision\""));
-    let sound = town.look(async |store| store.audit_verify(None, Vec::new()).await).await.expect("the audit reads");
+    let sound =
+        town.look(async |store| store.audit_verify(None, Vec::new()).await).await.expect("the audit reads");
     assert_eq!(sound.bad, None);
     assert!(sound.good > 5);
 }

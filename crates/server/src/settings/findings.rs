@@ -44,6 +44,7 @@ impl Settings {
         self.check_files(&mut found);
         self.check_redis(&mut found);
         self.check_admin(&mut found);
+        self.audit.check(self.mode).into_iter().for_each(|sentence| found.refuse(sentence));
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }

@@ -14,6 +14,8 @@ use super::{Settings, TrustedProxies};
 
 const PREFIX: &str = "PORTCULLIS";
 const SEPARATOR: &str = "__";
+/// Stands where the operator chooses the name.
+const ANY_NAME: &str = "<name>";
 
 /// Settings that cannot be read, in a sentence that names the key or the file.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +99,7 @@ fn refuse_unknown(layer: &Config, origin: &str) -> Result<(), Wrong> {
 
 fn compare(table: &Map<String, Value>, known: &Map<String, Value>, path: &str) -> Result<(), String> {
     for (name, value) in table {
-        let Some(meant) = known.get(name) else {
+        let Some(meant) = known.get(name).or_else(|| known.get(ANY_NAME)) else {
             let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
             names.sort_unstable();
             let place = if path.is_empty() { "at the top".into() } else { format!("in {path}") };
@@ -127,9 +129,17 @@ fn every_key() -> Settings {
             tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
             ..super::Admin::default()
         },
+        audit: super::Audit {
+            destinations: [(ANY_NAME.to_owned(), every_key_of_a_destination())].into(),
+            ..super::Audit::default()
+        },
         redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
         ..Settings::default()
     }
+}
+
+fn every_key_of_a_destination() -> super::Destination {
+    super::Destination { secret: Some(String::new()), ca: Some(PathBuf::new()), ..super::Destination::at("") }
 }
 
 fn sentence(error: &ConfigError) -> String {
@@ -179,6 +189,19 @@ mod tests {
         assert_eq!(settings.tokens.audience, ["commerce-api", "search"]);
         assert!(settings.trusted_proxies.trusts("10.9.9.9".parse().unwrap()));
         assert_eq!(settings.tls.unwrap().key, PathBuf::from("k.pem"));
+    }
+
+    #[test]
+    fn a_destination_has_a_name_of_the_operators() {
+        let settings = load(&[
+            ("PORTCULLIS__AUDIT__DESTINATIONS__SIEM__URL", "https://siem.example/in"),
+            ("PORTCULLIS__AUDIT__DESTINATIONS__SIEM__SECRET", "hush"),
+        ])
+        .unwrap();
+        assert_eq!(settings.audit.destinations["siem"].url, "https://siem.example/in");
+        assert_eq!(settings.shown().audit.destinations["siem"].secret.as_deref(), Some("hidden"));
+        let wrong = load(&[("PORTCULLIS__AUDIT__DESTINATIONS__SIEM__ADDRESS", "x")]).unwrap_err();
+        assert!(wrong.contains("audit.destinations.siem.address is not a setting"), "{wrong}");
     }
 
     #[test]

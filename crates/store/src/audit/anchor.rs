@@ -158,7 +158,9 @@ impl Store {
             if moved == 0 {
                 return Ok(0);
             }
-            diesel::delete(audit_checkpoints::table.filter(audit_checkpoints::seq.lt(seq))).execute(c).await?;
+            diesel::delete(audit_checkpoints::table.filter(audit_checkpoints::seq.lt(seq)))
+                .execute(c)
+                .await?;
             Ok::<_, Fault>(diesel::delete(audit::table.filter(audit::seq.le(seq))).execute(c).await?)
         })
     }

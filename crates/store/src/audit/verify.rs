@@ -96,7 +96,9 @@ impl AuditFinding {
             Self::CutOff { head } => {
                 write!(out, "row {seq} is missing with all after it, up to row {head}: the end was cut off")
             }
-            Self::NotTheHead => write!(out, "row {seq} is not the one that was written last: it was replaced"),
+            Self::NotTheHead => {
+                write!(out, "row {seq} is not the one that was written last: it was replaced")
+            }
             Self::Beyond { head } => {
                 write!(out, "row {seq} was slipped in: the log ended with row {head}")
             }

@@ -95,7 +95,10 @@ pub async fn a_log_that_was_written_anew_is_found_by_a_checkpoint(bench: &Bench)
     let empty = "DELETE FROM audit; UPDATE audit_head SET seq = 0, hash = ''";
     bench.tamper_with_audit(empty).await;
     let gone = store.audit_verify(None, vec![signed.mark()]).await.unwrap();
-    assert_eq!(gone.to_string(), "row 1 is in a signed checkpoint and is missing: the end was cut off; 0 rows before it are as they were written.");
+    assert_eq!(
+        gone.to_string(),
+        "row 1 is in a signed checkpoint and is missing: the end was cut off; 0 rows before it are as they were written."
+    );
     keep(&store, 8).await;
     let said = store.audit_verify(None, vec![signed.mark()]).await.unwrap();
     assert_eq!(said.bad, Some((6, AuditFinding::Rewritten)));
@@ -134,7 +137,10 @@ pub async fn the_database_refuses_to_change_the_log(bench: &Bench) {
 
 pub async fn what_is_erased_leaves_the_chain_whole(bench: &Bench) {
     let store = bench.open().await;
-    let signed = { keep(&store, 9).await; checkpoint(&store).await };
+    let signed = {
+        keep(&store, 9).await;
+        checkpoint(&store).await
+    };
     let change = |id: &str| AuditRecord {
         subject: Some("admin".into()),
         detail: Some(format!("{{\"resource_id\":\"{id}\",\"changes\":{{\"email\":\"a@b\"}}}}")),
