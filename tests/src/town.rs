@@ -168,6 +168,11 @@ impl Town {
         self.plot.hold().await
     }
 
+    /// Changes the audit log behind everybody's back.
+    pub async fn tamper_with_audit(&self, sql: &str) {
+        self.plot.tamper_with_audit(sql).await;
+    }
+
     /// Ends something as another server over the same books would; the town's own server hears of it by
     /// its log.
     pub async fn act_elsewhere(&self, act: Act) {

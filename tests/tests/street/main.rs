@@ -3,6 +3,7 @@
 //! PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server (see `Ground`).
 
 mod accounts;
+mod audit;
 mod bodies;
 mod clock;
 mod code;
@@ -60,6 +61,12 @@ rules! {
         accounts::people_are_found_made_and_deleted,
         accounts::whoever_looks_at_people_is_noted_and_auditors_change_nothing,
         accounts::a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_tokens,
+        audit::every_record_reaches_a_destination_in_order_whatever_happens_to_it,
+        audit::what_a_destination_refuses_is_put_aside_and_told_again_on_request,
+        audit::the_command_line_proves_the_log_and_names_what_was_altered,
+        audit::a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere,
+        audit::strangers_are_written_down_a_few_times_and_then_counted,
+        audit::looking_into_the_log_leaves_a_record,
         bodies::every_public_body_is_the_one_that_was_reviewed,
         code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
         code::an_application_on_a_persons_own_machine_needs_no_secret,
@@ -137,6 +144,7 @@ rules! {
         tenants::a_person_signs_in_only_where_they_belong,
     }
     where_the_clock_can_be_set {
+        audit::what_is_old_is_forgotten_and_the_rest_still_proves_itself,
         clock::a_token_lives_to_its_last_second_and_not_longer,
         clock::a_code_lives_a_minute,
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
