@@ -15,7 +15,7 @@ use super::{Settings, TrustedProxies};
 const PREFIX: &str = "PORTCULLIS";
 const SEPARATOR: &str = "__";
 /// Stands where the operator chooses the name.
-const ANY_NAME: &str = "<name>";
+const ANY_NAME: &str = "any_name";
 
 /// Settings that cannot be read, in a sentence that names the key or the file.
 #[derive(Debug, thiserror::Error)]
