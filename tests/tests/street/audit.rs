@@ -4,12 +4,13 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use portcullis::settings::{Destination, Settings};
+use portcullis_authority::operators::OperatorRole;
 use portcullis_store::{AuditQuery, Store};
-use portcullis_tests::client::{BACKEND, Client, STOREFRONT_SERVER};
+use portcullis_tests::client::{BACKEND, STOREFRONT_SERVER};
 use portcullis_tests::program::command;
 use portcullis_tests::receiver::Manner;
 use portcullis_tests::{Answer, Ground, Receiver, Town};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub async fn every_record_reaches_a_destination_in_order_whatever_happens_to_it(ground: &Ground) {
     let receiver = Receiver::open(&[
@@ -121,7 +122,7 @@ pub async fn a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere(ground
 
 pub async fn strangers_are_written_down_a_few_times_and_then_counted(ground: &Ground) {
     let mut town = Town::open(ground).await;
-    let stranger = Client::of("backend", "not-the-secret");
+    let stranger = BACKEND.with_secret("not-the-secret");
     for _ in 0..20 {
         town.token(&stranger, "client_credentials", &[]).await.with_status(401);
     }
@@ -154,6 +155,35 @@ pub async fn looking_into_the_log_leaves_a_record(ground: &Ground) {
     let lines = audit(&town, &["export", "--event", "audit.exported"]);
     assert_eq!(text(&lines.stdout).lines().count(), 2, "the one before, and this one");
     assert!(audit(&town, &["verify"]).status.success());
+}
+
+pub async fn an_auditor_reviews_the_log_and_others_do_not(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    town.client_token(&BACKEND).await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let found = auditor.get("/audit?client_id=backend&limit=1").await.with_status(200).json();
+    assert_eq!(found["records"][0]["event"], "token.issued");
+    let noted = auditor.get("/audit?event=audit.searched").await.with_status(200).json();
+    assert_eq!(noted["records"].as_array().map(Vec::len), Some(2), "the one before, and this one");
+    assert!(noted["records"][0]["actors"][0].as_str().is_some_and(|actor| !actor.is_empty()));
+    let verdict = auditor.get("/audit/verify").await.with_status(200).json();
+    assert_eq!(verdict["sound"], true);
+    let csv = auditor.get("/audit/export?format=csv").await.with_status(200);
+    assert!(csv.header("content-type").starts_with("text/csv") && csv.body.starts_with("seq,time,event,"));
+    assert!(csv.body.matches("\r\n").count() > 3);
+    auditor.get("/audit/export?format=xml").await.with_status(422);
+    auditor.get("/audit?evnt=x").await.with_status(422);
+    auditor.get("/audit/checkpoints").await.with_status(200);
+    auditor.get("/audit/destinations").await.with_status(200);
+    auditor.get("/audit/dead-letters").await.with_status(200);
+    auditor.post("/audit/destinations/siem/requeue", &json!({})).await.with_status(403);
+    let operator = town.operator(OperatorRole::Operator).await;
+    for path in ["/audit", "/audit/export", "/audit/verify", "/audit/checkpoints", "/audit/dead-letters"] {
+        operator.get(path).await.with_status(403);
+    }
+    let owner = town.operator(OperatorRole::Owner).await;
+    let none = owner.post("/audit/destinations/siem/requeue", &json!({})).await.with_status(200).json();
+    assert_eq!(none["requeued"], 0);
 }
 
 pub async fn what_is_old_is_forgotten_and_the_rest_still_proves_itself(ground: &Ground) {

@@ -67,6 +67,7 @@ rules! {
         audit::a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere,
         audit::strangers_are_written_down_a_few_times_and_then_counted,
         audit::looking_into_the_log_leaves_a_record,
+        audit::an_auditor_reviews_the_log_and_others_do_not,
         bodies::every_public_body_is_the_one_that_was_reviewed,
         code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
         code::an_application_on_a_persons_own_machine_needs_no_secret,

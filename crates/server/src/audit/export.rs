@@ -12,6 +12,8 @@ const PAGE: usize = 1000;
 
 /// What an export is written in.
 pub trait Written {
+    /// Its media type.
+    fn kind(&self) -> &'static str;
     /// What comes first.
     fn head(&self) -> &'static str;
     /// A row, line end and all.
@@ -34,7 +36,7 @@ pub struct Csv;
 pub async fn piece(
     store: &Store,
     query: &AuditQuery,
-    form: &dyn Written,
+    form: &(dyn Written + Sync),
 ) -> Result<(String, Option<AuditQuery>), Trouble> {
     let page = store.audit_search(&AuditQuery { limit: PAGE, ..query.clone() }).await?;
     let text = page.entries.iter().map(|entry| form.row(entry)).collect();
@@ -80,6 +82,10 @@ pub fn moment(seconds: u64) -> String {
 }
 
 impl Written for JsonLines {
+    fn kind(&self) -> &'static str {
+        "application/jsonl"
+    }
+
     fn head(&self) -> &'static str {
         ""
     }
@@ -90,6 +96,10 @@ impl Written for JsonLines {
 }
 
 impl Written for Csv {
+    fn kind(&self) -> &'static str {
+        "text/csv; charset=utf-8"
+    }
+
     fn head(&self) -> &'static str {
         HEAD
     }

@@ -203,7 +203,7 @@ impl Search {
 
 impl Export {
     async fn run(self, store: &Store, means: &Means) -> Outcome {
-        let form: &dyn Written = match self.format {
+        let form: &(dyn Written + Sync) = match self.format {
             Form::Jsonl => &JsonLines,
             Form::Csv => &Csv,
         };

@@ -3,7 +3,8 @@
 //! An endpoint is a line in its room's `ROUTES`, and a room is a line in [`ROOMS`]: the gate, the roles, the
 //! audit of refusals and of reads, and the OpenAPI document all follow from the table.
 
-pub mod call;
+pub mod audit;
+mod call;
 mod gate;
 mod openapi;
 mod operators;
@@ -30,7 +31,7 @@ pub const BASE: &str = "/admin/v1";
 
 /// Every endpoint, by the room that answers it.
 const ROOMS: &[&[Route]] =
-    &[sessions::ROUTES, operators::ROUTES, people::ROUTES, used::ROUTES, secrets::ROUTES, openapi::ROUTES];
+    &[sessions::ROUTES, operators::ROUTES, people::ROUTES, used::ROUTES, secrets::ROUTES, audit::ROUTES, openapi::ROUTES];
 
 fn every_route() -> impl Iterator<Item = &'static Route> {
     ROOMS.iter().copied().flatten()

@@ -2,10 +2,13 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use futures_util::{Stream, StreamExt as _};
 use portcullis_authority::ask::Origin;
 use portcullis_authority::operators::Denial;
 use portcullis_authority::provisioning::{Objection, Place};
+use portcullis_authority::refusal::Trouble;
 use serde_json::{Value, json};
 
 use super::{BEARER_REALM, RETRY_SECONDS, no_store, set, with_json};
@@ -19,6 +22,18 @@ pub fn done(success: Success, body: &Value) -> HttpResponse {
 /// Done, and there is nothing to say.
 pub fn nothing() -> HttpResponse {
     no_store(HttpResponse::NoContent().finish())
+}
+
+/// More than one document's worth, a piece at a time. What breaks in the middle breaks off the answer, so that
+/// nobody takes a part for the whole.
+pub fn streamed(
+    kind: &'static str,
+    pieces: impl Stream<Item = Result<String, Trouble>> + 'static,
+) -> HttpResponse {
+    let pieces = pieces.map(|piece| piece.map(Bytes::from).map_err(std::io::Error::other));
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(kind).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.streaming(pieces)
 }
 
 /// The status of an answer that is no refusal.
