@@ -11,6 +11,7 @@ use portcullis::means::Means;
 use portcullis::serve::{Running, start};
 use portcullis::settings::Settings;
 use portcullis::testing::Scratch;
+use portcullis_guard::OnStale;
 use portcullis_shop::Shop;
 use portcullis_shop::follow::{Followed, follow};
 use portcullis_shop::settings::World;
@@ -78,6 +79,7 @@ fn shop(issuer: &str) -> SocketAddr {
         stock: None,
         tls_cert: None,
         tls_key: None,
+        catalog_when_stale: OnStale::Deny,
     };
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {

@@ -30,8 +30,15 @@ pub use route::Success;
 pub const BASE: &str = "/admin/v1";
 
 /// Every endpoint, by the room that answers it.
-const ROOMS: &[&[Route]] =
-    &[sessions::ROUTES, operators::ROUTES, people::ROUTES, used::ROUTES, secrets::ROUTES, audit::ROUTES, openapi::ROUTES];
+const ROOMS: &[&[Route]] = &[
+    sessions::ROUTES,
+    operators::ROUTES,
+    people::ROUTES,
+    used::ROUTES,
+    secrets::ROUTES,
+    audit::ROUTES,
+    openapi::ROUTES,
+];
 
 fn every_route() -> impl Iterator<Item = &'static Route> {
     ROOMS.iter().copied().flatten()
