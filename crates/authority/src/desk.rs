@@ -96,6 +96,8 @@ pub struct Terms {
     /// How long the same refresh token gets the same successor.
     pub refresh_grace: u32,
     pub session_lifetime: u32,
+    /// How long a proposal waits for its second person.
+    pub proposal_lifetime: u32,
     /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers.
     pub token_limit: usize,
 }
@@ -112,6 +114,7 @@ impl Default for Terms {
             code_lifetime: 60,
             refresh_grace: 10,
             session_lifetime: 8 * 3600,
+            proposal_lifetime: 15 * 60,
             token_limit: 4096,
         }
     }

@@ -11,13 +11,14 @@ use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::operators::StaffAct;
+use crate::proposals::{Acknowledgement, Proposal, Settlement};
 use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
 use crate::registry::Scope;
 
 /// Where promises are kept.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Survey + Send + Sync {
     /// Does the deed durably, atomically and once. Deeds of many callers may share one disk write.
     ///
     /// After [`Done::Committed`], the deed survives the loss of any process, and this server's own view of
@@ -30,6 +31,48 @@ pub trait Ledger: Send + Sync {
     async fn family(&self, id: &str) -> Result<Option<Family>, Trouble>;
     /// A live or ended browser session by the hash of its cookie.
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble>;
+}
+
+/// What operators look up before and after they end something. Every look is bounded.
+#[async_trait]
+pub trait Survey: Send + Sync {
+    /// Logins that can still be refreshed at `now` (seconds), in no order and at most so many.
+    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble>;
+    /// Tokens that were issued since a moment, counted among the newest audit records.
+    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble>;
+    /// Browser sessions of a person that are alive at `now`.
+    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble>;
+    /// Logins of a person that ended for this very reason.
+    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble>;
+    /// A proposal by its id.
+    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble>;
+    /// Proposals, the newest first and at most so many; `open` leaves out what is decided.
+    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble>;
+    /// Broken glass that nobody has looked at yet, the oldest first.
+    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble>;
+}
+
+/// Whose logins and tokens are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Token(String),
+    Login(String),
+    Person(String),
+    Client(String),
+    Organization(String),
+    /// In whose chain of actors somebody stands.
+    Actor(String),
+    Everybody,
+}
+
+/// What the newest audit records tell of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Issued {
+    pub tokens: u64,
+    /// When the last of them was issued, seconds.
+    pub last: Option<u64>,
+    /// Whether the records that were looked at reach back to the moment that was asked for.
+    pub complete: bool,
 }
 
 /// One transaction.
@@ -109,6 +152,30 @@ pub enum Act {
     },
     /// Something about operators and their sessions.
     Staff(StaffAct),
+    /// Closes every login of a person, so that nothing is refreshed any more. Their tokens end by the
+    /// generation that is raised beside it.
+    CloseLogins {
+        person: String,
+        reason: String,
+        now: u64,
+    },
+    /// Ends the browser sessions of a person, or everybody's.
+    EndSessions {
+        person: Option<String>,
+        now: u64,
+    },
+    /// Keeps a person from signing in and from being stood for.
+    DisablePerson {
+        id: String,
+    },
+    PutProposal(Proposal),
+    /// Compare and set: [`Done::Lost`] unless the proposal is open, unexpired and unaltered.
+    Settle(Settlement),
+    /// [`Done::Lost`] unless glass was broken there and nobody has acknowledged it.
+    Acknowledge(Acknowledgement),
+    /// All of it, in this order, or nothing: when one comes to [`Done::Lost`] or [`Done::Spent`], so does
+    /// the whole.
+    Several(Vec<Act>),
 }
 
 /// What came of it.

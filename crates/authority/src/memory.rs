@@ -8,8 +8,11 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
 
-use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Position, Session};
+use crate::ledger::{
+    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Position, Session, Survey, Whose,
+};
 use crate::operators::{Operator, OperatorSession, Shelf, Staff, StaffBook};
+use crate::proposals::{Proposal, State};
 use crate::provisioning::change::{CHANGED, Change, Keepings, Traced};
 use crate::provisioning::{Card, Kind};
 use crate::refusal::Trouble;
@@ -21,7 +24,7 @@ pub struct Memory {
     books: Mutex<Books>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Books {
     holdings: Holdings,
     people: HashMap<String, Person>,
@@ -33,6 +36,7 @@ struct Books {
     cards: Vec<Card>,
     audit: Vec<AuditRecord>,
     staff: Shelf,
+    proposals: Vec<Proposal>,
     seq: u64,
 }
 
@@ -176,6 +180,69 @@ impl StaffBook for Memory {
     }
 }
 
+#[async_trait]
+impl Survey for Memory {
+    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
+        let books = self.books();
+        let alive = |it: &&Family| it.ended_at.is_none() && now < it.idle_exp && now < it.abs_exp;
+        let theirs = |it: &&Family| match whose {
+            Whose::Token(_) => false,
+            Whose::Login(id) => it.id == *id,
+            Whose::Person(id) => owns(it, id),
+            Whose::Client(id) => it.client_id == *id,
+            Whose::Organization(id) => it.organization == *id,
+            Whose::Actor(_) | Whose::Everybody => true,
+        };
+        Ok(books.families.values().filter(alive).filter(theirs).take(most).cloned().collect())
+    }
+
+    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble> {
+        let books = self.books();
+        let recent = books.audit.iter().filter(|it| it.event == "token.issued" && it.at >= since);
+        let theirs: Vec<u64> = recent
+            .filter(|it| match whose {
+                Whose::Token(id) => it.jti.as_ref() == Some(id),
+                Whose::Login(id) => it.sid.as_ref() == Some(id),
+                Whose::Person(id) => it.subject.as_ref() == Some(id),
+                Whose::Client(id) => it.client_id.as_ref() == Some(id),
+                Whose::Organization(id) => it.organization.as_ref() == Some(id),
+                Whose::Actor(id) => it.actors.contains(id),
+                Whose::Everybody => true,
+            })
+            .map(|it| it.at)
+            .collect();
+        Ok(Issued { tokens: theirs.len() as u64, last: theirs.into_iter().max(), complete: true })
+    }
+
+    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble> {
+        let books = self.books();
+        let alive = books.sessions.values().filter(|it| it.ended_at.is_none() && now < it.expires_at);
+        Ok(alive.filter(|it| it.person == person).count() as u64)
+    }
+
+    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble> {
+        let books = self.books();
+        let ended = books.families.values().filter(|it| it.end_reason.as_deref() == Some(reason));
+        Ok(ended.filter(|it| owns(it, person)).count() as u64)
+    }
+
+    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble> {
+        Ok(self.books().proposals.iter().find(|it| it.id == id).cloned())
+    }
+
+    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
+        let books = self.books();
+        let wanted = books.proposals.iter().rev().filter(|it| !open || it.state == State::Open);
+        Ok(wanted.take(most).cloned().collect())
+    }
+
+    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
+        let books = self.books();
+        let broken = books.proposals.iter().filter(|it| it.break_glass && it.acknowledged_by.is_none());
+        Ok(broken.cloned().collect())
+    }
+}
+
 impl Books {
     fn act(&mut self, act: Act) -> Done {
         match act {
@@ -249,7 +316,68 @@ impl Books {
                 Done::Committed { position: None }
             }
             Act::Staff(act) => self.staff.act(act),
+            Act::CloseLogins { person, reason, now } => {
+                for family in self.families.values_mut().filter(|family| owns(family, &person)) {
+                    if family.ended_at.is_none() {
+                        family.ended_at = Some(now);
+                        family.end_reason = Some(reason.clone());
+                    }
+                }
+                Done::Committed { position: None }
+            }
+            Act::EndSessions { person, now } => {
+                let all = self.sessions.values_mut();
+                all.filter(|session| person.as_ref().is_none_or(|id| *id == session.person)).for_each(
+                    |session| {
+                        session.ended_at.get_or_insert(now);
+                    },
+                );
+                Done::Committed { position: None }
+            }
+            Act::DisablePerson { id } => {
+                if let Some(person) = self.people.get_mut(&id) {
+                    person.disabled = true;
+                }
+                Done::Committed { position: None }
+            }
+            Act::PutProposal(proposal) => {
+                self.proposals.push(proposal);
+                Done::Committed { position: None }
+            }
+            Act::Settle(settlement) => {
+                let fits = |it: &&mut Proposal| settlement.fits(it);
+                match self.proposals.iter_mut().find(fits) {
+                    Some(proposal) => {
+                        settlement.apply(proposal);
+                        Done::Committed { position: None }
+                    }
+                    None => Done::Lost,
+                }
+            }
+            Act::Acknowledge(seen) => match self.proposals.iter_mut().find(|it| seen.fits(it)) {
+                Some(proposal) => {
+                    seen.apply(proposal);
+                    Done::Committed { position: None }
+                }
+                None => Done::Lost,
+            },
+            Act::Several(acts) => self.all_or_nothing(acts),
         }
+    }
+
+    fn all_or_nothing(&mut self, acts: Vec<Act>) -> Done {
+        let before = self.clone();
+        let mut last = None;
+        for act in acts {
+            match self.act(act) {
+                Done::Committed { position } => last = position.or(last),
+                undone => {
+                    *self = before;
+                    return undone;
+                }
+            }
+        }
+        Done::Committed { position: last }
     }
 
     fn open(&mut self, family: Family) -> Done {
@@ -291,9 +419,7 @@ impl Books {
             }
             Change::DropPerson { id } => drop(self.people.remove(&id)),
             Change::EndLogins { organization, person, reason, now, .. } => {
-                let own = |it: &&mut Family| {
-                    it.organization == organization && it.owner.as_ref().is_some_and(|(_, id)| *id == person)
-                };
+                let own = |it: &&mut Family| it.organization == organization && owns(it, &person);
                 for family in self.families.values_mut().filter(own) {
                     family.ended_at.get_or_insert(now);
                     family.end_reason.get_or_insert_with(|| reason.clone());
@@ -336,6 +462,10 @@ fn put<T>(list: &mut Vec<T>, it: T, same: impl Fn(&T, &T) -> bool) {
         Some(known) => *known = it,
         None => list.push(it),
     }
+}
+
+fn owns(family: &Family, person: &str) -> bool {
+    family.owner.as_ref().is_some_and(|(_, id)| id == person)
 }
 
 fn same_address(left: &str, right: &str) -> bool {

@@ -4,7 +4,7 @@
 //! who was first. Who may do it, and what to tell the caller, is not known here.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use portcullis_authority::ledger::{Act, CodeRow, Family, Rotation, Session};
 use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::{Kind, Record, name_id};
@@ -13,8 +13,9 @@ use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Promoting};
+use crate::proposals::Settling;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
-use crate::schema::{assertions, codes, families, generations, sessions};
+use crate::schema::{assertions, codes, families, generations, people, sessions};
 
 /// What an act came to, before its transaction has ended.
 pub(crate) enum Effect {
@@ -26,6 +27,8 @@ pub(crate) enum Effect {
     Raised { record: Record, scope: Scope, id: String },
     /// The registry was changed: these are the lines for the feed, and the generations that were raised.
     Amended { records: Vec<Record>, raised: Vec<(Scope, String, u32)> },
+    /// Several acts, all of them done.
+    Several(Vec<Effect>),
     /// It was so already, and its line is in the feed.
     Already,
     /// Used before.
@@ -41,11 +44,21 @@ impl Effect {
     }
 
     /// The lines for the feed.
-    pub(crate) fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> Vec<Record> {
         match self {
-            Self::Record(record) | Self::Raised { record, .. } => std::slice::from_ref(record),
-            Self::Amended { records, .. } => records,
-            Self::Quiet | Self::Already | Self::Spent { .. } | Self::Lost => &[],
+            Self::Record(record) | Self::Raised { record, .. } => vec![*record],
+            Self::Amended { records, .. } => records.clone(),
+            Self::Several(parts) => parts.iter().flat_map(Self::records).collect(),
+            Self::Quiet | Self::Already | Self::Spent { .. } | Self::Lost => Vec::new(),
+        }
+    }
+
+    /// Whether its line, or the line of a part of it, was in the feed before.
+    pub(crate) fn was_already(&self) -> bool {
+        match self {
+            Self::Already => true,
+            Self::Several(parts) => parts.iter().any(Self::was_already),
+            _ => false,
         }
     }
 }
@@ -54,6 +67,8 @@ impl Effect {
 pub(crate) trait Acts {
     /// Does the act. `feed` is where its lines go, and `salt` that feed's.
     async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
+    /// Any act but several.
+    async fn one(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
     async fn put_code(&mut self, code: &CodeRow) -> Result<Effect, Fault>;
     async fn spend_code(&mut self, hash: &str, now: u64, family: &Family) -> Result<Effect, Fault>;
     async fn open_family(&mut self, family: &Family) -> Result<Effect, Fault>;
@@ -69,11 +84,23 @@ pub(crate) trait Acts {
     async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault>;
     async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault>;
     async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault>;
+    async fn close_logins(&mut self, person: &str, reason: &str, now: u64) -> Result<Effect, Fault>;
+    async fn end_sessions(&mut self, person: Option<&str>, now: u64) -> Result<Effect, Fault>;
+    async fn disable_person(&mut self, id: &str) -> Result<Effect, Fault>;
+    /// All of them, or none and the effect that stood in the way.
+    async fn several(&mut self, acts: &[&Act], feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
 }
 
 both! {
     impl Acts {
         async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
+            match act {
+                Act::Several(acts) => self.several(&flat(acts), feed, salt).await,
+                one => self.one(one, feed, salt).await,
+            }
+        }
+
+        async fn one(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
             match act {
                 Act::Note => Ok(Effect::Quiet),
                 Act::PutCode(code) => self.put_code(code).await,
@@ -96,6 +123,13 @@ both! {
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
                 Act::Staff(act) => self.staff_act(act).await,
+                Act::CloseLogins { person, reason, now } => self.close_logins(person, reason, *now).await,
+                Act::EndSessions { person, now } => self.end_sessions(person.as_deref(), *now).await,
+                Act::DisablePerson { id } => self.disable_person(id).await,
+                Act::PutProposal(proposal) => self.put_proposal(proposal).await,
+                Act::Settle(settlement) => self.settle(settlement).await,
+                Act::Acknowledge(seen) => self.acknowledge(seen).await,
+                Act::Several(_) => Err(Fault::unreadable("an act", "several where one is expected")),
             }
         }
 
@@ -235,6 +269,73 @@ both! {
                 .await?;
             Ok(Effect::Quiet)
         }
+
+        async fn close_logins(&mut self, person: &str, reason: &str, now: u64) -> Result<Effect, Fault> {
+            diesel::update(families::table)
+                .filter(families::owner_id.eq(person))
+                .filter(families::ended_at.is_null())
+                .set((families::ended_at.eq(signed(now)), families::end_reason.eq(reason)))
+                .execute(self)
+                .await?;
+            Ok(Effect::Quiet)
+        }
+
+        async fn end_sessions(&mut self, person: Option<&str>, now: u64) -> Result<Effect, Fault> {
+            let ended = sessions::ended_at.eq(signed(now));
+            let alive = diesel::update(sessions::table).filter(sessions::ended_at.is_null());
+            match person {
+                Some(id) => alive.filter(sessions::person_id.eq(id)).set(ended).execute(self).await?,
+                None => alive.set(ended).execute(self).await?,
+            };
+            Ok(Effect::Quiet)
+        }
+
+        async fn disable_person(&mut self, id: &str) -> Result<Effect, Fault> {
+            diesel::update(people::table.find(id)).set(people::disabled.eq(true)).execute(self).await?;
+            Ok(Effect::Quiet)
+        }
+
+        async fn several(&mut self, acts: &[&Act], feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
+            // A transaction inside the group's is a savepoint: what is taken back is this alone.
+            let tried = self.transaction(async |c| {
+                let mut done = Vec::with_capacity(acts.len());
+                for act in acts {
+                    let effect = c.one(act, feed, salt).await.map_err(Undone::Broken)?;
+                    if !effect.happened() {
+                        return Err(Undone::Conditions(effect));
+                    }
+                    done.push(effect);
+                }
+                Ok(Effect::Several(done))
+            });
+            match tried.await {
+                Err(Undone::Conditions(effect)) => Ok(effect),
+                Err(Undone::Broken(fault)) => Err(fault),
+                Ok(effect) => Ok(effect),
+            }
+        }
+    }
+}
+
+/// Acts within acts, one after another.
+fn flat(acts: &[Act]) -> Vec<&Act> {
+    let each = acts.iter().map(|act| match act {
+        Act::Several(inner) => flat(inner),
+        one => vec![one],
+    });
+    each.flatten().collect()
+}
+
+/// Why several acts were taken back.
+enum Undone {
+    /// One of them did not find what it needs.
+    Conditions(Effect),
+    Broken(Fault),
+}
+
+impl From<diesel::result::Error> for Undone {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Broken(error.into())
     }
 }
 

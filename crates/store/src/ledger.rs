@@ -241,7 +241,7 @@ impl Books {
             let happened = deeds.iter().zip(&effects).filter(|(_, effect)| effect.happened());
             let audit: Vec<_> = happened.flat_map(|(deed, _)| &deed.audit).collect();
             c.keep_audit(&audit).await?;
-            let records: Vec<_> = effects.iter().flat_map(Effect::records).copied().collect();
+            let records: Vec<_> = effects.iter().flat_map(Effect::records).collect();
             let mut rows = Vec::new();
             if !records.is_empty() {
                 let as_of_ms = c.began(read_before).await?;
@@ -249,9 +249,7 @@ impl Books {
             }
             let head = match rows.last() {
                 Some(last) => last.position,
-                None if effects.iter().any(|effect| matches!(effect, Effect::Already)) => {
-                    c.position(&self.feed).await?
-                }
+                None if effects.iter().any(Effect::was_already) => c.position(&self.feed).await?,
                 None => Position::default(),
             };
             sealing.store(true, Ordering::Relaxed);
@@ -264,27 +262,53 @@ impl Written {
     /// Each effect's own answer; the rows are those of the effects with a record, in order.
     fn new(effects: Vec<Effect>, rows: Vec<LogRow>, head: Position) -> Self {
         let mut places = rows.iter().map(|row| row.position);
-        let mut raised = Vec::new();
-        let (mut done, mut amended) = (Vec::with_capacity(effects.len()), false);
-        for effect in effects {
-            done.push(match effect {
-                Effect::Quiet => Done::Committed { position: None },
-                Effect::Record(_) => Done::Committed { position: places.next() },
-                Effect::Raised { record, scope, id } => {
-                    raised.push((scope, id, record.val));
-                    Done::Committed { position: places.next() }
+        let mut news = News::default();
+        let answered = effects.into_iter().map(|effect| news.answer(effect, &mut places, head));
+        let done = answered.collect();
+        Self { done, rows, raised: news.raised, amended: news.amended }
+    }
+}
+
+/// What the snapshot must hear of.
+#[derive(Default)]
+struct News {
+    raised: Vec<(Scope, String, u32)>,
+    amended: bool,
+}
+
+impl News {
+    /// The answer to an effect. It takes as many places as the effect has records.
+    fn answer(
+        &mut self,
+        effect: Effect,
+        places: &mut impl Iterator<Item = Position>,
+        head: Position,
+    ) -> Done {
+        match effect {
+            Effect::Quiet => Done::Committed { position: None },
+            Effect::Record(_) => Done::Committed { position: places.next() },
+            Effect::Raised { record, scope, id } => {
+                self.raised.push((scope, id, record.val));
+                Done::Committed { position: places.next() }
+            }
+            Effect::Amended { records, raised } => {
+                self.amended = true;
+                self.raised.extend(raised);
+                Done::Committed { position: places.by_ref().take(records.len()).last() }
+            }
+            Effect::Several(parts) => {
+                let mut last = None;
+                for part in parts {
+                    if let Done::Committed { position } = self.answer(part, places, head) {
+                        last = position.or(last);
+                    }
                 }
-                Effect::Amended { records, raised: news } => {
-                    amended = true;
-                    raised.extend(news);
-                    Done::Committed { position: places.by_ref().take(records.len()).last() }
-                }
-                Effect::Already => Done::Committed { position: Some(head) },
-                Effect::Spent { family } => Done::Spent { family },
-                Effect::Lost => Done::Lost,
-            });
+                Done::Committed { position: last }
+            }
+            Effect::Already => Done::Committed { position: Some(head) },
+            Effect::Spent { family } => Done::Spent { family },
+            Effect::Lost => Done::Lost,
         }
-        Self { done, rows, raised, amended }
     }
 }
 

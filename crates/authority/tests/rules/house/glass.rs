@@ -7,8 +7,12 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::desk::Inspector;
-use portcullis_authority::ledger::{Act, CodeRow, Deed, Done, Family, Ledger, Session};
+use portcullis_authority::ledger::{
+    Act, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
+};
 use portcullis_authority::memory::Memory;
+use portcullis_authority::proposals::Proposal;
+use portcullis_authority::provisioning::change::Change;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Scope;
 use portcullis_guard::claims::Shown;
@@ -43,7 +47,9 @@ impl Books {
     async fn write(&self, deed: Deed) -> Result<Done, Trouble> {
         let act = deed.act.clone();
         let done = self.memory.commit(deed).await?;
-        self.ended.learn(act);
+        if let Done::Committed { .. } = done {
+            self.ended.learn(act);
+        }
         Ok(done)
     }
 }
@@ -73,6 +79,37 @@ impl Ledger for Books {
     }
 }
 
+#[async_trait]
+impl Survey for Books {
+    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
+        self.memory.live_logins(whose, now, most).await
+    }
+
+    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble> {
+        self.memory.issued(whose, since).await
+    }
+
+    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble> {
+        self.memory.live_sessions(person, now).await
+    }
+
+    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble> {
+        self.memory.logins_ended(person, reason).await
+    }
+
+    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble> {
+        self.memory.proposal(id).await
+    }
+
+    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
+        self.memory.proposals(open, most).await
+    }
+
+    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
+        self.memory.broken_glass().await
+    }
+}
+
 /// What has ended.
 #[derive(Default)]
 struct Ended {
@@ -89,6 +126,12 @@ impl Ended {
             Act::EndFamily { id, .. } => {
                 self.ids.lock().unwrap().insert(id);
             }
+            Act::Several(acts) => acts.into_iter().for_each(|act| self.learn(act)),
+            Act::Amend(amendment) => amendment.changes.into_iter().for_each(|change| {
+                if let Change::Raise { scope, id, exp } = change {
+                    self.learn(Act::Raise { scope, id, exp });
+                }
+            }),
             Act::Raise { scope, id, .. } => *self.least.lock().unwrap().entry((scope, id)).or_default() += 1,
             Act::Promote { generations, .. } => {
                 let mut least = self.least.lock().unwrap();

@@ -3,6 +3,7 @@
 //! that went through the door.
 
 mod glass;
+pub mod hands;
 pub mod pen;
 mod seed;
 mod visitor;

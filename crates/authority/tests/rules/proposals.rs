@@ -1,0 +1,162 @@
+//! Separation of duties: two persons, in time, once, and what was seen is what is done.
+
+use portcullis_authority::cuts::{CutKind, Cutting, Ordered};
+use portcullis_authority::proposals::{FRESH, Hand, Proposal, State, Wish};
+use portcullis_authority::withheld::Withheld;
+use serde_json::json;
+
+use crate::house::hands::{approver, auditor, because, cut, operator, owner};
+use crate::house::{ACME, House};
+
+async fn state(house: &House, proposal: &Proposal) -> State {
+    let now = house.now();
+    house.order(async |room| room.proposal(&proposal.id).await).await.unwrap().state_at(now)
+}
+
+#[tokio::test]
+async fn a_wide_cut_needs_a_second_person_and_is_done_with_the_approval() {
+    let wide = [(CutKind::Organization, "acme"), (CutKind::Everything, "")];
+    for (kind, id) in wide {
+        let house = House::new();
+        let eva = house.eva().await;
+        let proposal = house.proposed(kind, id).await;
+        house.claims(&eva.access_token);
+        let settled = house.approve(&approver("ap"), &proposal).await.unwrap();
+        assert!(settled.position.is_some());
+        assert!(house.check(&eva.access_token).is_err(), "{kind:?}");
+        assert_eq!(state(&house, &proposal).await, State::Done);
+        let audit = house.memory.audit();
+        let events: Vec<_> = audit.iter().map(|record| record.event.as_str()).collect();
+        for event in ["proposal.opened", "proposal.approved", "cut.made"] {
+            assert_eq!(events.iter().filter(|known| **known == event).count(), 1, "{event}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_approves_their_own_and_nobody_without_the_role() {
+    let house = House::new();
+    let proposal = house.proposed(CutKind::Organization, ACME).await;
+    let made_for_it = Hand { changed: Some(("op".into(), house.now())), ..approver("new") };
+    for hand in [approver("op"), operator("other"), owner("boss"), auditor("au"), made_for_it.clone()] {
+        let answer = house.approve(&hand, &proposal).await;
+        assert!(matches!(answer, Err(Withheld::Forbidden(_))), "{hand:?}: {answer:?}");
+    }
+    assert_eq!(state(&house, &proposal).await, State::Open);
+    let noted = house.memory.audit().iter().filter(|it| it.event == "proposal.not_approved").count();
+    assert_eq!(noted, 5);
+    // A day later the new colleague is a colleague.
+    house.wait(FRESH);
+    let proposal = house.proposed(CutKind::Organization, ACME).await;
+    house.approve(&made_for_it, &proposal).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proposal_expires() {
+    let house = House::new();
+    let proposal = house.proposed(CutKind::Everything, "").await;
+    house.wait(15 * 60);
+    let answer = house.approve(&approver("ap"), &proposal).await;
+    assert!(matches!(answer, Err(Withheld::Conflict(_))), "{answer:?}");
+    assert_eq!(state(&house, &proposal).await, State::Expired);
+    assert!(house.order(async |room| room.proposals(true).await).await.unwrap().is_empty());
+    assert_eq!(house.order(async |room| room.proposals(false).await).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_done_twice() {
+    let house = House::new();
+    let proposal = house.proposed(CutKind::Organization, ACME).await;
+    let (one, two) = (approver("a1"), approver("a2"));
+    let (one, two) = tokio::join!(house.approve(&one, &proposal), house.approve(&two, &proposal));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!(house.approve(&approver("a3"), &proposal).await.is_err());
+    let made = house.memory.audit().iter().filter(|record| record.event == "cut.made").count();
+    assert_eq!(made, 1);
+}
+
+#[tokio::test]
+async fn a_refused_or_withdrawn_proposal_is_over() {
+    let house = House::new();
+    let first = house.proposed(CutKind::Organization, ACME).await;
+    let own = house.order(async |room| room.refuse(&approver("op"), &first.id, "no").await).await;
+    assert!(matches!(own, Err(Withheld::Forbidden(_))));
+    let silent = house.order(async |room| room.refuse(&approver("ap"), &first.id, "").await).await;
+    assert!(matches!(silent, Err(Withheld::Malformed(_))));
+    house
+        .order(async |room| room.refuse(&approver("ap"), &first.id, "wrong organization").await)
+        .await
+        .unwrap();
+    assert_eq!(state(&house, &first).await, State::Refused);
+    let second = house.proposed(CutKind::Organization, ACME).await;
+    let strange = house.order(async |room| room.withdraw(&operator("other"), &second.id, "no").await).await;
+    assert!(matches!(strange, Err(Withheld::Forbidden(_))));
+    house
+        .order(async |room| room.withdraw(&operator("op"), &second.id, "found another way").await)
+        .await
+        .unwrap();
+    assert_eq!(state(&house, &second).await, State::Withdrawn);
+    for proposal in [first, second] {
+        let answer = house.approve(&approver("ap"), &proposal).await;
+        assert!(matches!(answer, Err(Withheld::Conflict(_))));
+    }
+}
+
+#[tokio::test]
+async fn what_was_seen_is_what_is_done() {
+    let house = House::new();
+    let proposal = house.proposed(CutKind::Organization, ACME).await;
+    let other = Proposal { digest: "another".into(), ..proposal.clone() };
+    let answer = house.approve(&approver("ap"), &other).await;
+    assert!(matches!(answer, Err(Withheld::Conflict(_))));
+    let altered =
+        Proposal { id: "altered".into(), what: r#"{"kind":"everything","id":""}"#.into(), ..proposal };
+    house.put(altered.clone()).await;
+    let answer = house.approve(&approver("ap"), &altered).await;
+    assert!(matches!(answer, Err(Withheld::Conflict(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn only_an_owner_breaks_glass_and_somebody_else_looks_at_it() {
+    let house = House::new();
+    let eva = house.eva().await;
+    let wide = cut(CutKind::Everything, "");
+    let alone = Cutting { break_glass: true, ..because(&wide) };
+    for hand in [operator("op"), approver("ap")] {
+        let answer = house.order(async |room| room.cut(&hand, &alone).await).await;
+        assert!(matches!(answer, Err(Withheld::Forbidden(_))));
+    }
+    let answer = house.order(async |room| room.cut(&owner("boss"), &alone).await).await.unwrap();
+    assert!(matches!(answer, Ordered::Ended { .. }));
+    assert!(house.check(&eva.access_token).is_err());
+    assert!(house.memory.audit().iter().any(|record| record.event == "break_glass.used"));
+    let broken = house.order(async |room| room.broken_glass().await).await.unwrap();
+    assert_eq!(broken.len(), 1);
+    let id = &broken[0].id;
+    let own = house.order(async |room| room.acknowledge(&owner("boss"), id).await).await;
+    assert!(matches!(own, Err(Withheld::Forbidden(_))));
+    house.order(async |room| room.acknowledge(&approver("ap"), id).await).await.unwrap();
+    assert!(house.order(async |room| room.broken_glass().await).await.unwrap().is_empty());
+    let again = house.order(async |room| room.acknowledge(&approver("a2"), id).await).await;
+    assert!(matches!(again, Err(Withheld::Conflict(_))));
+}
+
+#[tokio::test]
+async fn only_what_needs_two_persons_is_proposed() {
+    let house = House::new();
+    for (kind, what) in [
+        ("cut", json!({ "kind": "person", "id": "CustEvaAAA" })),
+        ("cut", json!({ "kind": "organization", "id": ACME, "more": 1 })),
+        ("cut", json!({ "kind": "planet" })),
+        ("offboarding", json!({ "who": "CustEvaAAA" })),
+        ("lunch", json!({})),
+    ] {
+        let wish = Wish { kind, what: &what, reason: "a test", digest: None };
+        let answer = house.order(async |room| room.propose(&operator("op"), &wish).await).await;
+        assert!(matches!(answer, Err(Withheld::Malformed(_))), "{kind} {what}");
+    }
+    let narrow = cut(CutKind::Person, "CustEvaAAA");
+    let alone = Cutting { break_glass: true, ..because(&narrow) };
+    let answer = house.order(async |room| room.cut(&owner("boss"), &alone).await).await;
+    assert!(matches!(answer, Err(Withheld::Malformed(_))));
+}
