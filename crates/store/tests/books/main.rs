@@ -8,6 +8,7 @@ mod bench;
 mod feed;
 mod ledger;
 mod promote;
+mod orders;
 mod registry;
 
 /// One test for each rule and database.
@@ -77,6 +78,12 @@ rules! {
     amend::an_estate_holds_nothing_of_other_organizations,
     audit::a_changed_row_is_found,
     audit::an_address_that_was_swapped_is_found,
+    orders::several_acts_are_done_together_or_not_at_all,
+    orders::one_of_many_who_decide_at_once_decides,
+    orders::a_decision_needs_an_open_unaltered_proposal_of_somebody_else_in_time,
+    orders::proposals_are_found_by_what_is_left_to_do,
+    orders::a_persons_logins_and_sessions_end_and_nobody_elses,
+    orders::issued_tokens_are_counted_by_every_name,
     audit::a_row_that_is_gone_is_found,
     audit::rows_in_another_order_are_found,
     audit::an_end_that_was_cut_off_is_found,
