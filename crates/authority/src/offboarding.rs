@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use crate::cuts::{person as find_person, person_acts};
 use crate::endings::remembered_until;
 use crate::ledger::{Act, AuditRecord, Deed, Done, Position};
+use crate::operators::Denial;
 use crate::proposals::{Executor, Hand, Order, Proposal, Reason, Room, Wish, Work};
 use crate::provisioning::change::{Amendment, Change, Keepings};
 use crate::provisioning::{Card, Kind};
 use crate::refusal::Trouble;
 use crate::registry::{ApplicationKind, Membership, Person, RoleKind, Scope};
-use crate::withheld::Withheld;
 
 /// The kind of proposal that a forced offboarding is.
 pub const KIND: &str = "offboarding";
@@ -68,8 +68,8 @@ impl Room<'_> {
     /// What offboarding would end, and nothing happens.
     ///
     /// # Errors
-    /// [`Withheld`].
-    pub async fn farewell(self, person: &str) -> Result<Farewell, Withheld> {
+    /// [`Denial`].
+    pub async fn farewell(self, person: &str) -> Result<Farewell, Denial> {
         let person = find_person(self, person).await?;
         Ok(Departure::of(self, person).await?.farewell)
     }
@@ -77,15 +77,15 @@ impl Room<'_> {
     /// Ends everything of a person.
     ///
     /// # Errors
-    /// [`Withheld`]; then nothing has ended.
-    pub async fn offboard(self, hand: &Hand, order: &Leaving<'_>) -> Result<Left, Withheld> {
+    /// [`Denial`]; then nothing has ended.
+    pub async fn offboard(self, hand: &Hand, order: &Leaving<'_>) -> Result<Left, Denial> {
         hand.must_operate()?;
         let person = find_person(self, order.person).await?;
         if order.force {
             return self.offboard_by_force(hand, &person, order).await;
         }
         if order.break_glass {
-            return Err(Withheld::malformed("break_glass goes with force; leave it out."));
+            return Err(Denial::invalid("break_glass", "break_glass goes with force; leave it out."));
         }
         let reason = Reason::read(order.reason)?;
         let mark = format!("offboarding {}", self.desk.id_text());
@@ -114,7 +114,7 @@ impl Room<'_> {
         hand: &Hand,
         person: &Person,
         order: &Leaving<'_>,
-    ) -> Result<Left, Withheld> {
+    ) -> Result<Left, Denial> {
         let what = json!({ "person": person.id });
         let wish = Wish { kind: KIND, what: &what, reason: order.reason, digest: None };
         if !order.break_glass {
@@ -141,14 +141,14 @@ impl Executor for Forced {
         KIND
     }
 
-    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Withheld> {
+    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
         let named: What = serde_json::from_value(what.clone())
-            .map_err(|_| Withheld::malformed("An offboarding is {\"person\": ...}."))?;
+            .map_err(|_| Denial::invalid("what", "An offboarding is {\"person\": ...}."))?;
         let what = What { person: find_person(room, &named.person).await?.id };
         Ok(serde_json::to_string(&what).expect("a text always serialises"))
     }
 
-    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Withheld> {
+    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial> {
         let what: What =
             serde_json::from_str(&order.proposal.what).map_err(|e| Trouble::new("proposals", e))?;
         let departure = Departure::of(room, find_person(room, &what.person).await?).await?;
@@ -168,7 +168,7 @@ struct Departure {
 }
 
 impl Departure {
-    async fn of(room: Room<'_>, person: Person) -> Result<Self, Withheld> {
+    async fn of(room: Room<'_>, person: Person) -> Result<Self, Denial> {
         let desk = room.desk;
         let directory = desk.registry.directory();
         let personal = |user: &Option<String>| user.as_ref() == Some(&person.id);
@@ -214,10 +214,10 @@ impl Departure {
         Ok(Self { person, places, keepings, farewell })
     }
 
-    fn must_orphan_nobody(&self) -> Result<(), Withheld> {
+    fn must_orphan_nobody(&self) -> Result<(), Denial> {
         match &self.farewell.orphaned[..] {
             [] => Ok(()),
-            slugs => Err(Withheld::conflict(format!(
+            slugs => Err(Denial::conflict(format!(
                 "{} would be left without an owner or without an admin: transfer the ownership or make another admin first, or propose it with force.",
                 slugs.join(", ")
             ))),

@@ -163,6 +163,8 @@ pub struct Admin {
     pub session_idle: u32,
     /// Seconds after which a session has ended, however much it is used.
     pub session_lifetime: u32,
+    /// Seconds that a proposal waits for its second person.
+    pub proposal_lifetime: u32,
     /// Its own, because its certificate is for another name.
     pub tls: Option<Tls>,
 }
@@ -211,6 +213,7 @@ impl Settings {
             code_lifetime: tokens.code_lifetime,
             refresh_grace: tokens.refresh_grace,
             session_lifetime: tokens.session_lifetime,
+            proposal_lifetime: self.admin.proposal_lifetime,
             token_limit: TOKEN_LIMIT,
         }
     }
@@ -378,6 +381,7 @@ impl Default for Admin {
             tls: None,
             session_idle: 30 * 60,
             session_lifetime: 8 * 3600,
+            proposal_lifetime: Terms::default().proposal_lifetime,
         }
     }
 }

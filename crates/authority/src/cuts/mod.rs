@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use crate::client::subject_of;
 use crate::endings::remembered_until;
 use crate::ledger::{Act, AuditRecord, Deed, Done, Position};
+use crate::operators::Denial;
 use crate::proposals::{Executor, Hand, Order, Proposal, Reason, Room, Wish, Work, digest_of};
 use crate::provisioning::change::{Amendment, Change};
 use crate::refusal::Trouble;
 use crate::registry::{Directory, Role, Scope};
-use crate::withheld::Withheld;
 
 /// The kind of proposal that a wide cut is.
 pub const KIND: &str = "cut";
@@ -52,16 +52,16 @@ impl Room<'_> {
     /// What would end, and nothing happens.
     ///
     /// # Errors
-    /// [`Withheld`].
-    pub async fn preview(self, cut: &Cut) -> Result<Preview, Withheld> {
+    /// [`Denial`].
+    pub async fn preview(self, cut: &Cut) -> Result<Preview, Denial> {
         preview::of(self, &Target::find(self, cut).await?).await
     }
 
     /// Ends what is named, or proposes it when it is wide.
     ///
     /// # Errors
-    /// [`Withheld`]; then nothing has ended.
-    pub async fn cut(self, hand: &Hand, order: &Cutting<'_>) -> Result<Ordered, Withheld> {
+    /// [`Denial`]; then nothing has ended.
+    pub async fn cut(self, hand: &Hand, order: &Cutting<'_>) -> Result<Ordered, Denial> {
         hand.must_operate()?;
         let target = Target::find(self, order.cut).await?;
         let cut = target.cut();
@@ -69,11 +69,11 @@ impl Room<'_> {
             return self.cut_wide(hand, &cut, order).await;
         }
         if order.break_glass {
-            return Err(Withheld::malformed("This cut needs nobody else; leave out break_glass."));
+            return Err(Denial::invalid("break_glass", "This cut needs nobody else; leave out break_glass."));
         }
         let reason = Reason::read(order.reason)?;
         if order.digest.is_some_and(|seen| digest_of(KIND, &text(&cut)) != seen) {
-            return Err(Withheld::conflict("This is not what was previewed; preview it again and compare."));
+            return Err(Denial::conflict("This is not what was previewed; preview it again and compare."));
         }
         let record = record(hand, &target, &reason, self.desk.now());
         for _ in 0..ATTEMPTS {
@@ -89,7 +89,7 @@ impl Room<'_> {
         Err(Trouble::new("cuts", "the registry kept changing").into())
     }
 
-    async fn cut_wide(self, hand: &Hand, cut: &Cut, order: &Cutting<'_>) -> Result<Ordered, Withheld> {
+    async fn cut_wide(self, hand: &Hand, cut: &Cut, order: &Cutting<'_>) -> Result<Ordered, Denial> {
         let what = json!(cut);
         let wish = Wish { kind: KIND, what: &what, reason: order.reason, digest: order.digest };
         if order.break_glass {
@@ -109,15 +109,18 @@ impl Executor for WideCut {
         KIND
     }
 
-    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Withheld> {
+    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
         let cut = read(what)?;
         if !cut.kind.is_wide() {
-            return Err(Withheld::malformed("This cut needs nobody else; order it and do not propose it."));
+            return Err(Denial::invalid(
+                "what",
+                "This cut needs nobody else; order it and do not propose it.",
+            ));
         }
         Ok(text(&Target::find(room, &cut).await?.cut()))
     }
 
-    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Withheld> {
+    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial> {
         let what = serde_json::from_str(&order.proposal.what).map_err(|e| Trouble::new("proposals", e))?;
         let target = Target::find(room, &read(&what)?).await?;
         let reason = Reason::read(&order.proposal.reason)?;
@@ -130,9 +133,9 @@ impl Executor for WideCut {
     }
 }
 
-fn read(what: &Value) -> Result<Cut, Withheld> {
+fn read(what: &Value) -> Result<Cut, Denial> {
     serde_json::from_value(what.clone()).map_err(|_| {
-        Withheld::malformed("A cut is {\"kind\": ..., \"id\": ...} with one of the known kinds.")
+        Denial::invalid("what", "A cut is {\"kind\": ..., \"id\": ...} with one of the known kinds.")
     })
 }
 
@@ -170,7 +173,7 @@ fn record(hand: &Hand, target: &Target, reason: &Reason, now: u64) -> AuditRecor
 }
 
 /// What ending it comes to in the books.
-async fn acts(room: Room<'_>, target: &Target, reason: &Reason) -> Result<Vec<Act>, Withheld> {
+async fn acts(room: Room<'_>, target: &Target, reason: &Reason) -> Result<Vec<Act>, Denial> {
     let (desk, now) = (room.desk, room.desk.now());
     let directory = desk.registry.directory();
     let exp = remembered_until(desk, &directory, None);
@@ -214,7 +217,7 @@ async fn role_act(
     directory: &Directory,
     role: &Role,
     (reason, exp): (&Reason, u64),
-) -> Result<Act, Withheld> {
+) -> Result<Act, Denial> {
     let keepings = room.desk.registry.estate("", std::slice::from_ref(&role.organization)).await?;
     let members = keepings.memberships.iter().filter(|place| place.role == role.id);
     let logins = members.map(|place| Change::EndLogins {

@@ -10,9 +10,9 @@ use super::target::{Cut, Target};
 use super::{KIND, text};
 use crate::entitlement::{generations, superseded};
 use crate::ledger::{Family, Whose};
+use crate::operators::Denial;
 use crate::proposals::{Room, digest_of};
 use crate::registry::Scope;
-use crate::withheld::Withheld;
 
 /// Logins that are looked at.
 const MOST: usize = 5_000;
@@ -58,7 +58,7 @@ pub struct Names {
     pub organizations: Vec<String>,
 }
 
-pub(super) async fn of(room: Room<'_>, target: &Target) -> Result<Preview, Withheld> {
+pub(super) async fn of(room: Room<'_>, target: &Target) -> Result<Preview, Denial> {
     let (desk, now) = (room.desk, room.desk.now());
     let whose = whose(target);
     let found = desk.ledger.live_logins(&whose, now, MOST + 1).await?;

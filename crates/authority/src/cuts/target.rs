@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::endings::{MARGIN, remembered_until};
 use crate::handle::Handle;
+use crate::operators::Denial;
 use crate::proposals::Room;
 use crate::registry::{Application, Organization, Person, Role, Who};
-use crate::withheld::Withheld;
 
 /// What shall end, as an operator writes it. Shy: the id may be a token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,18 +109,21 @@ impl Target {
     /// Finds what is named.
     ///
     /// # Errors
-    /// [`Withheld::Unknown`] or [`Withheld::Malformed`] in sentences that say what is wanted.
-    pub async fn find(room: Room<'_>, cut: &Cut) -> Result<Self, Withheld> {
+    /// [`Denial::Missing`] or [`Denial::Invalid`] in sentences that say what is wanted.
+    pub async fn find(room: Room<'_>, cut: &Cut) -> Result<Self, Denial> {
         let id = cut.id.trim();
         if id.is_empty() != (cut.kind == CutKind::Everything) {
-            return Err(Withheld::malformed(match cut.kind {
-                CutKind::Everything => "everything takes no id; leave it out.".to_owned(),
-                kind => format!("Say which {} shall end.", kind.as_str()),
-            }));
+            return Err(Denial::invalid(
+                "id",
+                match cut.kind {
+                    CutKind::Everything => "everything takes no id; leave it out.".to_owned(),
+                    kind => format!("Say which {} shall end.", kind.as_str()),
+                },
+            ));
         }
         // PostgreSQL has trouble with a NUL; nothing is called that.
         if id.contains('\0') {
-            return Err(Withheld::malformed("The id holds a NUL."));
+            return Err(Denial::invalid("id", "The id holds a NUL."));
         }
         let directory = room.desk.registry.directory();
         match cut.kind {
@@ -131,14 +134,14 @@ impl Target {
                 let found =
                     directory.application(id).or_else(|| directory.applications().find(|a| a.id == id));
                 let found = found.cloned().map(Self::Application);
-                found.ok_or_else(|| Withheld::unknown("No application has this client_id or id."))
+                found.ok_or_else(|| Denial::missing("No application has this client_id or id."))
             }
             CutKind::Actor => actor(room, id).await,
             CutKind::Role => role(room, id),
             CutKind::Key => {
                 let found = room.keyring.keys().iter().find(|key| key.kid == id);
                 let found = found.ok_or_else(|| {
-                    Withheld::unknown(
+                    Denial::missing(
                         "No key of this server has this key id; `portcullis keys status` lists them.",
                     )
                 })?;
@@ -172,14 +175,14 @@ impl Target {
 /// A person by id, or a user by e-mail address.
 ///
 /// # Errors
-/// [`Withheld::Unknown`] or trouble.
-pub async fn person(room: Room<'_>, id: &str) -> Result<Person, Withheld> {
+/// [`Denial::Missing`] or trouble.
+pub async fn person(room: Room<'_>, id: &str) -> Result<Person, Denial> {
     let who = if id.contains('@') { Who::UserEmail(id) } else { Who::Id(id) };
     let found = room.desk.registry.person(who).await?;
-    found.ok_or_else(|| Withheld::unknown("Nobody has this id, and no user has this e-mail address."))
+    found.ok_or_else(|| Denial::missing("Nobody has this id, and no user has this e-mail address."))
 }
 
-async fn token(room: Room<'_>, text: &str) -> Result<Target, Withheld> {
+async fn token(room: Room<'_>, text: &str) -> Result<Target, Denial> {
     if Handle::looks_like_one(text) {
         return login(room, text).await;
     }
@@ -193,9 +196,9 @@ async fn token(room: Room<'_>, text: &str) -> Result<Target, Withheld> {
     Ok(Target::Token { jti: text.into(), raw, exp })
 }
 
-async fn login(room: Room<'_>, text: &str) -> Result<Target, Withheld> {
+async fn login(room: Room<'_>, text: &str) -> Result<Target, Denial> {
     let unknown = || {
-        Withheld::unknown(
+        Denial::missing(
             "There is no such login: give its sid, its refresh token or one of its access tokens.",
         )
     };
@@ -204,7 +207,7 @@ async fn login(room: Room<'_>, text: &str) -> Result<Target, Withheld> {
         None => match room.desk.inspector.recognise(text) {
             Some(claims) => claims
                 .sid
-                .ok_or_else(|| Withheld::unknown("This token belongs to no login; end it as a token."))?,
+                .ok_or_else(|| Denial::missing("This token belongs to no login; end it as a token."))?,
             None => text.to_owned(),
         },
     };
@@ -219,36 +222,36 @@ async fn login(room: Room<'_>, text: &str) -> Result<Target, Withheld> {
 }
 
 /// `client:<client_id>` or the id of a person.
-async fn actor(room: Room<'_>, sub: &str) -> Result<Target, Withheld> {
+async fn actor(room: Room<'_>, sub: &str) -> Result<Target, Denial> {
     let known = match sub.strip_prefix("client:") {
         Some(client_id) => room.desk.registry.directory().application(client_id).is_some(),
         None => room.desk.registry.person(Who::Id(sub)).await?.is_some(),
     };
     let sentence = "Nobody can act under this name: give client:<client_id> or the id of a person.";
-    known.then(|| Target::Actor(sub.into())).ok_or_else(|| Withheld::unknown(sentence))
+    known.then(|| Target::Actor(sub.into())).ok_or_else(|| Denial::missing(sentence))
 }
 
 /// `<organization>/<role>`: also the built-in roles are given within an organization.
-fn role(room: Room<'_>, id: &str) -> Result<Target, Withheld> {
+fn role(room: Room<'_>, id: &str) -> Result<Target, Denial> {
     let directory = room.desk.registry.directory();
     let (home, role) = id.split_once('/').ok_or_else(|| {
-        Withheld::malformed("Name a role as <organization>/<role>: roles are given within an organization.")
+        Denial::invalid("id", "Name a role as <organization>/<role>: roles are given within an organization.")
     })?;
     let home = organization(room, home)?;
     let found = directory.role(&home.id, role).cloned().map(Target::Role);
-    found.ok_or_else(|| Withheld::unknown("The organization has no role with this id."))
+    found.ok_or_else(|| Denial::missing("The organization has no role with this id."))
 }
 
-fn organization(room: Room<'_>, id: &str) -> Result<Arc<Organization>, Withheld> {
+fn organization(room: Room<'_>, id: &str) -> Result<Arc<Organization>, Denial> {
     let directory = room.desk.registry.directory();
     let found = directory.organization(id).or_else(|| directory.organization_by_slug(id)).cloned();
-    found.ok_or_else(|| Withheld::unknown("No organization has this id or slug."))
+    found.ok_or_else(|| Denial::missing("No organization has this id or slug."))
 }
 
 fn raw_id(text: &str) -> Option<[u8; 16]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
-fn not_an_id() -> Withheld {
-    Withheld::unknown("This is neither a token of ours nor the jti of one, which has 22 characters.")
+fn not_an_id() -> Denial {
+    Denial::missing("This is neither a token of ours nor the jti of one, which has 22 characters.")
 }

@@ -60,6 +60,7 @@ pub async fn enrol(
         disabled: false,
         demo: newcomer.demo_seed.is_some(),
         created_at: desk.now(),
+        changed: None,
         id,
     };
     let put = |staff: &Staff| match staff.by_email(&operator.email) {
@@ -126,7 +127,9 @@ async fn change(
 ) -> Result<Operator, Denial> {
     for _ in 0..ATTEMPTS {
         let staff = book.staff().await?;
-        let (operator, ends) = decide(&staff)?;
+        let (mut operator, ends) = decide(&staff)?;
+        let by = record.actors.first().and_then(|actor| actor.strip_prefix("operator:"));
+        operator.changed = by.map(|by| (by.to_owned(), desk.now()));
         let audit = AuditRecord { event: event.into(), subject: Some(operator.actor()), ..record.clone() };
         let act = StaffAct::Put {
             expected: staff.version,

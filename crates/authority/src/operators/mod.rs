@@ -80,6 +80,10 @@ pub struct Operator {
     #[serde(default)]
     pub demo: bool,
     pub created_at: u64,
+    /// Which operator last opened, closed or gave roles to the account, and when, seconds. For a while it is
+    /// no second person to that one's proposals.
+    #[serde(default)]
+    pub changed: Option<(String, u64)>,
 }
 
 impl Operator {

@@ -4,7 +4,7 @@ use super::{Operator, OperatorSession, Staff, StaffAct, Taken};
 use crate::ledger::Done;
 
 /// Accounts and sessions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     pub staff: Staff,
     pub sessions: Vec<OperatorSession>,

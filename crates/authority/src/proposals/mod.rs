@@ -15,8 +15,8 @@ pub use roster::{Executor, Order, ROSTER, Work};
 use serde_json::{Value, json};
 
 use crate::ledger::{Act, AuditRecord, Deed, Done, Position};
+use crate::operators::Denial;
 use crate::refusal::Trouble;
-use crate::withheld::Withheld;
 
 /// How often the registry may change under our hands before we say that we are busy.
 const ATTEMPTS: usize = 8;
@@ -44,8 +44,8 @@ impl<'a> Room<'a> {
     /// Puts a proposal up.
     ///
     /// # Errors
-    /// [`Withheld`]; then there is none.
-    pub async fn propose(self, hand: &Hand, wish: &Wish<'_>) -> Result<Proposal, Withheld> {
+    /// [`Denial`]; then there is none.
+    pub async fn propose(self, hand: &Hand, wish: &Wish<'_>) -> Result<Proposal, Denial> {
         hand.must_operate()?;
         let proposal = self.written(hand, wish).await?;
         let record = about("proposal.opened", hand, &proposal, self.desk.now())?;
@@ -56,16 +56,16 @@ impl<'a> Room<'a> {
     /// Approves a proposal and carries it out.
     ///
     /// # Errors
-    /// [`Withheld`]; then nothing was done and the proposal is as it was.
-    pub async fn approve(self, hand: &Hand, id: &str, digest: &str) -> Result<Settled, Withheld> {
+    /// [`Denial`]; then nothing was done and the proposal is as it was.
+    pub async fn approve(self, hand: &Hand, id: &str, digest: &str) -> Result<Settled, Denial> {
         self.noting(hand, id, self.try_approve(hand, id, digest).await).await
     }
 
     /// Refuses a proposal of somebody else.
     ///
     /// # Errors
-    /// [`Withheld`]; then it is as it was.
-    pub async fn refuse(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Withheld> {
+    /// [`Denial`]; then it is as it was.
+    pub async fn refuse(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Denial> {
         hand.must_approve()?;
         let reason = Reason::read(why)?;
         let proposal = self.open_one(id).await?;
@@ -76,13 +76,13 @@ impl<'a> Room<'a> {
     /// Takes a proposal back: the proposer's own, or any for an owner.
     ///
     /// # Errors
-    /// [`Withheld`]; then it is as it was.
-    pub async fn withdraw(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Withheld> {
+    /// [`Denial`]; then it is as it was.
+    pub async fn withdraw(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Denial> {
         hand.must_operate()?;
         let reason = Reason::read(why)?;
         let proposal = self.open_one(id).await?;
         if proposal.proposer != hand.id && !hand.owns {
-            return Err(Withheld::forbidden(
+            return Err(Denial::forbidden(
                 "Only its proposer or an owner withdraws a proposal; an approver refuses it.",
             ));
         }
@@ -92,11 +92,11 @@ impl<'a> Room<'a> {
     /// Does at once, alone, what needs two persons. Whoever calls this makes it loud.
     ///
     /// # Errors
-    /// [`Withheld`]; then nothing was done.
-    pub async fn break_glass(self, hand: &Hand, wish: &Wish<'_>) -> Result<Settled, Withheld> {
+    /// [`Denial`]; then nothing was done.
+    pub async fn break_glass(self, hand: &Hand, wish: &Wish<'_>) -> Result<Settled, Denial> {
         if !hand.owns {
             let sentence = "Only an owner breaks glass; leave out break_glass and have it approved.";
-            return Err(Withheld::forbidden(sentence));
+            return Err(Denial::forbidden(sentence));
         }
         let mut proposal = self.written(hand, wish).await?;
         proposal.state = State::Done;
@@ -114,36 +114,36 @@ impl<'a> Room<'a> {
     /// Notes that another person has looked at broken glass.
     ///
     /// # Errors
-    /// [`Withheld`].
-    pub async fn acknowledge(self, hand: &Hand, id: &str) -> Result<Proposal, Withheld> {
+    /// [`Denial`].
+    pub async fn acknowledge(self, hand: &Hand, id: &str) -> Result<Proposal, Denial> {
         hand.must_approve()?;
         let proposal = self.proposal(id).await?;
         if !proposal.break_glass || proposal.acknowledged_by.is_some() {
-            return Err(Withheld::conflict("There is nothing to acknowledge here."));
+            return Err(Denial::conflict("There is nothing to acknowledge here."));
         }
         self.must_be_another(hand, &proposal, "acknowledge the glass that you broke; somebody else must")?;
         let seen = Acknowledgement { id: id.into(), by: hand.id.clone(), now: self.desk.now() };
         let record = about("break_glass.acknowledged", hand, &proposal, seen.now)?;
         match self.desk.ledger.commit(Deed::new(Act::Acknowledge(seen), record)).await? {
             Done::Committed { .. } => self.proposal(id).await,
-            _ => Err(Withheld::conflict("Somebody else has acknowledged it a moment ago.")),
+            _ => Err(Denial::conflict("Somebody else has acknowledged it a moment ago.")),
         }
     }
 
     /// A proposal.
     ///
     /// # Errors
-    /// [`Withheld::Unknown`] or trouble.
-    pub async fn proposal(self, id: &str) -> Result<Proposal, Withheld> {
+    /// [`Denial::Missing`] or trouble.
+    pub async fn proposal(self, id: &str) -> Result<Proposal, Denial> {
         let found = self.desk.ledger.proposal(id).await?;
-        found.ok_or_else(|| Withheld::unknown("There is no proposal with this id; list them to find it."))
+        found.ok_or_else(|| Denial::missing("There is no proposal with this id; list them to find it."))
     }
 
     /// The newest proposals; `open` leaves out what is decided or expired.
     ///
     /// # Errors
     /// Trouble.
-    pub async fn proposals(self, open: bool) -> Result<Vec<Proposal>, Withheld> {
+    pub async fn proposals(self, open: bool) -> Result<Vec<Proposal>, Denial> {
         let now = self.desk.now();
         let mut all = self.desk.ledger.proposals(open, MOST).await?;
         all.retain(|one| !open || one.state_at(now) == State::Open);
@@ -154,16 +154,16 @@ impl<'a> Room<'a> {
     ///
     /// # Errors
     /// Trouble.
-    pub async fn broken_glass(self) -> Result<Vec<Proposal>, Withheld> {
+    pub async fn broken_glass(self) -> Result<Vec<Proposal>, Denial> {
         Ok(self.desk.ledger.broken_glass().await?)
     }
 
-    async fn written(self, hand: &Hand, wish: &Wish<'_>) -> Result<Proposal, Withheld> {
+    async fn written(self, hand: &Hand, wish: &Wish<'_>) -> Result<Proposal, Denial> {
         let reason = Reason::read(wish.reason)?;
         let what = roster::find(wish.kind)?.canonical(self, wish.what).await?;
         let digest = digest_of(wish.kind, &what);
         if wish.digest.is_some_and(|seen| seen != digest) {
-            return Err(Withheld::conflict("This is not what was previewed; preview it again and compare."));
+            return Err(Denial::conflict("This is not what was previewed; preview it again and compare."));
         }
         let now = self.desk.now();
         Ok(Proposal {
@@ -184,14 +184,14 @@ impl<'a> Room<'a> {
         })
     }
 
-    async fn try_approve(self, hand: &Hand, id: &str, digest: &str) -> Result<Settled, Withheld> {
+    async fn try_approve(self, hand: &Hand, id: &str, digest: &str) -> Result<Settled, Denial> {
         hand.must_approve()?;
         for _ in 0..ATTEMPTS {
             let proposal = self.open_one(id).await?;
             self.must_be_another(hand, &proposal, "approve your own proposal; ask another approver")?;
             if !proposal.is_unaltered() || proposal.digest != digest {
                 let sentence = "The proposal is not the one that you have seen; look at it again.";
-                return Err(Withheld::conflict(sentence));
+                return Err(Denial::conflict(sentence));
             }
             let settlement = self.settlement(hand, &proposal, State::Done);
             let record = about("proposal.approved", hand, &proposal, settlement.now)?;
@@ -211,7 +211,7 @@ impl<'a> Room<'a> {
         proposal: &Proposal,
         first: Act,
         record: AuditRecord,
-    ) -> Result<Option<Option<Position>>, Withheld> {
+    ) -> Result<Option<Option<Position>>, Denial> {
         let executor = roster::find(&proposal.kind)?;
         let mut work = executor.work(self, &Order { proposal, hand }).await?;
         work.acts.insert(0, first);
@@ -230,36 +230,36 @@ impl<'a> Room<'a> {
         proposal: Proposal,
         to: State,
         (event, reason): (&str, &Reason),
-    ) -> Result<Proposal, Withheld> {
+    ) -> Result<Proposal, Denial> {
         let settlement = self.settlement(hand, &proposal, to);
         let mut record = about(event, hand, &proposal, settlement.now)?;
         record.reason = Some(reason.as_str().into());
         match self.desk.ledger.commit(Deed::new(Act::Settle(settlement), record)).await? {
             Done::Committed { .. } => self.proposal(&proposal.id).await,
-            _ => Err(Withheld::conflict("Somebody else has decided on it a moment ago; look at it again.")),
+            _ => Err(Denial::conflict("Somebody else has decided on it a moment ago; look at it again.")),
         }
     }
 
-    async fn open_one(self, id: &str) -> Result<Proposal, Withheld> {
+    async fn open_one(self, id: &str) -> Result<Proposal, Denial> {
         let proposal = self.proposal(id).await?;
         match proposal.state_at(self.desk.now()) {
             State::Open => Ok(proposal),
-            State::Expired => Err(Withheld::conflict("The proposal has expired; propose it again.")),
-            state => Err(Withheld::conflict(format!(
+            State::Expired => Err(Denial::conflict("The proposal has expired; propose it again.")),
+            state => Err(Denial::conflict(format!(
                 "The proposal is {} already; nothing is done twice.",
                 state.as_str()
             ))),
         }
     }
 
-    fn must_be_another(self, hand: &Hand, proposal: &Proposal, what: &str) -> Result<(), Withheld> {
+    fn must_be_another(self, hand: &Hand, proposal: &Proposal, what: &str) -> Result<(), Denial> {
         if hand.id == proposal.proposer {
-            return Err(Withheld::forbidden(format!("You may not {what}.")));
+            return Err(Denial::forbidden(format!("You may not {what}.")));
         }
         let now = self.desk.now();
         let made_for_it = |(by, at): &(String, u64)| *by == proposal.proposer && now < at + FRESH;
         if hand.changed.as_ref().is_some_and(made_for_it) {
-            return Err(Withheld::forbidden(
+            return Err(Denial::forbidden(
                 "The proposer changed your account within the last day, so you are no second person here; ask another approver.",
             ));
         }
@@ -277,8 +277,8 @@ impl<'a> Room<'a> {
     }
 
     /// Who tried to approve what they may not is worth a record.
-    async fn noting<T>(self, hand: &Hand, id: &str, answer: Result<T, Withheld>) -> Result<T, Withheld> {
-        if let Err(Withheld::Forbidden(why)) = &answer {
+    async fn noting<T>(self, hand: &Hand, id: &str, answer: Result<T, Denial>) -> Result<T, Denial> {
+        if let Err(Denial::Forbidden(why)) = &answer {
             let mut record = hand.record("proposal.not_approved", &Reason::read(why)?, self.desk.now());
             record.detail = Some(json!({ "proposal": id }).to_string());
             self.desk.ledger.commit(Deed::new(Act::Note, record)).await?;
@@ -288,7 +288,7 @@ impl<'a> Room<'a> {
 }
 
 /// An audit record about a proposal; the reason is the proposer's.
-fn about(event: &str, hand: &Hand, proposal: &Proposal, now: u64) -> Result<AuditRecord, Withheld> {
+fn about(event: &str, hand: &Hand, proposal: &Proposal, now: u64) -> Result<AuditRecord, Denial> {
     let what: Value = serde_json::from_str(&proposal.what).map_err(|e| Trouble::new("proposals", e))?;
     let detail = json!({
         "proposal": proposal.id,
@@ -302,6 +302,6 @@ fn about(event: &str, hand: &Hand, proposal: &Proposal, now: u64) -> Result<Audi
     Ok(record)
 }
 
-fn busy() -> Withheld {
+fn busy() -> Denial {
     Trouble::new("proposals", "the registry kept changing").into()
 }

@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::handle::Handle;
 use crate::keyring::Keyring;
 use crate::ledger::AuditRecord;
-use crate::withheld::Withheld;
+use crate::operators::Denial;
 
 /// The longest reason, characters: a sentence or two and the number of a ticket.
 const LONGEST_REASON: usize = 500;
@@ -46,21 +46,30 @@ impl Reason {
     /// Reads what an operator wrote.
     ///
     /// # Errors
-    /// [`Withheld::Malformed`] for nothing, too much, control characters, and what looks like a token.
-    pub fn read(text: &str) -> Result<Self, Withheld> {
+    /// [`Denial::Invalid`] for nothing, too much, control characters, and what looks like a token.
+    pub fn read(text: &str) -> Result<Self, Denial> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Withheld::malformed("Say why: a reason is required and is kept in the audit log."));
+            return Err(Denial::invalid(
+                "reason",
+                "Say why: a reason is required and is kept in the audit log.",
+            ));
         }
         if text.chars().count() > LONGEST_REASON {
             let sentence = format!("The reason is longer than {LONGEST_REASON} characters; shorten it.");
-            return Err(Withheld::malformed(sentence));
+            return Err(Denial::invalid("reason", sentence));
         }
         if text.chars().any(char::is_control) {
-            return Err(Withheld::malformed("The reason holds control characters; write it on one line."));
+            return Err(Denial::invalid(
+                "reason",
+                "The reason holds control characters; write it on one line.",
+            ));
         }
         if text.split_whitespace().any(|word| Handle::looks_like_one(word) || is_like_a_token(word)) {
-            return Err(Withheld::malformed("The reason holds a token; leave it out, reasons are kept."));
+            return Err(Denial::invalid(
+                "reason",
+                "The reason holds a token; leave it out, reasons are kept.",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -86,17 +95,17 @@ impl Hand {
     }
 
     /// # Errors
-    /// [`Withheld::Forbidden`] for those who only look.
-    pub fn must_operate(&self) -> Result<(), Withheld> {
+    /// [`Denial::Forbidden`] for those who only look.
+    pub fn must_operate(&self) -> Result<(), Denial> {
         let sentence = "Your role may look and not change; ask an operator.";
-        self.operates.then_some(()).ok_or(Withheld::forbidden(sentence))
+        self.operates.then_some(()).ok_or(Denial::forbidden(sentence))
     }
 
     /// # Errors
-    /// [`Withheld::Forbidden`] for those who may not decide.
-    pub fn must_approve(&self) -> Result<(), Withheld> {
+    /// [`Denial::Forbidden`] for those who may not decide.
+    pub fn must_approve(&self) -> Result<(), Denial> {
         let sentence = "Only an approver or an owner decides on proposals; ask one.";
-        self.approves.then_some(()).ok_or(Withheld::forbidden(sentence))
+        self.approves.then_some(()).ok_or(Denial::forbidden(sentence))
     }
 }
 
@@ -114,7 +123,7 @@ mod tests {
         for bad in
             ["", "  \t ", "two\nlines", "a\u{7}bell", &too_long, "saw eyJhbGciOiJFUzI1NiJ9.eyJ9.c2ln here"]
         {
-            assert!(matches!(Reason::read(bad), Err(Withheld::Malformed(_))), "{bad:?}");
+            assert!(matches!(Reason::read(bad), Err(Denial::Invalid(_))), "{bad:?}");
         }
     }
 }

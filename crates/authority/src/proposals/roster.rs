@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Hand, Proposal, Room};
 use crate::ledger::{Act, AuditRecord};
-use crate::withheld::Withheld;
+use crate::operators::Denial;
 
 /// Every kind that needs two persons.
 pub const ROSTER: &[&dyn Executor] = &[&crate::cuts::WideCut, &crate::offboarding::Forced];
@@ -20,14 +20,14 @@ pub trait Executor: Send + Sync {
     /// What is proposed, as the one JSON text for it. Two proposals of the same have the same text.
     ///
     /// # Errors
-    /// [`Withheld`] when it is not understood, or names what does not exist.
-    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Withheld>;
+    /// [`Denial`] when it is not understood, or names what does not exist.
+    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial>;
 
     /// What carrying it out does, decided at that moment. It is committed together with the approval.
     ///
     /// # Errors
-    /// [`Withheld`] when it can no longer be done.
-    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Withheld>;
+    /// [`Denial`] when it can no longer be done.
+    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial>;
 }
 
 /// A proposal on its way to being done.
@@ -48,11 +48,11 @@ pub struct Work {
 /// The executor of a kind.
 ///
 /// # Errors
-/// [`Withheld::Malformed`] naming the kinds that there are.
-pub fn find(kind: &str) -> Result<&'static dyn Executor, Withheld> {
+/// [`Denial::Invalid`] naming the kinds that there are.
+pub fn find(kind: &str) -> Result<&'static dyn Executor, Denial> {
     ROSTER.iter().copied().find(|executor| executor.kind() == kind).ok_or_else(|| {
         let kinds: Vec<_> = ROSTER.iter().map(|executor| executor.kind()).collect();
-        Withheld::malformed(format!("No such kind of proposal; there are: {}.", kinds.join(", ")))
+        Denial::invalid("kind", format!("No such kind of proposal; there are: {}.", kinds.join(", ")))
     })
 }
 

@@ -1,13 +1,13 @@
 //! Ending things at an operator's word: what each kind ends and what it leaves alone.
 
 use portcullis_authority::cuts::{Cut, CutKind, Cutting};
+use portcullis_authority::operators::Denial;
 use portcullis_authority::refusal::Code;
-use portcullis_authority::withheld::Withheld;
 
 use crate::house::hands::{auditor, because, cut, operator};
 use crate::house::{ACCESS_TOKEN, ACME, EXCHANGE, House, START};
 
-async fn refused(house: &House, cut: &Cut) -> Withheld {
+async fn refused(house: &House, cut: &Cut) -> Denial {
     house.order(async |room| room.cut(&operator("op"), &because(cut)).await).await.unwrap_err()
 }
 
@@ -120,7 +120,7 @@ async fn what_does_not_exist_is_not_ended() {
     ];
     for (kind, id) in unknown {
         let answer = refused(&house, &cut(kind, id)).await;
-        assert!(matches!(answer, Withheld::Unknown(_)), "{kind:?} {id}: {answer:?}");
+        assert!(matches!(answer, Denial::Missing(_)), "{kind:?} {id}: {answer:?}");
     }
     let malformed = [
         (CutKind::Person, " "),
@@ -130,7 +130,7 @@ async fn what_does_not_exist_is_not_ended() {
     ];
     for (kind, id) in malformed {
         let answer = refused(&house, &cut(kind, id)).await;
-        assert!(matches!(answer, Withheld::Malformed(_)), "{kind:?} {id:?}: {answer:?}");
+        assert!(matches!(answer, Denial::Invalid(_)), "{kind:?} {id:?}: {answer:?}");
     }
     assert!(house.memory.audit().iter().all(|record| record.event != "cut.made"));
 }
@@ -156,9 +156,9 @@ async fn nobody_ends_anything_without_a_reason_or_with_a_role_that_only_looks() 
     let eva = cut(CutKind::Person, "CustEvaAAA");
     let silent = Cutting { reason: "  ", ..because(&eva) };
     let answer = house.order(async |room| room.cut(&operator("op"), &silent).await).await;
-    assert!(matches!(answer, Err(Withheld::Malformed(_))));
+    assert!(matches!(answer, Err(Denial::Invalid(_))));
     let answer = house.order(async |room| room.cut(&auditor("au"), &because(&eva)).await).await;
-    assert!(matches!(answer, Err(Withheld::Forbidden(_))));
+    assert!(matches!(answer, Err(Denial::Forbidden(_))));
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn what_was_previewed_is_what_is_ended() {
     let seen = house.order(async |room| room.preview(&eva).await).await.unwrap();
     let other = Cutting { digest: Some(&seen.digest), ..because(&vip) };
     let answer = house.order(async |room| room.cut(&operator("op"), &other).await).await;
-    assert!(matches!(answer, Err(Withheld::Conflict(_))));
+    assert!(matches!(answer, Err(Denial::Conflict(_))));
     let same = Cutting { digest: Some(&seen.digest), ..because(&eva) };
     house.order(async |room| room.cut(&operator("op"), &same).await).await.unwrap();
 }

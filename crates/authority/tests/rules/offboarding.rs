@@ -1,9 +1,9 @@
 //! A person left: everything ends at once, and no organization is orphaned by accident.
 
 use portcullis_authority::offboarding::{Leaving, Left};
+use portcullis_authority::operators::Denial;
 use portcullis_authority::refusal::Code;
 use portcullis_authority::registry::{Registry as _, Who};
-use portcullis_authority::withheld::Withheld;
 
 use crate::house::House;
 use crate::house::hands::{approver, auditor, operator, owner};
@@ -53,7 +53,7 @@ async fn whoever_left_has_nothing_any_more() {
 async fn the_last_owner_goes_only_with_a_second_persons_word() {
     let house = House::new();
     let answer = house.order(async |room| room.offboard(&operator("op"), &leaving("UserAdaAAA")).await).await;
-    let Err(Withheld::Conflict(sentence)) = answer else { panic!("{answer:?}") };
+    let Err(Denial::Conflict(sentence)) = answer else { panic!("{answer:?}") };
     assert!(sentence.contains("transfer the ownership"), "{sentence}");
     assert!(!house.memory.memberships("UserAdaAAA").await.unwrap().is_empty());
     let forced = Leaving { force: true, ..leaving("UserAdaAAA") };
@@ -68,7 +68,7 @@ async fn an_owner_may_force_it_alone_and_loudly() {
     let house = House::new();
     let alone = Leaving { force: true, break_glass: true, ..leaving("UserAdaAAA") };
     let answer = house.order(async |room| room.offboard(&operator("op"), &alone).await).await;
-    assert!(matches!(answer, Err(Withheld::Forbidden(_))));
+    assert!(matches!(answer, Err(Denial::Forbidden(_))));
     let answer = house.order(async |room| room.offboard(&owner("boss"), &alone).await).await;
     assert!(matches!(answer, Ok(Left::Gone { .. })));
     assert!(house.memory.audit().iter().any(|it| it.event == "break_glass.used"));
@@ -82,10 +82,10 @@ async fn a_customer_leaves_too_and_strangers_cannot() {
     assert!(house.check(&eva.access_token).is_err());
     assert!(house.customer("eva@acme.example", "evas-password").await.is_err());
     let stranger = house.order(async |room| room.offboard(&operator("op"), &leaving("nobody")).await).await;
-    assert!(matches!(stranger, Err(Withheld::Unknown(_))));
+    assert!(matches!(stranger, Err(Denial::Missing(_))));
     let silent = Leaving { reason: "", ..leaving("CustVipAAA") };
     let silent = house.order(async |room| room.offboard(&operator("op"), &silent).await).await;
-    assert!(matches!(silent, Err(Withheld::Malformed(_))));
+    assert!(matches!(silent, Err(Denial::Invalid(_))));
     let looking = house.order(async |room| room.offboard(&auditor("au"), &leaving("CustVipAAA")).await).await;
-    assert!(matches!(looking, Err(Withheld::Forbidden(_))));
+    assert!(matches!(looking, Err(Denial::Forbidden(_))));
 }

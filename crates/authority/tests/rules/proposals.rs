@@ -1,8 +1,8 @@
 //! Separation of duties: two persons, in time, once, and what was seen is what is done.
 
 use portcullis_authority::cuts::{CutKind, Cutting, Ordered};
+use portcullis_authority::operators::Denial;
 use portcullis_authority::proposals::{FRESH, Hand, Proposal, State, Wish};
-use portcullis_authority::withheld::Withheld;
 use serde_json::json;
 
 use crate::house::hands::{approver, auditor, because, cut, operator, owner};
@@ -40,7 +40,7 @@ async fn nobody_approves_their_own_and_nobody_without_the_role() {
     let made_for_it = Hand { changed: Some(("op".into(), house.now())), ..approver("new") };
     for hand in [approver("op"), operator("other"), owner("boss"), auditor("au"), made_for_it.clone()] {
         let answer = house.approve(&hand, &proposal).await;
-        assert!(matches!(answer, Err(Withheld::Forbidden(_))), "{hand:?}: {answer:?}");
+        assert!(matches!(answer, Err(Denial::Forbidden(_))), "{hand:?}: {answer:?}");
     }
     assert_eq!(state(&house, &proposal).await, State::Open);
     let noted = house.memory.audit().iter().filter(|it| it.event == "proposal.not_approved").count();
@@ -57,7 +57,7 @@ async fn a_proposal_expires() {
     let proposal = house.proposed(CutKind::Everything, "").await;
     house.wait(15 * 60);
     let answer = house.approve(&approver("ap"), &proposal).await;
-    assert!(matches!(answer, Err(Withheld::Conflict(_))), "{answer:?}");
+    assert!(matches!(answer, Err(Denial::Conflict(_))), "{answer:?}");
     assert_eq!(state(&house, &proposal).await, State::Expired);
     assert!(house.order(async |room| room.proposals(true).await).await.unwrap().is_empty());
     assert_eq!(house.order(async |room| room.proposals(false).await).await.unwrap().len(), 1);
@@ -80,9 +80,9 @@ async fn a_refused_or_withdrawn_proposal_is_over() {
     let house = House::new();
     let first = house.proposed(CutKind::Organization, ACME).await;
     let own = house.order(async |room| room.refuse(&approver("op"), &first.id, "no").await).await;
-    assert!(matches!(own, Err(Withheld::Forbidden(_))));
+    assert!(matches!(own, Err(Denial::Forbidden(_))));
     let silent = house.order(async |room| room.refuse(&approver("ap"), &first.id, "").await).await;
-    assert!(matches!(silent, Err(Withheld::Malformed(_))));
+    assert!(matches!(silent, Err(Denial::Invalid(_))));
     house
         .order(async |room| room.refuse(&approver("ap"), &first.id, "wrong organization").await)
         .await
@@ -90,7 +90,7 @@ async fn a_refused_or_withdrawn_proposal_is_over() {
     assert_eq!(state(&house, &first).await, State::Refused);
     let second = house.proposed(CutKind::Organization, ACME).await;
     let strange = house.order(async |room| room.withdraw(&operator("other"), &second.id, "no").await).await;
-    assert!(matches!(strange, Err(Withheld::Forbidden(_))));
+    assert!(matches!(strange, Err(Denial::Forbidden(_))));
     house
         .order(async |room| room.withdraw(&operator("op"), &second.id, "found another way").await)
         .await
@@ -98,7 +98,7 @@ async fn a_refused_or_withdrawn_proposal_is_over() {
     assert_eq!(state(&house, &second).await, State::Withdrawn);
     for proposal in [first, second] {
         let answer = house.approve(&approver("ap"), &proposal).await;
-        assert!(matches!(answer, Err(Withheld::Conflict(_))));
+        assert!(matches!(answer, Err(Denial::Conflict(_))));
     }
 }
 
@@ -108,12 +108,12 @@ async fn what_was_seen_is_what_is_done() {
     let proposal = house.proposed(CutKind::Organization, ACME).await;
     let other = Proposal { digest: "another".into(), ..proposal.clone() };
     let answer = house.approve(&approver("ap"), &other).await;
-    assert!(matches!(answer, Err(Withheld::Conflict(_))));
+    assert!(matches!(answer, Err(Denial::Conflict(_))));
     let altered =
         Proposal { id: "altered".into(), what: r#"{"kind":"everything","id":""}"#.into(), ..proposal };
     house.put(altered.clone()).await;
     let answer = house.approve(&approver("ap"), &altered).await;
-    assert!(matches!(answer, Err(Withheld::Conflict(_))), "{answer:?}");
+    assert!(matches!(answer, Err(Denial::Conflict(_))), "{answer:?}");
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn only_an_owner_breaks_glass_and_somebody_else_looks_at_it() {
     let alone = Cutting { break_glass: true, ..because(&wide) };
     for hand in [operator("op"), approver("ap")] {
         let answer = house.order(async |room| room.cut(&hand, &alone).await).await;
-        assert!(matches!(answer, Err(Withheld::Forbidden(_))));
+        assert!(matches!(answer, Err(Denial::Forbidden(_))));
     }
     let answer = house.order(async |room| room.cut(&owner("boss"), &alone).await).await.unwrap();
     assert!(matches!(answer, Ordered::Ended { .. }));
@@ -134,11 +134,11 @@ async fn only_an_owner_breaks_glass_and_somebody_else_looks_at_it() {
     assert_eq!(broken.len(), 1);
     let id = &broken[0].id;
     let own = house.order(async |room| room.acknowledge(&owner("boss"), id).await).await;
-    assert!(matches!(own, Err(Withheld::Forbidden(_))));
+    assert!(matches!(own, Err(Denial::Forbidden(_))));
     house.order(async |room| room.acknowledge(&approver("ap"), id).await).await.unwrap();
     assert!(house.order(async |room| room.broken_glass().await).await.unwrap().is_empty());
     let again = house.order(async |room| room.acknowledge(&approver("a2"), id).await).await;
-    assert!(matches!(again, Err(Withheld::Conflict(_))));
+    assert!(matches!(again, Err(Denial::Conflict(_))));
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn only_what_needs_two_persons_is_proposed() {
     ] {
         let wish = Wish { kind, what: &what, reason: "a test", digest: None };
         let answer = house.order(async |room| room.propose(&operator("op"), &wish).await).await;
-        assert!(matches!(answer, Err(Withheld::Malformed(_))), "{kind} {what}");
+        assert!(matches!(answer, Err(Denial::Invalid(_))), "{kind} {what}");
     }
     let narrow = cut(CutKind::Person, "CustEvaAAA");
     let alone = Cutting { break_glass: true, ..because(&narrow) };
     let answer = house.order(async |room| room.cut(&owner("boss"), &alone).await).await;
-    assert!(matches!(answer, Err(Withheld::Malformed(_))));
+    assert!(matches!(answer, Err(Denial::Invalid(_))));
 }

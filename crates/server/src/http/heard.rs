@@ -21,6 +21,8 @@ use crate::house::House;
 const BODY_LIMIT: usize = 64 * 1024;
 /// A body that drips in holds a connection; this is how long it may.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
+/// Nobody who prefers to wait is kept longer, seconds.
+const LONGEST_WAIT: u64 = 10;
 
 /// A request to the token, revocation or introspection endpoint.
 pub struct Heard(pub Ask);
@@ -65,6 +67,15 @@ impl FromRequest for Posted {
             Ok(Self(Ask::read(knock).map_err(refused)?))
         })
     }
+}
+
+/// `Prefer: wait=N` (RFC 7240 section 4.3), bounded.
+pub fn asked_wait(request: &HttpRequest) -> Option<Duration> {
+    let preferences = request.headers().get_all(HeaderName::from_static("prefer"));
+    let mut parts =
+        preferences.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
+    let seconds = parts.find_map(|part| part.trim().strip_prefix("wait=")?.trim().parse::<u64>().ok())?;
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }
 
 /// A document of a guard, heard as patiently as everything else and no more.

@@ -2,18 +2,13 @@
 //! `Prefer: wait=N` (RFC 7240) it also waits, at most N seconds, until every connected guard has applied
 //! it, and carries a signed receipt of who has.
 
-use std::time::Duration;
-
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use super::heard::Heard;
+use super::heard::{Heard, asked_wait};
 use super::reply::{self, At, Denied};
 use crate::house::House;
-
-/// Nobody is kept longer, seconds.
-const LONGEST_WAIT: u64 = 10;
 
 pub async fn answer(
     house: web::Data<House>,
@@ -35,13 +30,4 @@ pub async fn answer(
         reply::set(&mut answer, (HeaderName::from_static("preference-applied"), applied));
     }
     Ok(answer)
-}
-
-/// `Prefer: wait=N` (RFC 7240 section 4.3), bounded.
-fn asked_wait(request: &HttpRequest) -> Option<Duration> {
-    let preferences = request.headers().get_all(HeaderName::from_static("prefer"));
-    let mut parts =
-        preferences.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
-    let seconds = parts.find_map(|part| part.trim().strip_prefix("wait=")?.trim().parse::<u64>().ok())?;
-    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }

@@ -89,6 +89,7 @@ impl Settings {
             ("passwords.parallelism", self.passwords.parallelism, 1, 64),
             ("admin.session_idle", self.admin.session_idle, 60, 86_400),
             ("admin.session_lifetime", self.admin.session_lifetime, 60, 604_800),
+            ("admin.proposal_lifetime", self.admin.proposal_lifetime, 60, 86_400),
             ("feed.beat_ms", capped(self.feed.beat_ms), 100, 60_000),
             ("feed.max_staleness_ms", capped(self.feed.max_staleness_ms), 100, 3_600_000),
             ("store.pool", capped(self.store.pool as u64), 1, 10_000),

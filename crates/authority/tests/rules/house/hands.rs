@@ -3,9 +3,9 @@
 use portcullis_authority::TokenReply;
 use portcullis_authority::cuts::{Cut, CutKind, Cutting, Ordered};
 use portcullis_authority::ledger::{Act, Deed, Position};
+use portcullis_authority::operators::Denial;
 use portcullis_authority::proposals::{Hand, Proposal, Room, Settled};
 use portcullis_authority::refusal::Refusal;
-use portcullis_authority::withheld::Withheld;
 
 use super::{House, origin};
 
@@ -61,7 +61,7 @@ impl House {
         }
     }
 
-    pub async fn approve(&self, hand: &Hand, proposal: &Proposal) -> Result<Settled, Withheld> {
+    pub async fn approve(&self, hand: &Hand, proposal: &Proposal) -> Result<Settled, Denial> {
         self.order(async |room| room.approve(hand, &proposal.id, &proposal.digest).await).await
     }
 }

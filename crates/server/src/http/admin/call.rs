@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::time::Duration;
 
 use actix_web::web::{self, Bytes};
 use portcullis_authority::ask::Origin;
@@ -21,6 +22,8 @@ pub struct Call {
     pub lodge: web::Data<Lodge>,
     pub route: &'static Route,
     pub origin: Origin,
+    /// `Prefer: wait=N`.
+    pub wait: Option<Duration>,
     pub(super) path: BTreeMap<String, String>,
     pub(super) query: String,
     pub(super) body: Bytes,

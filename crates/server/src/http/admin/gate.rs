@@ -99,7 +99,8 @@ async fn call(
     let path: BTreeMap<_, _> =
         request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let query = request.query_string().to_owned();
-    Ok(Call { lodge, route, origin: visit::origin(request), path, query, body })
+    let (origin, wait) = (visit::origin(request), heard::asked_wait(request));
+    Ok(Call { lodge, route, origin, wait, path, query, body })
 }
 
 async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Denial> {

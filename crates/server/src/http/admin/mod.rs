@@ -4,11 +4,15 @@
 //! audit of refusals and of reads, and the OpenAPI document all follow from the table.
 
 pub mod audit;
-mod call;
+pub mod call;
+mod cuts;
 mod gate;
+mod offboardings;
 mod openapi;
 mod operators;
 mod people;
+mod orders;
+mod proposals;
 pub mod route;
 mod secrets;
 mod sessions;
@@ -37,6 +41,9 @@ const ROOMS: &[&[Route]] = &[
     used::ROUTES,
     secrets::ROUTES,
     audit::ROUTES,
+    cuts::ROUTES,
+    offboardings::ROUTES,
+    proposals::ROUTES,
     openapi::ROUTES,
 ];
 

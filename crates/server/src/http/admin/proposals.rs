@@ -1,0 +1,177 @@
+//! `/proposals`: privileged changes that wait for a second person, and glass that was broken instead.
+
+use portcullis_authority::operators::OperatorRole;
+use portcullis_authority::proposals::{Proposal, Wish};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::call::Visit;
+use super::orders::{Heard, Shown, cry};
+use super::route::{ACTING, ANYBODY, Answer, Method, Route, json, shape};
+
+const APPROVING: &[OperatorRole] = &[OperatorRole::Approver];
+const WITNESSING: &[OperatorRole] = &[OperatorRole::Approver, OperatorRole::Owner];
+
+pub const ROUTES: &[Route] = &[
+    Route::new(Method::Get, "/proposals", ANYBODY, "Lists proposals, the newest first.", |visit| {
+        Box::pin(list(visit))
+    })
+    .asks(shape::<Filter>)
+    .answers(shape::<ProposalList>),
+    Route::new(Method::Post, "/proposals", ACTING, "Proposes a privileged change.", |visit| {
+        Box::pin(propose(visit))
+    })
+    .takes(shape::<Draft>)
+    .creates(shape::<Shown>),
+    Route::new(Method::Get, "/proposals/{proposal}", ANYBODY, "Shows a proposal.", |visit| {
+        Box::pin(show(visit))
+    })
+    .answers(shape::<Shown>),
+    Route::new(
+        Method::Post,
+        "/proposals/{proposal}/approve",
+        APPROVING,
+        "Approves somebody else's proposal and carries it out.",
+        |visit| Box::pin(approve(visit)),
+    )
+    .takes(shape::<Approval>)
+    .answers(shape::<Approved>),
+    Route::new(Method::Post, "/proposals/{proposal}/refuse", APPROVING, "Refuses a proposal.", |visit| {
+        Box::pin(refuse(visit))
+    })
+    .takes(shape::<Why>)
+    .answers(shape::<Shown>),
+    Route::new(
+        Method::Post,
+        "/proposals/{proposal}/withdraw",
+        ACTING,
+        "Takes a proposal back: one's own, or any for an owner.",
+        |visit| Box::pin(withdraw(visit)),
+    )
+    .takes(shape::<Why>)
+    .answers(shape::<Shown>),
+    Route::new(
+        Method::Post,
+        "/proposals/{proposal}/acknowledge",
+        WITNESSING,
+        "Notes that you have looked at the glass that somebody else broke.",
+        |visit| Box::pin(acknowledge(visit)),
+    )
+    .answers(shape::<Shown>),
+];
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProposalFilter")]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// Leave out what is decided or expired.
+    #[serde(default)]
+    open: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProposalList")]
+struct ProposalList {
+    proposals: Vec<Shown>,
+    /// Done without a second person, and not yet acknowledged by one.
+    broken_glass: Vec<Shown>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProposalDraft")]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    /// Which kind of change.
+    kind: String,
+    /// What shall be done, as the kind has it.
+    what: Value,
+    /// Why; kept in the audit log.
+    #[serde(default)]
+    reason: String,
+    /// Owners only: do it without a second person, loudly.
+    #[serde(default)]
+    break_glass: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProposalApproval")]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    /// Of the proposal that you have seen.
+    digest: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ProposalReason")]
+#[serde(deny_unknown_fields)]
+struct Why {
+    /// Why; kept in the audit log.
+    #[serde(default)]
+    reason: String,
+}
+
+/// A proposal that was carried out.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProposalApproved")]
+struct Approved {
+    #[serde(flatten)]
+    proposal: Shown,
+    #[serde(flatten)]
+    heard: Heard,
+}
+
+async fn list(visit: Visit) -> Answer {
+    let filter: Filter = visit.query()?;
+    let (proposals, broken) =
+        visit.order(async |room| (room.proposals(filter.open).await, room.broken_glass().await)).await;
+    let all = |list: Vec<Proposal>| list.into_iter().map(|one| Shown::of(one, visit.now())).collect();
+    json(&ProposalList { proposals: all(proposals?), broken_glass: all(broken?) })
+}
+
+async fn propose(visit: Visit) -> Answer {
+    let draft: Draft = visit.body()?;
+    let wish = Wish { kind: &draft.kind, what: &draft.what, reason: &draft.reason, digest: None };
+    let hand = visit.hand();
+    let made = match draft.break_glass {
+        true => visit.order(async |room| room.break_glass(&hand, &wish).await).await?.proposal,
+        false => visit.order(async |room| room.propose(&hand, &wish).await).await?,
+    };
+    if draft.break_glass {
+        cry(&visit, &made.kind);
+    }
+    json(&Shown::of(made, visit.now()))
+}
+
+async fn show(visit: Visit) -> Answer {
+    let found = visit.order(async |room| room.proposal(visit.part("proposal")).await).await?;
+    json(&Shown::of(found, visit.now()))
+}
+
+async fn approve(visit: Visit) -> Answer {
+    let approval: Approval = visit.body()?;
+    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let settled = visit.order(async |room| room.approve(&hand, id, &approval.digest).await).await?;
+    let heard = visit.heard_by(settled.position).await;
+    json(&Approved { proposal: Shown::of(settled.proposal, visit.now()), heard })
+}
+
+async fn refuse(visit: Visit) -> Answer {
+    let why: Why = visit.body()?;
+    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let closed = visit.order(async |room| room.refuse(&hand, id, &why.reason).await).await?;
+    json(&Shown::of(closed, visit.now()))
+}
+
+async fn withdraw(visit: Visit) -> Answer {
+    let why: Why = visit.body()?;
+    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let closed = visit.order(async |room| room.withdraw(&hand, id, &why.reason).await).await?;
+    json(&Shown::of(closed, visit.now()))
+}
+
+async fn acknowledge(visit: Visit) -> Answer {
+    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let seen = visit.order(async |room| room.acknowledge(&hand, id).await).await?;
+    json(&Shown::of(seen, visit.now()))
+}
