@@ -4,9 +4,12 @@
 mod counter;
 mod login;
 mod logout;
+mod offboard;
 mod operators;
 mod people;
 mod secrets;
+mod ordered;
+mod proposals;
 mod sessions;
 mod table;
 mod ticket;
@@ -16,6 +19,9 @@ use clap::Subcommand;
 
 use super::Outcome;
 use crate::settings::Settings;
+pub(super) use counter::Counter;
+pub(super) use ordered::Ordered;
+pub(super) use table::{text, time};
 
 /// The commands, and how each is run.
 macro_rules! office {
@@ -43,4 +49,6 @@ office! {
     Operators(operators::Operators),
     People(people::People),
     Secrets(secrets::Secrets),
+    Proposals(proposals::Proposals),
+    Offboard(offboard::Offboard),
 }

@@ -37,30 +37,50 @@ pub(in crate::cli) struct Counter {
     json: bool,
 }
 
+/// What is asked.
+struct Letter<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<&'a Value>,
+    /// Seconds that the server may wait for the guards.
+    wait: Option<u64>,
+}
+
+impl<'a> Letter<'a> {
+    fn new(method: Method, path: &'a str, body: Option<&'a Value>) -> Self {
+        Self { method, path, body, wait: None }
+    }
+}
+
 impl Counter {
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, None)
+        self.ask(&Letter::new(Method::GET, path, None))
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask(Method::POST, path, Some(body))
+        self.ask(&Letter::new(Method::POST, path, Some(body)))
+    }
+
+    /// The same, and the server waits so many seconds until every connected guard has heard of it.
+    pub fn post_and_wait(&self, path: &str, body: &Value, wait: Option<u64>) -> Result<Value, Failure> {
+        self.ask(&Letter { wait, ..Letter::new(Method::POST, path, Some(body)) })
     }
 
     pub fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask(Method::PUT, path, Some(body))
+        self.ask(&Letter::new(Method::PUT, path, Some(body)))
     }
 
     pub fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::DELETE, path, None)
+        self.ask(&Letter::new(Method::DELETE, path, None))
     }
 
     /// The same without having signed in.
     pub fn post_as_nobody(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let ticket = Ticket::kept()?;
-        self.send(&self.place(ticket.as_ref())?, None, (Method::POST, path), Some(body))
+        self.send(&self.place(ticket.as_ref())?, None, &Letter::new(Method::POST, path, Some(body)))
     }
 
-    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    fn ask(&self, letter: &Letter<'_>) -> Result<Value, Failure> {
         let ticket = Ticket::kept()?;
         let server = self.place(ticket.as_ref())?;
         let token = match (&self.token, &ticket) {
@@ -71,7 +91,7 @@ impl Counter {
                 return Err(Failure::new(format!("you are not signed in at {server}: portcullis login.")));
             }
         };
-        self.send(&server, Some(&token), (method, path), body)
+        self.send(&server, Some(&token), letter)
     }
 
     /// The address that is meant.
@@ -92,24 +112,21 @@ impl Counter {
         Ok(server.trim_end_matches('/').to_owned())
     }
 
-    fn send(
-        &self,
-        server: &str,
-        token: Option<&Secret>,
-        (method, path): (Method, &str),
-        body: Option<&Value>,
-    ) -> Result<Value, Failure> {
+    fn send(&self, server: &str, token: Option<&Secret>, letter: &Letter<'_>) -> Result<Value, Failure> {
         let agent: Agent = agent(self.ca.as_deref(), PATIENCE)?;
         let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{server}/admin/v1{path}"))
+            .method(letter.method.clone())
+            .uri(format!("{server}/admin/v1{}", letter.path))
             .header("accept", "application/json");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {}", token.expose()));
         }
+        if let Some(seconds) = letter.wait {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
         let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
         let unfit = |e: ureq::http::Error| Failure::new(format!("this cannot be asked: {e}."));
-        let mut answer = match body {
+        let mut answer = match letter.body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string());
                 agent.run(request.map_err(unfit)?)
