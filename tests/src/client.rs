@@ -73,9 +73,15 @@ impl Client {
 
     /// An assertion that this application signs with its own secret.
     pub fn signed_assertion(&self, issuer: &str, customer: &str, jti: &str, now: u64) -> String {
+        self.signed_assertion_of(issuer, ("Customer", customer), jti, now)
+    }
+
+    /// The same for an owner of either kind.
+    pub fn signed_assertion_of(&self, issuer: &str, owner: (&str, &str), jti: &str, now: u64) -> String {
+        let (kind, id) = owner;
         let claims = json!({
-            "iss": self.id, "sub": customer, "aud": issuer, "jti": jti, "iat": now, "exp": now + 120,
-            "https://commercelayer.io/claims": { "owner": { "type": "Customer", "id": customer } },
+            "iss": self.id, "sub": id, "aud": issuer, "jti": jti, "iat": now, "exp": now + 120,
+            "https://commercelayer.io/claims": { "owner": { "type": kind, "id": id } },
         });
         sign(&claims, self.secret.unwrap_or_default().as_bytes())
     }

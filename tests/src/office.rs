@@ -61,6 +61,11 @@ impl Colleague {
         }
     }
 
+    /// The operators' listener has another address now.
+    pub fn move_to(&mut self, office: &str) {
+        self.office = office.to_owned();
+    }
+
     /// What the authenticator shows at this time.
     pub fn code(&self, now: u64) -> String {
         let (_, rest) = self.otpauth.split_once("secret=").expect("the address holds a seed");

@@ -15,6 +15,8 @@ mod feed;
 mod grants;
 mod memberships;
 mod office;
+mod operations;
+mod orders;
 mod pages;
 mod races;
 mod refresh;
@@ -125,6 +127,15 @@ rules! {
         office::a_role_opens_its_own_doors_and_no_others,
         office::an_owner_changes_others_and_never_themselves,
         office::a_session_ends_when_it_is_told_to,
+        orders::every_kind_of_cut_is_refused_at_the_shop_when_it_is_answered,
+        orders::a_role_ends_for_the_people_who_have_it,
+        orders::what_is_wide_needs_a_second_person,
+        orders::a_proposal_is_refused_to_everybody_who_may_not,
+        orders::of_two_who_approve_at_once_one_does,
+        orders::an_order_that_is_not_sound_ends_nothing,
+        orders::an_owner_breaks_glass_and_everybody_sees_it,
+        orders::whoever_left_has_nothing_any_more,
+        operations::the_page_on_operations_does_what_it_says,
         races::a_refresh_that_queues_behind_a_revocation_loses,
         races::a_refresh_that_queues_before_a_revocation_gets_a_dead_token,
         races::whoever_comes_first_the_revocation_wins,
@@ -150,6 +161,7 @@ rules! {
         clock::a_code_lives_a_minute,
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
         clock::a_page_that_was_open_for_too_long_does_nothing,
+        orders::a_proposal_that_nobody_confirms_in_time_is_over,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,
         refresh::a_refresh_token_that_comes_back_late_ends_everything,
         exchange::an_exchange_never_widens_and_never_outlives,

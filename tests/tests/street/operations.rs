@@ -1,0 +1,128 @@
+//! `docs/operations.md` is made of commands, and here they are run, in their order, by those whom it names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+
+use portcullis_authority::operators::OperatorRole;
+use portcullis_tests::client::{BACKEND, STOREFRONT};
+use portcullis_tests::office::Colleague;
+use portcullis_tests::program::command;
+use portcullis_tests::{Answer, Ground, Town};
+
+const PAGE: &str = include_str!("../../../docs/operations.md");
+/// One for each block of the page: whoever adds one looks here.
+const BLOCKS: usize = 15;
+
+/// Commands and who types them.
+struct Block {
+    who: String,
+    commands: Vec<String>,
+}
+
+fn blocks() -> Vec<Block> {
+    let all = PAGE.split("```sh\n").skip(1).map(|rest| {
+        let text = rest.split("```").next().expect("split gives at least one");
+        let mut lines = text.lines();
+        let who = lines.next().and_then(|line| line.strip_prefix("# ")).expect("a block says who types it");
+        let commands = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        Block { who: who.into(), commands }
+    });
+    all.collect()
+}
+
+/// Those who type, and the names that they use.
+struct Crew {
+    operator: Colleague,
+    approver: Colleague,
+    owner: Colleague,
+    names: BTreeMap<&'static str, String>,
+}
+
+impl Crew {
+    fn token(&self, who: &str) -> &str {
+        match who {
+            "as an operator" => &self.operator.token,
+            "as an approver" => &self.approver.token,
+            "as an owner, alone" => &self.owner.token,
+            "on the server" => "",
+            other => panic!("the page names {other:?}, whom this test does not know"),
+        }
+    }
+
+    /// Runs one line of the page in a shell that finds our programs.
+    fn type_in(&self, town: &Town, who: &str, line: &str) -> Output {
+        let program = command("portcullis");
+        let folder =
+            Path::new(program.get_program()).parent().expect("a program lies in a folder").to_owned();
+        let mut shell = std::process::Command::new("sh");
+        shell.env_clear().args(["-euc", line]).envs(&self.names);
+        shell.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+        shell.env("PORTCULLIS_ADMIN_URL", town.office()).env("PORTCULLIS_ADMIN_TOKEN", self.token(who));
+        shell.env("PORTCULLIS__KEYS__DIRECTORY", &town.settings.keys.directory);
+        shell.output().expect("sh runs")
+    }
+
+    async fn newest(&self, list: &str) -> String {
+        let listed = self.approver.get("/proposals").await.with_status(200).json();
+        listed[list][0]["id"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
+    let mut town = Town::open_with_office(ground).await;
+    town.open_shop();
+    town.shopfront().wait_until_ready();
+    town.until_shop_has_reported().await;
+    let jwks = Answer::to(town.get("/.well-known/jwks.json")).await.json();
+    let names = [
+        ("OWNER", "ringo@example.com".to_owned()),
+        ("CLIENT", "backend".into()),
+        ("ROLE", "acme/support".into()),
+        ("ORGANIZATION", "acme".into()),
+        ("OLD_KEY", jwks["keys"][0]["kid"].as_str().unwrap().to_owned()),
+        ("PERSON", "custJaneAA".into()),
+        ("TOKEN", town.client_token(&BACKEND).await),
+    ];
+    let mut crew = Crew {
+        operator: town.operator(OperatorRole::Operator).await,
+        approver: town.operator(OperatorRole::Approver).await,
+        owner: town.operator(OperatorRole::Owner).await,
+        names: names.into(),
+    };
+    let jane = town.jane(&STOREFRONT).await.access_token();
+    let blocks = blocks();
+    assert_eq!(blocks.len(), BLOCKS);
+    for Block { who, commands } in blocks {
+        crew.names.insert("PROPOSAL", crew.newest("proposals").await);
+        crew.names.insert("GLASS", crew.newest("broken_glass").await);
+        for line in commands {
+            let seen = crew.type_in(&town, &who, &line);
+            let said = String::from_utf8_lossy(&seen.stdout).into_owned();
+            assert!(seen.status.success(), "{line}\n{said}{}", String::from_utf8_lossy(&seen.stderr));
+            if let Some(rest) = said.strip_prefix("Added ") {
+                crew.names.insert("NEW_KEY", rest.split(". ").next().unwrap_or_default().to_owned());
+            }
+            if line.starts_with("portcullis keys activate") {
+                restart(&mut town, &mut crew).await;
+            }
+        }
+    }
+    assert!(!town.is_active(&jane).await);
+    let audit = town.look(async |store| store.audit_page(0, 100_000).await.unwrap()).await;
+    let count = |event: &str| audit.iter().filter(|entry| entry.record.event == event).count();
+    assert_eq!((count("person.offboarded"), count("break_glass.used")), (2, 1));
+    assert_eq!((count("cut.made"), count("break_glass.acknowledged")), (8, 1));
+}
+
+/// The server comes back at its address, its operators' listener at another one.
+async fn restart(town: &mut Town, crew: &mut Crew) {
+    town.stop();
+    town.start_again();
+    town.shopfront().wait_until_ready();
+    town.until_shop_has_reported().await;
+    let office = town.office();
+    for one in [&mut crew.operator, &mut crew.approver, &mut crew.owner] {
+        one.move_to(&office);
+    }
+}

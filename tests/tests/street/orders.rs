@@ -1,0 +1,280 @@
+//! What operators order, seen at the shop: each kind of cut through a real guard, what needs a second person,
+//! and every way of being refused.
+
+use portcullis_authority::operators::OperatorRole;
+use portcullis_tests::client::{BACKEND, HELPER, PERSONAL, RIVAL, STOREFRONT, SUPPORT, claims_of};
+use portcullis_tests::office::Colleague;
+use portcullis_tests::street::no;
+use portcullis_tests::{Answer, Ground, Town};
+use serde_json::{Value, json};
+
+use crate::exchange::exchange;
+
+const WHY: &str = "INC-7: laptop stolen";
+
+async fn town_with_everything(ground: &Ground) -> Town {
+    let mut town = Town::open_with_office(ground).await;
+    town.open_shop();
+    town.shopfront().wait_until_ready();
+    town.until_shop_has_reported().await;
+    town
+}
+
+/// Signs somebody in who holds several roles.
+async fn with_roles(town: &Town, email: &str, roles: &[OperatorRole]) -> Colleague {
+    let mut made = Colleague::make(town, email, roles).await;
+    made.token = made.sign_in(&made.code(town.now())).await.with_status(201).text("token");
+    made
+}
+
+/// Gives an order and waits for the guards.
+async fn order(who: &Colleague, path: &str, body: &Value) -> Answer {
+    let call = who.request(reqwest::Method::POST, path).header("prefer", "wait=5").json(body);
+    Answer::to(call).await
+}
+
+/// Ends something at once; whoever was answered needs not wait any more.
+async fn end(who: &Colleague, kind: &str, id: &str) {
+    let body = json!({ "kind": kind, "id": id, "reason": WHY });
+    let answer = order(who, "/cuts", &body).await.with_status(200).json();
+    assert_eq!(answer["state"], "ended", "{answer}");
+    assert_eq!(answer["guards"][0]["applied"], true, "{answer}");
+    assert!(answer["guards"][0]["guard"].as_str().is_some_and(|name| name.starts_with("shop/")));
+}
+
+async fn propose(who: &Colleague, kind: &str, id: &str) -> Value {
+    let body = json!({ "kind": kind, "id": id, "reason": WHY });
+    let answer = who.post("/cuts", &body).await.with_status(200).json();
+    assert_eq!(answer["state"], "proposed", "{answer}");
+    answer["proposal"].clone()
+}
+
+async fn approve(who: &Colleague, proposal: &Value) -> Answer {
+    let path = format!("/proposals/{}/approve", proposal["id"].as_str().unwrap());
+    order(who, &path, &json!({ "digest": proposal["digest"] })).await
+}
+
+async fn is_good(town: &Town, token: &str) -> bool {
+    town.shop("/api/skus", token).await.status == 200
+}
+
+pub async fn every_kind_of_cut_is_refused_at_the_shop_when_it_is_answered(ground: &Ground) {
+    let town = town_with_everything(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let other = town.client_token(&SUPPORT).await;
+
+    let login = town.jane(&STOREFRONT).await;
+    end(&op, "token", &login.access_token()).await;
+    assert!(!is_good(&town, &login.access_token()).await);
+
+    let next = town.refresh(&STOREFRONT, &login.refresh_token()).await.with_status(200);
+    end(&op, "login", claims_of(&next.access_token())["sid"].as_str().unwrap()).await;
+    assert!(!is_good(&town, &next.access_token()).await);
+    assert_eq!(town.refresh(&STOREFRONT, &next.refresh_token()).await.refusal(), no(400, "invalid_grant"));
+
+    let jane = town.jane(&STOREFRONT).await;
+    end(&op, "person", "custJaneAA").await;
+    assert!(!is_good(&town, &jane.access_token()).await);
+    assert_eq!(town.refresh(&STOREFRONT, &jane.refresh_token()).await.refusal(), no(400, "invalid_grant"));
+
+    let backend = town.client_token(&BACKEND).await;
+    end(&op, "application", "backend").await;
+    assert!(!is_good(&town, &backend).await);
+
+    let jane = town.jane(&STOREFRONT).await.access_token();
+    let acted = exchange(&town, &BACKEND, &jane, &[]).await.with_status(200).access_token();
+    let twice = exchange(&town, &HELPER, &acted, &[]).await.with_status(200).access_token();
+    assert_eq!(claims_of(&twice)["act"]["act"]["sub"], "client:backend");
+    assert!(is_good(&town, &acted).await && is_good(&town, &twice).await);
+    end(&op, "actor", "client:backend").await;
+    assert!(!is_good(&town, &acted).await);
+    assert!(!is_good(&town, &twice).await, "who acts further down counts as well");
+    assert!(is_good(&town, &jane).await);
+
+    assert!(is_good(&town, &other).await, "nothing of this was about the support desk");
+    end(&op, "role", "acme/support").await;
+    assert!(!is_good(&town, &other).await);
+    let after = town.client_token(&SUPPORT).await;
+    assert!(is_good(&town, &after).await, "whoever still has the role gets new tokens");
+}
+
+pub async fn a_role_ends_for_the_people_who_have_it(ground: &Ground) {
+    let town = town_with_everything(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let assertion = BACKEND.signed_assertion_of(town.issuer(), ("User", "userRingoA"), "r", town.now());
+    let grant = portcullis_tests::client::JWT_BEARER;
+    let ringo = town.token(&BACKEND, grant, &[("assertion", &assertion)]).await.with_status(200);
+    let jane = town.jane(&STOREFRONT).await.access_token();
+    end(&op, "role", "orgAcmeAAA/admin").await;
+    assert!(!is_good(&town, &ringo.access_token()).await);
+    assert_eq!(town.refresh(&BACKEND, &ringo.refresh_token()).await.refusal(), no(400, "invalid_grant"));
+    assert!(is_good(&town, &jane).await, "a customer has no role of the organization");
+}
+
+pub async fn what_is_wide_needs_a_second_person(ground: &Ground) {
+    let town = town_with_everything(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let ap = town.operator(OperatorRole::Approver).await;
+    let kid = {
+        let keys = Answer::to(town.get("/.well-known/jwks.json")).await.json();
+        keys["keys"][0]["kid"].as_str().unwrap().to_owned()
+    };
+    for (kind, id) in [("organization", "acme"), ("everything", ""), ("key", kid.as_str())] {
+        let (backend, rival) = (town.client_token(&BACKEND).await, town.client_token(&RIVAL).await);
+        let named = json!({ "kind": kind, "id": id });
+        let seen = op.post("/cuts/preview", &named).await.with_status(200).json();
+        assert_eq!((&seen["wide"], seen["guards"].as_array().unwrap().len()), (&json!(true), 1), "{seen}");
+        let proposal = propose(&op, kind, id).await;
+        assert_eq!(proposal["digest"], seen["digest"]);
+        assert!(is_good(&town, &backend).await, "{kind}: nothing happens before somebody agrees");
+        let done = approve(&ap, &proposal).await.with_status(200).json();
+        assert_eq!((&done["state"], &done["guards"][0]["applied"]), (&json!("done"), &json!(true)), "{done}");
+        assert!(!is_good(&town, &backend).await, "{kind}");
+        assert_eq!(is_good(&town, &rival).await, kind == "organization", "{kind}");
+        approve(&ap, &proposal).await.with_status(409);
+    }
+}
+
+pub async fn a_proposal_is_refused_to_everybody_who_may_not(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let both = [OperatorRole::Operator, OperatorRole::Approver];
+    let both = with_roles(&town, "both@town.test", &both).await;
+    let own = propose(&both, "organization", "acme").await;
+    let refused = approve(&both, &own).await.with_status(403);
+    assert!(refused.text("detail").contains("your own proposal"), "{refused:?}");
+    for who in [&op, &auditor, &owner] {
+        approve(who, &own).await.with_status(403);
+    }
+    // An owner who makes an approver of somebody has made no second person for a day.
+    let lead = [OperatorRole::Owner, OperatorRole::Operator];
+    let lead = with_roles(&town, "lead@town.test", &lead).await;
+    let friend = with_roles(&town, "friend@town.test", &[OperatorRole::Operator]).await;
+    let roles = json!({ "roles": ["approver"] });
+    lead.put(&format!("/operators/{}/roles", friend.id), &roles).await.with_status(200);
+    let wish = propose(&lead, "everything", "").await;
+    approve(&friend, &wish).await.with_status(403);
+    // Another digest than the proposal's is another proposal.
+    let altered = json!({ "id": wish["id"], "digest": own["digest"] });
+    approve(&both, &altered).await.with_status(409);
+    approve(&both, &json!({ "id": "nobodys", "digest": "x" })).await.with_status(404);
+    approve(&both, &wish).await.with_status(200);
+    approve(&both, &wish).await.with_status(409);
+    let why = json!({ "reason": "not this one" });
+    let path = |verb: &str| format!("/proposals/{}/{verb}", own["id"].as_str().unwrap());
+    op.post(&path("withdraw"), &why).await.with_status(403);
+    both.post(&path("refuse"), &why).await.with_status(403);
+    both.post(&path("withdraw"), &json!({})).await.with_status(422);
+    both.post(&path("withdraw"), &why).await.with_status(200);
+    let listed = auditor.get("/proposals").await.with_status(200).json();
+    let states: Vec<_> =
+        listed["proposals"].as_array().unwrap().iter().map(|it| it["state"].clone()).collect();
+    assert_eq!(states.len(), 2, "{listed}");
+    assert!(states.contains(&json!("done")) && states.contains(&json!("withdrawn")), "{listed}");
+    let open = auditor.get("/proposals?open=true").await.with_status(200).json();
+    assert_eq!(open["proposals"], json!([]));
+}
+
+pub async fn of_two_who_approve_at_once_one_does(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let one = with_roles(&town, "one@town.test", &[OperatorRole::Approver]).await;
+    let two = with_roles(&town, "two@town.test", &[OperatorRole::Approver]).await;
+    for _ in 0..5 {
+        let proposal = propose(&op, "organization", "acme").await;
+        let (one, two) = tokio::join!(approve(&one, &proposal), approve(&two, &proposal));
+        let mut seen = [one.status, two.status];
+        seen.sort_unstable();
+        assert_eq!(seen, [200, 409]);
+    }
+    let made = town.look(async |store| store.audit_page(0, 10_000).await.unwrap()).await;
+    assert_eq!(made.iter().filter(|entry| entry.record.event == "cut.made").count(), 5);
+}
+
+pub async fn an_order_that_is_not_sound_ends_nothing(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let jane = town.jane(&STOREFRONT).await.access_token();
+    let person = json!({ "kind": "person", "id": "custJaneAA", "reason": WHY });
+    for role in [OperatorRole::Auditor, OperatorRole::Approver] {
+        let who = town.operator(role).await;
+        who.post("/cuts", &person).await.with_status(403);
+        who.post("/offboardings", &json!({ "person": "custJaneAA", "reason": WHY })).await.with_status(403);
+        who.post("/cuts/preview", &json!({ "kind": "person", "id": "custJaneAA" })).await.with_status(200);
+    }
+    for (body, status) in [
+        (json!({ "kind": "person", "id": "custJaneAA" }), 422),
+        (json!({ "kind": "person", "id": "custJaneAA", "reason": "a\nb" }), 422),
+        (json!({ "kind": "person", "id": "custJaneAA", "reason": format!("saw {jane}") }), 422),
+        (json!({ "kind": "person", "id": "custJaneAA", "reason": WHY, "break_glass": true }), 422),
+        (json!({ "kind": "planet", "id": "x", "reason": WHY }), 422),
+        (json!({ "kind": "person", "id": "nobody", "reason": WHY }), 404),
+        (json!({ "kind": "person", "id": "custJaneAA", "reason": WHY, "digest": "x" }), 409),
+        (json!({ "kind": "everything", "reason": WHY, "break_glass": true }), 403),
+    ] {
+        let refused = op.post("/cuts", &body).await;
+        assert_eq!(refused.status, status, "{body} {refused:?}");
+        assert!(!refused.body.contains(&jane), "no token comes back");
+    }
+    assert!(town.is_active(&jane).await);
+}
+
+pub async fn an_owner_breaks_glass_and_everybody_sees_it(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let backend = town.client_token(&BACKEND).await;
+    let body = json!({ "kind": "everything", "reason": WHY, "break_glass": true });
+    owner.post("/cuts", &body).await.with_status(200);
+    assert!(!town.is_active(&backend).await);
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let glass = auditor.get("/proposals").await.with_status(200).json()["broken_glass"].clone();
+    assert_eq!((&glass[0]["break_glass"], &glass[0]["reason"]), (&json!(true), &json!(WHY)));
+    let path = format!("/proposals/{}/acknowledge", glass[0]["id"].as_str().unwrap());
+    owner.post(&path, &json!({})).await.with_status(403);
+    auditor.post(&path, &json!({})).await.with_status(403);
+    let ap = town.operator(OperatorRole::Approver).await;
+    ap.post(&path, &json!({})).await.with_status(200);
+    ap.post(&path, &json!({})).await.with_status(409);
+    assert_eq!(auditor.get("/proposals").await.json()["broken_glass"], json!([]));
+}
+
+pub async fn whoever_left_has_nothing_any_more(ground: &Ground) {
+    let town = town_with_everything(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let jane = town.jane(&STOREFRONT).await;
+    let left = json!({ "person": "custJaneAA", "reason": "closed her account" });
+    let told = order(&op, "/offboardings", &left).await.with_status(200).json();
+    assert_eq!((&told["state"], &told["ended"]["logins"]), (&json!("ended"), &json!(1)), "{told}");
+    assert!(!is_good(&town, &jane.access_token()).await);
+    assert_eq!(town.password(&STOREFRONT, "jane@example.com", "hush-jane").await.status, 400);
+    // Ringo owns Acme and is its only admin.
+    let personal = town.client_token(&PERSONAL).await;
+    let seen = op.post("/offboardings/preview", &json!({ "person": "ringo@example.com" })).await.json();
+    assert_eq!((&seen["orphaned"], &seen["credentials"]), (&json!(["acme"]), &json!(["personal"])));
+    let ringo = json!({ "person": "ringo@example.com", "reason": "left" });
+    let refused = op.post("/offboardings", &ringo).await.with_status(409);
+    assert!(refused.text("detail").contains("transfer the ownership"), "{refused:?}");
+    assert!(town.is_active(&personal).await);
+    let mut forced = ringo.clone();
+    forced["force"] = json!(true);
+    let asked = op.post("/offboardings", &forced).await.with_status(200).json();
+    let ap = town.operator(OperatorRole::Approver).await;
+    approve(&ap, &asked["proposal"]).await.with_status(200);
+    assert!(!town.is_active(&personal).await);
+    assert_eq!(town.token(&PERSONAL, "client_credentials", &[]).await.refusal(), no(401, "invalid_client"));
+    op.post("/offboardings", &json!({ "person": "nobody", "reason": "left" })).await.with_status(404);
+}
+
+pub async fn a_proposal_that_nobody_confirms_in_time_is_over(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let op = town.operator(OperatorRole::Operator).await;
+    let ap = town.operator(OperatorRole::Approver).await;
+    let proposal = propose(&op, "organization", "acme").await;
+    town.clock.forward(15 * 60);
+    let late = approve(&ap, &proposal).await.with_status(409);
+    assert!(late.text("detail").contains("expired"), "{late:?}");
+    let listed = ap.get("/proposals").await.with_status(200).json();
+    assert_eq!(listed["proposals"][0]["state"], "expired");
+}
