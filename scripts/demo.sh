@@ -3,6 +3,8 @@
 # earns a token by every grant, uses each at the shop, revokes, and is refused. Then ten guards follow a feed
 # of their own, hear of one revocation, and close when the feed is cut. Stops at the first step that does not
 # go as told.
+# earns a token by every grant, uses each at the shop, revokes, and is refused; an operator previews and ends a
+# person, and a second person agrees to what is wide. Stops at the first step that does not go as told.
 set -euo pipefail
 . "$(dirname "$0")/stage.sh"
 folder=$(mktemp -d)
@@ -54,8 +56,8 @@ random() { openssl rand "$1" | base64url; }
 
 open_the_shop() {
     begin
-    PORTCULLIS__STORE__URL=sqlite:$folder/portcullis.db PORTCULLIS__KEYS__DIRECTORY=$folder/keys \
-        PORTCULLIS__ISSUER=http://127.0.0.1:0 PORTCULLIS__LISTEN__PORT=0 \
+    export PORTCULLIS__STORE__URL=sqlite:$folder/portcullis.db PORTCULLIS__KEYS__DIRECTORY=$folder/keys
+    PORTCULLIS__ADMIN__ENABLED=true PORTCULLIS__ADMIN__PORT=0 PORTCULLIS__ISSUER=http://127.0.0.1:0 PORTCULLIS__LISTEN__PORT=0 \
         start server "$folder/server" "$portcullis" serve --demo
     server=http://$(address portcullis "$folder/server" "$server_pid")
     done_with "a server at $server, with fresh keys and a demo organization"
@@ -294,6 +296,56 @@ ten_guards_and_a_cut() {
 }
 
 build -p portcullis-tests
+# as NAME COMMAND...: the command line as an operator who keeps the session apart from the others'.
+as() {
+    local name=$1
+    shift
+    XDG_CONFIG_HOME=$folder/$name PORTCULLIS_ADMIN_URL=$office "$portcullis" "$@"
+}
+an_operator_ends_a_person() {
+    begin
+    office=http://$(sed -n 's/^operators come in at //p' "$folder/server.out")
+    as owner login --demo >/dev/null || fail "the demo's owner does not come in"
+    token grant_type=password client_id=demo-storefront scope=market:code:europe \
+        username=jane@example.com password=jane-buys-a-lamp
+    expect 200 "Jane logs in once more"
+    jane=$(member access_token)
+    as owner revoke person custJaneAA --preview >"$folder/preview" || fail "no preview"
+    grep -Eq '^ +logins +[1-9]' "$folder/preview" || fail "the preview does not show Jane's login"
+    at_shop "$jane" GET /api/orders
+    expect 200 "Jane, whose end was only previewed"
+    done_with "an operator comes in with a second factor and sees what Jane's end would end"
+    begin
+    as owner revoke person custJaneAA --reason "lost her telephone" --wait >"$folder/ended" ||
+        fail "not every guard has applied it"
+    at_shop "$jane" GET /api/orders
+    expect 401 "Jane after every guard has applied it"
+    done_with "Jane is ended, and the command returns when every guard has applied it:"
+    sed 's/^/               /' "$folder/ended"
+}
+a_second_person_agrees() {
+    begin
+    local proposal
+    proposal=$(as owner revoke organization demo --reason "their admin was robbed" | sed -n 's/.* approve //p')
+    [ -n "$proposal" ] || fail "a wide cut was not proposed"
+    ! as owner proposals approve "$proposal" >/dev/null 2>&1 || fail "a proposal was approved by its proposer"
+    at_shop "$ringo" GET /api/orders
+    expect 200 "Ringo before anybody agrees"
+    done_with "to end the organization is proposed, and its proposer may not approve it"
+    begin
+    printf 'a-second-pair-of-eyes' >"$folder/password"
+    "$portcullis" operators create second@example.com --role approver --password-file "$folder/password" \
+        >"$folder/made" || fail "no second operator"
+    as second login --email second@example.com --password-file "$folder/password" \
+        --code "$(sed -n 's/^Recovery codes: *//p' "$folder/made")" >/dev/null || fail "the second does not come in"
+    as second proposals approve "$proposal" --wait >/dev/null 2>&1 || fail "the second person may not approve"
+    at_shop "$ringo" GET /api/orders
+    expect 401 "Ringo after the organization has ended"
+    ! as second proposals approve "$proposal" >/dev/null 2>&1 || fail "a proposal was carried out twice"
+    done_with "a second person approves, and everything of the organization is refused; once"
+}
+
+build
 say
 began=$(now_ms)
 open_the_shop
@@ -307,5 +359,7 @@ on_behalf_by_token_exchange
 a_permission_withdrawn
 revoke_and_be_refused
 ten_guards_and_a_cut
+an_operator_ends_a_person
+a_second_person_agrees
 say
 say "All of it in $(($(now_ms) - began)) ms."
