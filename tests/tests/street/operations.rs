@@ -64,7 +64,7 @@ impl Crew {
     }
 
     async fn newest(&self, list: &str) -> String {
-        let listed = self.approver.get("/proposals").await.with_status(200).json();
+        let listed = self.approver.get("/proposals?open=true").await.with_status(200).json();
         listed[list][0]["id"].as_str().unwrap_or_default().to_owned()
     }
 }
