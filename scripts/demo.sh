@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # `make demo`: the whole story by itself. Starts a server and a shop in a temporary folder on free ports,
-# earns a token by every grant, uses each at the shop, revokes, and is refused. Then ten guards follow a feed
-# of their own, hear of one revocation, and close when the feed is cut. Stops at the first step that does not
-# go as told.
 # earns a token by every grant, uses each at the shop, revokes, and is refused; an operator previews and ends a
-# person, and a second person agrees to what is wide. Stops at the first step that does not go as told.
+# person, and a second person agrees to what is wide. Then ten guards follow a feed of their own, hear of one
+# revocation, and close when the feed is cut. Stops at the first step that does not go as told.
 set -euo pipefail
 . "$(dirname "$0")/stage.sh"
 folder=$(mktemp -d)
@@ -295,7 +293,6 @@ ten_guards_and_a_cut() {
     done_with "a line for each of ten guards: the revocation, and the cut feed"
 }
 
-build -p portcullis-tests
 # as NAME COMMAND...: the command line as an operator who keeps the session apart from the others'.
 as() {
     local name=$1
@@ -345,7 +342,7 @@ a_second_person_agrees() {
     done_with "a second person approves, and everything of the organization is refused; once"
 }
 
-build
+build -p portcullis-tests
 say
 began=$(now_ms)
 open_the_shop

@@ -285,6 +285,5 @@ fn is_last(place: &Membership, keepings: &Keepings) -> bool {
     };
     let here = keepings.memberships.iter().filter(|it| it.organization == place.organization);
     let others: Vec<_> = here.filter(|it| it.user != place.user).filter(active).collect();
-    place.owner && !others.iter().any(|it| it.owner)
-        || is_admin(&place) && !others.iter().any(is_admin)
+    place.owner && !others.iter().any(|it| it.owner) || is_admin(&place) && !others.iter().any(is_admin)
 }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Session};
+use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose};
+use crate::proposals::Proposal;
 use crate::refusal::Trouble;
 
 /// Refusals that strangers can cause.
@@ -121,6 +122,37 @@ impl Ledger for Strangers {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.books.session(hash).await
+    }
+}
+
+#[async_trait]
+impl Survey for Strangers {
+    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
+        self.books.live_logins(whose, now, most).await
+    }
+
+    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble> {
+        self.books.issued(whose, since).await
+    }
+
+    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble> {
+        self.books.live_sessions(person, now).await
+    }
+
+    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble> {
+        self.books.logins_ended(person, reason).await
+    }
+
+    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble> {
+        self.books.proposal(id).await
+    }
+
+    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
+        self.books.proposals(open, most).await
+    }
+
+    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
+        self.books.broken_glass().await
     }
 }
 

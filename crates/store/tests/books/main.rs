@@ -7,8 +7,8 @@ mod audit;
 mod bench;
 mod feed;
 mod ledger;
-mod promote;
 mod orders;
+mod promote;
 mod registry;
 
 /// One test for each rule and database.
