@@ -59,5 +59,9 @@ pub(crate) async fn close(db: &Db) -> Result<(), Fault> {
         Pools::Sqlite(_) => SQLITE,
         Pools::Postgres(_) => POSTGRES,
     };
-    db.within(async { Ok(on!(db, |c| c.batch_execute(fence).await?)) }).await
+    db.within(async {
+        on!(db, |c| c.batch_execute(fence).await?);
+        Ok(())
+    })
+    .await
 }

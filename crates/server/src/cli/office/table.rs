@@ -12,6 +12,9 @@ pub(in crate::cli) struct Table {
     empty: String,
 }
 
+/// What a cell shows of an item.
+pub type Cell = fn(&Value) -> String;
+
 impl Table {
     /// With these headings; `empty` is said when there is nothing.
     pub fn new(headings: &[&str], empty: &str) -> Self {
@@ -26,7 +29,7 @@ impl Table {
     }
 
     /// A row for each item of a list, with these members.
-    pub fn of(list: &Value, empty: &str, columns: &[(&str, fn(&Value) -> String)]) -> Self {
+    pub fn of(list: &Value, empty: &str, columns: &[(&str, Cell)]) -> Self {
         let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
         let mut table = Self::new(&headings, empty);
         for item in list.as_array().into_iter().flatten() {
@@ -91,7 +94,7 @@ mod tests {
             { "email": "ann@example.com", "roles": ["owner", "auditor"], "at": 0 },
             { "email": "bob@example.com", "roles": [] },
         ]);
-        let columns: &[(&str, fn(&Value) -> String)] = &[
+        let columns: &[(&str, Cell)] = &[
             ("email", |it| text(it, "email")),
             ("roles", |it| text(it, "roles")),
             ("since", |it| time(it, "at")),
