@@ -96,7 +96,7 @@ async fn preview(visit: Visit) -> Answer {
     let cut = Cut { kind: named.kind, id: named.id };
     let preview = visit.order(async |room| room.preview(&cut).await).await?;
     let hub = &visit.lodge.house.hub;
-    let connected = hub.reports.since(hub.time_ms().saturating_sub(hub.max_staleness_ms()));
+    let connected = hub.reports.connected(hub.time_ms(), hub.max_staleness_ms());
     let guards = connected.into_iter().map(|state| state.guard).collect();
     json(&Previewed { preview, guards })
 }
