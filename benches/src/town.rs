@@ -15,12 +15,21 @@ pub const FEED: &str = "live:eu1";
 pub const GUARD: (&str, &str) = ("bench", "bench-guard-secret");
 pub const SECRET: &str = "backend-secret";
 /// Logins only prepare what is measured, so their hashes are cheap here.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("PORTCULLIS__ISSUER", "http://127.0.0.1:0"),
     ("PORTCULLIS__LISTEN__PORT", "0"),
     ("PORTCULLIS__STORE__URL", "sqlite:books.db"),
     ("PORTCULLIS__PASSWORDS__MEMORY_KIB", "64"),
     ("PORTCULLIS__PASSWORDS__ITERATIONS", "1"),
+    // One machine asks as much as it can, which is what limits are there to stop. The buckets are still taken
+    // from, so what that costs is measured.
+    ("PORTCULLIS__LIMITS__ADDRESS__COUNT", "60000000"),
+    ("PORTCULLIS__LIMITS__ADDRESS__SECONDS", "60"),
+    ("PORTCULLIS__LIMITS__CLIENT__COUNT", "60000000"),
+    ("PORTCULLIS__LIMITS__CLIENT__SECONDS", "60"),
+    ("PORTCULLIS__LIMITS__INTROSPECTION__COUNT", "60000000"),
+    ("PORTCULLIS__LIMITS__INTROSPECTION__SECONDS", "60"),
+    ("PORTCULLIS__LIMITS__CONNECTIONS", "100000"),
 ];
 
 /// Where a benchmark happens.

@@ -17,6 +17,11 @@ pub struct Origin {
     /// Client address, as far as it is trusted.
     pub address: Option<String>,
     pub request_id: Option<String>,
+    /// The visitor on whose behalf an application's backend asks, as far as the backend is trusted; only
+    /// limits look at it.
+    pub visitor: Option<String>,
+    /// The cookie of a device that somebody has signed in from, as the browser sent it.
+    pub device: Option<String>,
 }
 
 /// The raw parts of a request, as the door has them.

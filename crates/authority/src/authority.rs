@@ -10,7 +10,7 @@ use url::Url;
 use crate::ask::{Ask, Origin};
 use crate::audit;
 use crate::authorize::{self, Consent, SignedIn, Turned, Visitor};
-use crate::client::Caller;
+use crate::client::{self, Caller};
 use crate::desk::Desk;
 use crate::endings;
 use crate::grants;
@@ -20,7 +20,7 @@ use crate::ledger::{Act, Deed, Position};
 use crate::mint::{self, Issued, TokenReply};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind};
-use crate::secret::{Secret, same};
+use crate::secret::Secret;
 
 /// How often a login may change under our hands before we say that we are busy.
 const ATTEMPTS: usize = 3;
@@ -57,6 +57,7 @@ impl Authority {
         let mut caller = None;
         let answer = self.try_token(ask, &mut caller).await;
         if let Err(Not::Refused(refusal)) = &answer {
+            self.desk.limits.failed(&self.desk, ask, caller.as_ref(), refusal)?;
             let record = audit::refused("token.refused", refusal, ask, caller.as_ref(), &self.desk);
             self.desk.ledger.commit(Deed::new(Act::Note, record)).await?;
         }
@@ -65,7 +66,7 @@ impl Authority {
 
     async fn try_token(&self, ask: &Ask, proved: &mut Option<Caller>) -> Result<TokenReply, Not> {
         let grant = grants::find(ask.need("grant_type")?)?;
-        let caller = proved.insert(Caller::prove(&self.desk, ask)?);
+        let caller = proved.insert(Caller::admit(&self.desk, ask)?);
         if !grant.allows(caller.application()) {
             return Err(not_for_this_kind(grant.name(), caller.application()).into());
         }
@@ -134,10 +135,17 @@ impl Authority {
     }
 
     /// Whether this guard may follow the feed.
-    pub fn guard_may_follow(&self, id: &str, secret: &Secret) -> bool {
-        let directory = self.desk.registry.directory();
-        let hash = self.desk.seal.client_secret(&format!("guard:{id}"), secret);
-        directory.guard(id).is_some_and(|account| same(&account.hash, &hash))
+    ///
+    /// # Errors
+    /// `too_many_requests` after too many wrong secrets.
+    pub fn guard_may_follow(&self, id: &str, secret: &Secret, origin: &Origin) -> Result<bool, Refusal> {
+        introspect::is_guard(&self.desk, id, secret, origin)
+    }
+
+    /// The application's backend names a visitor, and proves with its key that it may: then limits count the
+    /// visitor and not the backend. Anything else is not heard.
+    pub fn hear_visitor(&self, ask: &mut Ask, visitor: &str, key: &Secret) {
+        client::hear_visitor(&self.desk, ask, visitor, key);
     }
 
     /// See [`authorize::consider`].

@@ -18,6 +18,7 @@ use crate::audit;
 use crate::desk::Desk;
 use crate::entitlement::{admit, generations};
 use crate::ledger::{Act, CodeRow, Deed, Session};
+use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind, Person, Who};
 use crate::scope;
@@ -63,6 +64,8 @@ pub struct Visitor {
 #[derive(Debug)]
 pub struct SignedIn {
     pub cookie: Secret,
+    /// What the browser shall keep, so that strangers cannot slow this person down here.
+    pub device: String,
     pub visitor: Visitor,
 }
 
@@ -137,7 +140,7 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
 /// Signs a person in with a password and opens a session.
 ///
 /// # Errors
-/// `access_denied`, in the same words for every reason.
+/// `access_denied`, in the same words for every reason, or `too_many_requests`.
 pub async fn sign_in(
     desk: &Desk,
     consent: &Consent,
@@ -146,15 +149,15 @@ pub async fn sign_in(
     origin: &Origin,
 ) -> Result<SignedIn, Not> {
     let email = email.trim().to_lowercase();
-    let found = desk.registry.person(Who::UserEmail(&email)).await?;
-    let known = found.as_ref().filter(|person| !person.disabled).and_then(|person| person.password.clone());
-    let fits = desk.slow.password_fits(known, password).await?;
+    desk.limits.visit(desk, origin)?;
+    let attempt = Attempt::begin(desk, Account::User(&email), origin).await?;
+    let found = attempt.look(Who::UserEmail(&email), password).await?;
     let now = desk.now();
-    let admitted = match found.filter(|_| fits) {
-        Some(person) => welcome(desk, consent, person).await?,
+    let admitted = match found {
+        Some((person, attempt)) => welcome(desk, consent, person).await?.map(|person| (person, attempt)),
         None => None,
     };
-    let Some(person) = admitted else {
+    let Some((person, attempt)) = admitted else {
         let mut record = audit::event("sign_in.refused", now, origin);
         record.client_id = Some(consent.client_id.clone());
         desk.ledger.commit(Deed::new(Act::Note, record)).await?;
@@ -177,7 +180,8 @@ pub async fn sign_in(
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
     desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await?;
-    Ok(SignedIn { cookie, visitor: Visitor { person, auth_time: now } })
+    let device = attempt.was_right().await;
+    Ok(SignedIn { cookie, device, visitor: Visitor { person, auth_time: now } })
 }
 
 /// The person behind a session cookie, if the session is live and the person may use the application.

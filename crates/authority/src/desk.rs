@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_guard::Claims;
 
 use crate::ledger::Ledger;
+use crate::limits::Limits;
 use crate::refusal::Trouble;
 use crate::registry::{Profile, Registry};
 use crate::secret::{Seal, Secret};
@@ -22,6 +23,7 @@ pub struct Desk {
     pub slow: Arc<dyn Slow>,
     pub inspector: Arc<dyn Inspector>,
     pub seal: Arc<Seal>,
+    pub limits: Arc<Limits>,
     pub terms: Terms,
 }
 

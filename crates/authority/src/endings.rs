@@ -27,6 +27,7 @@ pub async fn revoke(desk: &Desk, ask: &Ask) -> Result<Option<Position>, Not> {
     let mut proved = None;
     let answer = try_revoke(desk, ask, &mut proved).await;
     if let Err(Not::Refused(refusal)) = &answer {
+        desk.limits.failed(desk, ask, proved.as_ref(), refusal)?;
         let record = audit::refused("revocation.refused", refusal, ask, proved.as_ref(), desk);
         desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     }
@@ -34,7 +35,7 @@ pub async fn revoke(desk: &Desk, ask: &Ask) -> Result<Option<Position>, Not> {
 }
 
 async fn try_revoke(desk: &Desk, ask: &Ask, proved: &mut Option<Caller>) -> Result<Option<Position>, Not> {
-    let caller = Caller::prove(desk, ask).map_err(|refusal| forbidden().because(refusal.cause))?;
+    let caller = prove(desk, ask)?;
     let caller = &*proved.insert(caller);
     let token = ask.need("token")?;
     if Handle::looks_like_one(token) {
@@ -64,6 +65,18 @@ async fn try_revoke(desk: &Desk, ask: &Ask, proved: &mut Option<Caller>) -> Resu
         None => end_of_token(&claims)?,
     };
     position(desk.ledger.commit(Deed::new(act, record)).await?)
+}
+
+/// With its secret a client may always end something; without, it is counted by its address.
+fn prove(desk: &Desk, ask: &Ask) -> Result<Caller, Refusal> {
+    let caller = Caller::recognise(desk, ask).map_err(|refusal| match refusal.limited {
+        Some(_) => refusal,
+        None => forbidden().because(refusal.cause),
+    })?;
+    if !caller.confidential() {
+        desk.limits.visit(desk, &ask.origin)?;
+    }
+    Ok(caller)
 }
 
 /// A token that was had in exchange carries the sid of somebody else's login, which is not the actor's to

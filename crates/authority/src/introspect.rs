@@ -7,7 +7,7 @@ use portcullis_guard::Claims;
 use portcullis_guard::claims::OwnerKind;
 use serde_json::{Value, json};
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Origin};
 use crate::audit;
 use crate::client::Caller;
 use crate::desk::Desk;
@@ -16,7 +16,7 @@ use crate::handle::Handle;
 use crate::ledger::{Act, Deed, Family};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, Directory, Who};
-use crate::secret::same;
+use crate::secret::{Secret, same};
 
 /// Who asks.
 enum Asker {
@@ -34,6 +34,7 @@ pub async fn introspect(desk: &Desk, ask: &Ask) -> Result<Value, Not> {
     let mut asker = None;
     let answer = try_introspect(desk, ask, &mut asker).await;
     if let Err(Not::Refused(refusal)) = &answer {
+        desk.limits.failed(desk, ask, None, refusal)?;
         let mut record = audit::refused("introspection.refused", refusal, ask, None, desk);
         match asker {
             Some(Asker::Guard(id)) => record.subject = Some(format!("guard:{id}")),
@@ -123,18 +124,47 @@ impl Asker {
 /// section 2.1).
 fn prove(desk: &Desk, ask: &Ask) -> Result<Asker, Refusal> {
     if let Some((id, secret)) = ask.credentials().and_then(|c| Some((&c.client_id, c.secret.as_ref()?))) {
-        let hash = desk.seal.client_secret(&format!("guard:{id}"), secret);
-        if desk.registry.directory().guard(id).is_some_and(|account| same(&account.hash, &hash)) {
-            return Ok(Asker::Guard(id.clone()));
+        let name = format!("guard:{id}");
+        desk.limits.may_prove(desk, &name, &ask.origin)?;
+        match guards_secret(desk, id, secret) {
+            Some(true) => {
+                desk.limits.was_right(desk, &name, &ask.origin);
+                desk.limits.introspection(desk, &name)?;
+                return Ok(Asker::Guard(id.clone()));
+            }
+            Some(false) => desk.limits.was_wrong(desk, &name, &ask.origin),
+            None => {}
         }
     }
-    let caller = Caller::prove(desk, ask)?;
+    let caller = Caller::recognise(desk, ask)?;
     if !caller.confidential() {
         let sentence = "Introspection needs the client_secret; send it with the request.";
         return Err(Refusal::new(Code::InvalidClient, sentence));
     }
     let client_id = caller.application().client_id.clone();
+    desk.limits.introspection(desk, &client_id)?;
     Ok(Asker::Application { client_id, organization: caller.organization().id.clone() })
+}
+
+/// Whether this is the secret of a guard's account.
+///
+/// # Errors
+/// `too_many_requests` after too many wrong ones.
+pub fn is_guard(desk: &Desk, id: &str, secret: &Secret, origin: &Origin) -> Result<bool, Refusal> {
+    let name = format!("guard:{id}");
+    desk.limits.may_prove(desk, &name, origin)?;
+    let proved = guards_secret(desk, id, secret) == Some(true);
+    match proved {
+        true => desk.limits.was_right(desk, &name, origin),
+        false => desk.limits.was_wrong(desk, &name, origin),
+    }
+    Ok(proved)
+}
+
+/// Whether a guard's secret fits, at the same cost when there is no such guard.
+fn guards_secret(desk: &Desk, id: &str, secret: &Secret) -> Option<bool> {
+    let hash = desk.seal.client_secret(&format!("guard:{id}"), secret);
+    desk.registry.directory().guard(id).map(|account| same(&account.hash, &hash))
 }
 
 fn is_current(desk: &Desk, handle: &Handle, family: &Family) -> bool {

@@ -22,6 +22,8 @@ pub enum Code {
     LoginRequired,
     ConsentRequired,
     InvalidToken,
+    /// A limit; not OAuth's, which has no word for it.
+    TooManyRequests,
 }
 
 impl Code {
@@ -41,6 +43,7 @@ impl Code {
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::InvalidToken => "invalid_token",
+            Self::TooManyRequests => "too_many_requests",
         }
     }
 }
@@ -54,12 +57,24 @@ pub struct Refusal {
     pub sentence: Cow<'static, str>,
     /// For us alone: logs and audit.
     pub cause: Cow<'static, str>,
+    /// A limit refused it; see [`crate::limits`].
+    pub limited: Option<Limited>,
+}
+
+/// Which limit, and for how long it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    pub limit: u32,
+    /// Seconds.
+    pub interval: u32,
+    /// Seconds.
+    pub retry_after: u64,
 }
 
 impl Refusal {
     /// A refusal whose sentence says everything.
     pub fn new(code: Code, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, sentence: sentence.into(), cause: Cow::Borrowed("") }
+        Self { code, sentence: sentence.into(), cause: Cow::Borrowed(""), limited: None }
     }
 
     /// The same, with what only we may know.

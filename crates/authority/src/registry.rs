@@ -255,6 +255,10 @@ pub struct Application {
     /// Live secrets, as keyed hashes (see [`crate::secret`]).
     #[serde(default)]
     pub secrets: Vec<StoredSecret>,
+    /// Keys with which its backend may name the visitor that a request is counted for, as keyed hashes of
+    /// the client `backend:<client_id>`. Left out when there are none, so that an older server can read the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backend_keys: Vec<StoredSecret>,
     #[serde(default)]
     pub redirect_uris: Vec<String>,
     /// Browser origins that may call the token and revoke endpoints.
@@ -313,6 +317,12 @@ pub struct StoredSecret {
     /// Seconds since the epoch; `None` does not expire.
     #[serde(default)]
     pub expires_at: Option<u64>,
+}
+
+impl StoredSecret {
+    pub fn is_live(&self, now: u64) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
 }
 
 /// Whether and how an application may act for people.

@@ -44,6 +44,7 @@ pub struct Seal {
     clients: hmac::Key,
     refresh: hmac::Key,
     handles: hmac::Key,
+    buckets: hmac::Key,
     forms: aead::LessSafeKey,
     kept: aead::LessSafeKey,
     seeds: aead::LessSafeKey,
@@ -65,6 +66,7 @@ impl Seal {
             clients: mac(b"client secrets"),
             refresh: mac(b"refresh secrets"),
             handles: mac(b"refresh handles"),
+            buckets: mac(b"limits"),
             forms: aead_key(&derive(&root, b"forms")),
             kept: aead_key(&derive(&root, b"kept secrets")),
             seeds: aead_key(&derive(&root, b"second factor seeds")),
@@ -88,6 +90,12 @@ impl Seal {
         let mut tag = [0; 16];
         tag.copy_from_slice(&full.as_ref()[..16]);
         tag
+    }
+
+    /// The name of a limit's bucket, which tells nothing of whom it counts.
+    pub fn bucket_name(&self, parts: &[&str]) -> String {
+        let whole = parts.join("\0");
+        URL_SAFE_NO_PAD.encode(&mac(&self.buckets, &[whole.as_bytes()]).as_ref()[..16])
     }
 
     /// Seals what a browser carries between two pages, with a nonce that is used once.

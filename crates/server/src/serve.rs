@@ -3,6 +3,7 @@
 
 mod office;
 mod records;
+mod seats;
 mod story;
 mod tls;
 mod upkeep;
@@ -18,12 +19,13 @@ use actix_web::{HttpServer, web};
 use portcullis_authority::Authority;
 use portcullis_authority::desk::Desk;
 use portcullis_authority::keyring::Keyring;
+use portcullis_authority::limits::Limits;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
 use portcullis_authority::strangers::Strangers;
 use portcullis_guard::feed::View;
 use portcullis_store::Store;
-use portcullis_store::redis::RedisFeed;
+use portcullis_store::redis::{RedisCounts, RedisFeed};
 use tokio::sync::watch;
 
 use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
@@ -32,14 +34,13 @@ use crate::inspector::Glass;
 use crate::means::{Means, Passwords};
 use crate::settings::{Mode, Settings, Weight};
 use crate::{books, http};
+use seats::Seats;
 
 pub use story::story;
 
 /// Longer than the usual 60 seconds of load balancers, so that they close first and no request meets a
 /// connection that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long the head of a request, or a TLS handshake, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to let go of a connection that is over.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long requests that have begun may take when the server stops, seconds.
@@ -137,6 +138,7 @@ async fn run(
     let senders = records.tell(&settings, &means, &store, &stopped)?;
     let office = office::open(&settings, house.clone(), store).await?;
     let (admin, office) = office.map_or((None, None), |(address, server)| (Some(address), Some(server)));
+    upkeep.push(tokio::spawn(upkeep::limits(house.clone().into_inner())));
     let server = open_door(&settings, listener, house)?;
     let handle = server.handle();
     let counter = office.as_ref().map(Server::handle);
@@ -191,6 +193,8 @@ async fn furnish(
         jwks: keyring.published().to_owned(),
     })
     .await?;
+    let seal = Arc::new(Seal::new(&keys.seal_master));
+    let limits = Arc::new(limits(settings, &seal)?);
     let desk = Desk {
         registry: Arc::new(store.clone()),
         ledger: strangers,
@@ -198,7 +202,8 @@ async fn furnish(
         dice: means.dice.clone(),
         slow: Arc::new(Passwords::new(&settings.passwords, means.dice.clone())?),
         inspector: glass.clone(),
-        seal: Arc::new(Seal::new(&keys.seal_master)),
+        seal,
+        limits,
         terms: settings.terms(),
     };
     let house = House { authority: Authority::new(desk, keyring), hub, settings: settings.clone() };
@@ -227,17 +232,28 @@ async fn couriers(
     Ok(vec![tokio::spawn(courier.run(stopped.clone())), tokio::spawn(clerk.run(stopped.clone()))])
 }
 
+/// Limits that hold for this server, or for all that share a Redis.
+fn limits(settings: &Settings, seal: &Arc<Seal>) -> Result<Limits, Trouble> {
+    let allow = settings.limits.allowances();
+    let Some(redis) = &settings.redis else { return Ok(Limits::new(allow)) };
+    let counts = RedisCounts::open(&redis.reach(&settings.feed.name))?;
+    Ok(Limits::shared(allow, seal.clone(), Arc::new(counts)))
+}
+
 fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>) -> Result<Server, Trouble> {
     let workers = match settings.listen.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
+    let seats = Seats::new(settings.limits.connections, settings.trusted_proxies.clone());
+    let patience = Duration::from_millis(settings.limits.head_ms);
     let server = HttpServer::new(move || http::door(house.clone()))
+        .on_connect(move |connection, extensions| seats.usher(connection, extensions))
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(PATIENCE)
+        .client_request_timeout(patience)
         .client_disconnect_timeout(FAREWELL)
-        .tls_handshake_timeout(PATIENCE)
+        .tls_handshake_timeout(patience)
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN)
         .disable_signals();

@@ -6,6 +6,7 @@ mod audit;
 mod day;
 mod findings;
 mod layers;
+mod limits;
 mod proxies;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use day::Day;
 pub(crate) use findings::is_loopback;
 pub use findings::{Finding, Weight};
 pub use layers::Wrong;
+pub use limits::Limits;
 pub use proxies::{Network, TrustedProxies};
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
@@ -43,6 +45,7 @@ pub struct Settings {
     pub keys: Keys,
     pub tokens: Tokens,
     pub passwords: Passwords,
+    pub limits: Limits,
     pub legacy: Legacy,
     pub feed: Feed,
     pub redis: Option<Redis>,
@@ -308,6 +311,7 @@ impl Default for Settings {
             keys: Keys::default(),
             tokens: Tokens::default(),
             passwords: Passwords::default(),
+            limits: Limits::default(),
             legacy: Legacy::default(),
             feed: Feed::default(),
             redis: None,

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::desk::{Desk, Dice};
 use portcullis_authority::ledger::AuditRecord;
+use portcullis_authority::limits::Limits;
 use portcullis_authority::operators::{Denial, Enrolled, Newcomer, OperatorRole, enrol};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::{Seal, Secret};
@@ -86,6 +87,7 @@ fn desk(settings: &Settings, means: &Means, store: &Store) -> Result<Desk, Troub
         slow: Arc::new(Passwords::new(&settings.passwords, means.dice.clone())?),
         inspector: Arc::new(glass),
         seal: Arc::new(Seal::new(&keys.seal_master)),
+        limits: Arc::new(Limits::new(settings.limits.allowances())),
         terms: settings.terms(),
     })
 }

@@ -4,6 +4,7 @@
 //! Appending is compare-and-set, so any number of servers may publish without a leader. Nothing is signed or
 //! decided here; `docs/redis.md` describes every key.
 
+mod counts;
 mod index;
 mod link;
 
@@ -14,6 +15,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_guard::feed::{Batch, Chain, Digest, Record};
 use redis::{AsyncCommands as _, Script, ScriptInvocation, Value};
 
+pub use counts::RedisCounts;
 use index::Entry;
 use link::Link;
 

@@ -7,5 +7,6 @@ mod child;
 mod evil;
 mod faults;
 mod index;
+mod limits;
 mod script;
 mod town;

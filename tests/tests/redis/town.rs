@@ -24,6 +24,10 @@ client_id = "i"
 kind = "integration"
 role = "admin"
 secret = "s"
+[[applications]]
+client_id = "w"
+kind = "sales_channel"
+password_grant = true
 [[guards]]
 id = "shop"
 secret = "guard-secret"
@@ -71,6 +75,24 @@ impl Town {
     /// Stops the server that was opened first.
     pub fn close_oldest(&mut self) {
         self.servers.remove(0).stop().unwrap();
+    }
+
+    /// Somebody guesses the password of an account at one of the servers: the status of the answer.
+    pub fn guess(&self, server: usize, email: &str) -> u16 {
+        let form =
+            [("grant_type", "password"), ("client_id", "w"), ("username", email), ("password", "guess")];
+        self.ask(server, &form)
+    }
+
+    /// Asks one of the servers for a token of the sales channel.
+    pub fn guest(&self, server: usize) -> u16 {
+        self.ask(server, &[("grant_type", "client_credentials"), ("client_id", "w")])
+    }
+
+    fn ask(&self, server: usize, form: &[(&str, &str)]) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let at = format!("http://{}/oauth/token", self.servers[server].address);
+        agent.post(at).send_form(form.iter().copied()).unwrap().status().as_u16()
     }
 
     pub fn token(&self) -> String {

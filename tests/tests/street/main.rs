@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod bodies;
+mod bounds;
 mod clock;
 mod code;
 mod cuts;
@@ -71,6 +72,12 @@ rules! {
         audit::looking_into_the_log_leaves_a_record,
         audit::an_auditor_reviews_the_log_and_others_do_not,
         bodies::every_public_body_is_the_one_that_was_reviewed,
+        bounds::a_head_that_drips_in_is_not_waited_for,
+        bounds::a_body_that_drips_in_is_not_waited_for,
+        bounds::a_body_that_is_too_large_is_not_read,
+        bounds::too_many_headers_are_refused,
+        bounds::an_address_holds_so_many_connections_and_no_more,
+        bounds::a_flood_of_logins_does_not_starve_honest_ones,
         code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
         code::an_application_on_a_persons_own_machine_needs_no_secret,
         code::the_organizations_own_application_asks_once,

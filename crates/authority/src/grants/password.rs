@@ -8,6 +8,7 @@ use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::entitlement::{Entitlement, Promise, Subject, Via, share};
+use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{Application, ApplicationKind, Who};
 use crate::scope;
@@ -30,11 +31,10 @@ impl Grant for Password {
         let email = ask.need("username")?.trim().to_lowercase();
         let password = Secret::from(ask.need("password")?);
         let organization = &caller.application().organization;
-        let found = desk.registry.person(Who::CustomerEmail { organization, email: &email }).await?;
-        let known =
-            found.as_ref().filter(|person| !person.disabled).and_then(|person| person.password.clone());
-        let fits = desk.slow.password_fits(known, password).await?;
-        let Some(person) = found.filter(|person| fits && !person.disabled) else {
+        let account = Account::Customer { organization, email: &email };
+        let attempt = Attempt::begin(desk, account, &ask.origin).await?;
+        let who = Who::CustomerEmail { organization, email: &email };
+        let Some((person, attempt)) = attempt.look(who, password).await? else {
             return Err(Refusal::new(
                 Code::InvalidGrant,
                 "The username or the password is wrong; try again.",
@@ -42,6 +42,7 @@ impl Grant for Password {
             .because("unknown account, disabled account or wrong password")
             .into());
         };
+        attempt.was_right().await;
         let reach = scope::resolve(
             ask.get("scope"),
             caller.application(),

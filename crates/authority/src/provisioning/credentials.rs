@@ -61,6 +61,7 @@ pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
         confidential: kind != ApplicationKind::SalesChannel,
         mode: if mode.as_deref() == Some("live") { Mode::Live } else { Mode::Test },
         secrets: vec![stored],
+        backend_keys: Vec::new(),
         redirect_uris: redirect.flatten().into_iter().collect(),
         origins: Vec::new(),
         scopes: Vec::new(),

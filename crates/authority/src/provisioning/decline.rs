@@ -8,7 +8,7 @@ use crate::refusal::{Not, Refusal, Trouble};
 /// Not done.
 #[derive(Clone, Debug)]
 pub enum Declined {
-    /// The bearer is nobody here.
+    /// The bearer is nobody here, or asks for too much at once.
     Unknown(Refusal),
     /// The bearer may not do this.
     Forbidden(Cow<'static, str>),

@@ -41,6 +41,7 @@ pub use resource::{Link, Resource, To};
 
 use crate::ask::Origin;
 use crate::desk::Desk;
+use crate::limits::Standing;
 use office::Office;
 use plan::{Plan, enact};
 
@@ -74,6 +75,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// Trouble.
     pub async fn list(&self, kind: Kind) -> Result<Found, Declined> {
+        self.desk.limits.read(self.desk, &self.bearer.person.id).map_err(Declined::Unknown)?;
         let office = Office::open(self.desk, &self.bearer).await?;
         let things = match kind {
             Kind::Version => self.versions(&office, |_| true).await?,
@@ -88,6 +90,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined::Missing`] or trouble.
     pub async fn show(&self, kind: Kind, id: &str) -> Result<Found, Declined> {
+        self.desk.limits.read(self.desk, &self.bearer.person.id).map_err(Declined::Unknown)?;
         let office = Office::open(self.desk, &self.bearer).await?;
         let found = match kind {
             Kind::Version => self.versions(&office, |one| one.id == id).await?.pop(),
@@ -132,6 +135,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn create(&self, kind: Kind, draft: &Draft) -> Result<Outcome, Declined> {
+        self.write(kind == Kind::Membership)?;
         self.enact(async |office| match kind {
             Kind::Organization => organizations::create(office, draft),
             Kind::Role => roles::create(office, draft),
@@ -151,6 +155,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn update(&self, kind: Kind, id: &str, draft: &Draft) -> Result<Outcome, Declined> {
+        self.write(false)?;
         self.enact(async |office| match kind {
             Kind::Organization => organizations::update(office, id, draft),
             Kind::Role => roles::update(office, id, draft),
@@ -171,6 +176,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn destroy(&self, kind: Kind, id: &str) -> Result<Outcome, Declined> {
+        self.write(false)?;
         self.enact(async |office| match kind {
             Kind::Role => roles::destroy(office, id),
             Kind::Permission => permissions::destroy(office, id),
@@ -192,6 +198,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn resend(&self, membership: &str) -> Result<Outcome, Declined> {
+        self.write(true)?;
         self.enact(async |office| memberships::resend(office, membership)).await
     }
 
@@ -200,6 +207,7 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn accept(&self, membership: &str, draft: &Draft) -> Result<Outcome, Declined> {
+        self.write(true)?;
         enact(self.desk, &self.bearer, self.origin, async || {
             memberships::accept(self.desk, &self.bearer, membership, draft).await
         })
@@ -211,7 +219,24 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined`]; then nothing was done.
     pub async fn transfer(&self, organization: &str, draft: &Draft) -> Result<Outcome, Declined> {
+        self.write(false)?;
         self.enact(async |office| organizations::transfer(office, organization, draft)).await
+    }
+
+    /// Where the bearer stands with the limits.
+    pub fn standing(&self, writes: bool) -> Option<Standing> {
+        self.desk.limits.person_standing(self.desk, &self.bearer.person.id, writes)
+    }
+
+    /// Invitations tell whether somebody has an account and send letters, so they have a limit of their own;
+    /// and a code that came in one must not be guessed.
+    fn write(&self, invites: bool) -> Result<(), Declined> {
+        let (limits, person) = (&self.desk.limits, &self.bearer.person.id);
+        limits.write(self.desk, person).map_err(Declined::Unknown)?;
+        match invites {
+            true => limits.invite(self.desk, person).map_err(Declined::Unknown),
+            false => Ok(()),
+        }
     }
 
     async fn enact(

@@ -9,6 +9,7 @@ mod cuts;
 mod endings;
 mod exchange;
 mod house;
+mod limits;
 mod mint;
 mod narrowing;
 mod offboarding;

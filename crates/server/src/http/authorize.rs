@@ -18,6 +18,7 @@ pub async fn answer(house: web::Data<House>, request: HttpRequest) -> HttpRespon
 async fn begin(browser: &Browser<'_>, request: &HttpRequest) -> Result<HttpResponse, Not> {
     let ask = Ask::from_query(request.query_string(), browser.origin.clone())?;
     visit::name(request, browser.desk(), ask.get("client_id"));
+    browser.desk().limits.visit(browser.desk(), &browser.origin)?;
     let consent = match browser.authority().consider(&ask) {
         Ok(consent) => consent,
         Err(Turned::Page(refusal)) => return Err(refusal.into()),

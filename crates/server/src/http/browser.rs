@@ -1,4 +1,4 @@
-//! The browser behind a request: its two cookies, and what the pages do with them.
+//! The browser behind a request: its cookies, and what the pages do with them.
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -29,7 +29,7 @@ impl<'a> Browser<'a> {
         let form_cookie = Jar::Form.read(request, secure);
         Self {
             house,
-            origin: visit::origin(request),
+            origin: Origin { device: Jar::Device.read(request, secure), ..visit::origin(request) },
             session: Jar::Session.read(request, secure),
             secure,
             key: BrowserKey::of(form_cookie.clone(), house.authority.desk()),

@@ -1,8 +1,9 @@
-//! The two cookies that the pages use. Both are random, unreadable for scripts, and sent along only when
+//! The three cookies that the pages use. Both are random, unreadable for scripts, and sent along only when
 //! the browser itself goes to our pages. Over TLS their names make the browser keep them to this very
 //! host (`__Host-`), so that no neighbour can plant one.
 
 use actix_web::HttpRequest;
+use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 
 /// Which cookie.
@@ -12,7 +13,12 @@ pub enum Jar {
     Session,
     /// Ties a form to the browser that it was shown in; see `form.rs`.
     Form,
+    /// Accounts have come in from here before; see the authority's `limits`.
+    Device,
 }
+
+/// How long a browser keeps a device's cookie, days.
+const DEVICE_DAYS: i64 = 180;
 
 impl Jar {
     /// Reads the cookie of a request. `secure` as in [`Jar::bake`].
@@ -20,15 +26,19 @@ impl Jar {
         request.cookie(self.name(secure)).map(|cookie| cookie.value().to_owned())
     }
 
-    /// Makes the cookie; it ends with the browser, and what it stands for ends earlier. `secure` is
-    /// whether the issuer is reached over TLS.
+    /// Makes the cookie; it ends with the browser, and what it stands for ends earlier. Only a device's
+    /// outlives the browser. `secure` is whether the issuer is reached over TLS.
     pub fn bake(self, value: &str, secure: bool) -> Cookie<'static> {
-        Cookie::build(self.name(secure), value.to_owned())
+        let mut cookie = Cookie::build(self.name(secure), value.to_owned())
             .path("/")
             .http_only(true)
             .secure(secure)
             .same_site(SameSite::Lax)
-            .finish()
+            .finish();
+        if self == Self::Device {
+            cookie.set_max_age(Duration::days(DEVICE_DAYS));
+        }
+        cookie
     }
 
     /// Takes the cookie back.
@@ -44,6 +54,8 @@ impl Jar {
             (Self::Session, false) => "portcullis-session",
             (Self::Form, true) => "__Host-portcullis-form",
             (Self::Form, false) => "portcullis-form",
+            (Self::Device, true) => "__Host-portcullis-device",
+            (Self::Device, false) => "portcullis-device",
         }
     }
 }

@@ -15,6 +15,9 @@ use portcullis_authority::registry::Directory;
 use super::reply;
 use super::visit::{self, Named};
 
+/// What a page may read of an answer beside its body.
+const SHOWN: &str = "x-request-id, retry-after, revocation-position, x-ratelimit-limit, x-ratelimit-interval, x-ratelimit-remaining";
+
 /// Answers preflights and opens answers to the pages that may read them.
 pub async fn admit<B: MessageBody>(
     request: ServiceRequest,
@@ -68,7 +71,7 @@ impl Asked {
         let Some(application) = directory.application(&named.0) else { return };
         if lists(&application.origins, origin) {
             allow(answer, origin);
-            let shown = HeaderValue::from_static("x-request-id, retry-after, revocation-position");
+            let shown = HeaderValue::from_static(SHOWN);
             answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
     }

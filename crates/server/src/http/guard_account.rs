@@ -11,6 +11,7 @@ use portcullis_authority::refusal::{Code, Refusal};
 use portcullis_authority::secret::Secret;
 
 use super::reply::{At, Denied};
+use super::visit;
 use crate::house::House;
 
 /// The proof.
@@ -23,17 +24,19 @@ impl FromRequest for GuardAccount {
     type Future = Ready<Result<Self, Denied>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let house = request.app_data::<web::Data<House>>();
-        let proved = read_basic(request)
-            .filter(|(id, secret)| house.is_some_and(|house| house.authority.guard_may_follow(id, secret)));
-        ready(match proved {
-            Some((id, _)) => Ok(Self { id }),
-            None => Err(Denied::Refused(
-                At::Feed,
-                Refusal::new(Code::InvalidClient, "Send a guard's id and secret by HTTP Basic."),
-            )),
-        })
+        ready(prove(request))
     }
+}
+
+fn prove(request: &HttpRequest) -> Result<GuardAccount, Denied> {
+    let refused = |refusal| Denied::Refused(At::Feed, refusal);
+    let house = request.app_data::<web::Data<House>>();
+    if let Some(((id, secret), house)) = read_basic(request).zip(house)
+        && house.authority.guard_may_follow(&id, &secret, &visit::origin(request)).map_err(refused)?
+    {
+        return Ok(GuardAccount { id });
+    }
+    Err(refused(Refusal::new(Code::InvalidClient, "Send a guard's id and secret by HTTP Basic.")))
 }
 
 fn read_basic(request: &HttpRequest) -> Option<(String, Secret)> {

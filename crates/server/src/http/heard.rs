@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use portcullis_authority::ask::{Ask, Knock};
 use portcullis_authority::refusal::{Code, Refusal};
+use portcullis_authority::secret::Secret;
 use serde::de::DeserializeOwned;
 
 use super::reply::{self, At, Denied};
@@ -19,7 +20,7 @@ use crate::house::House;
 
 /// No honest request comes near: the largest part of one is an assertion of 4 KB.
 const BODY_LIMIT: usize = 64 * 1024;
-/// A body that drips in holds a connection; this is how long it may.
+/// A body that drips in holds a connection; this is how long it may where nobody has said otherwise.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// Nobody who prefers to wait is kept longer, seconds.
 const LONGEST_WAIT: u64 = 10;
@@ -35,9 +36,10 @@ impl FromRequest for Heard {
         let payload = web::Payload::from_request(request, payload).into_inner();
         let request = request.clone();
         Box::pin(async move {
-            let body = whole(payload).await?;
-            let ask = read(&request, &body).map_err(refused)?;
+            let body = whole(&request, payload).await?;
+            let mut ask = read(&request, &body).map_err(refused)?;
             if let Some(house) = request.app_data::<web::Data<House>>() {
+                hear_visitor(house, &request, &mut ask);
                 let named = ask.credentials().map(|offered| offered.client_id.as_str());
                 visit::name(&request, house.authority.desk(), named);
             }
@@ -57,7 +59,7 @@ impl FromRequest for Posted {
         let payload = web::Payload::from_request(request, payload).into_inner();
         let request = request.clone();
         Box::pin(async move {
-            let body = whole(payload).await?;
+            let body = whole(&request, payload).await?;
             let knock = Knock {
                 content_type: text(request.headers(), &header::CONTENT_TYPE).map_err(refused)?,
                 body: &body,
@@ -87,8 +89,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Told<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let payload = web::Payload::from_request(request, payload).into_inner();
+        let request = request.clone();
         Box::pin(async move {
-            let body = whole(payload).await?;
+            let body = whole(&request, payload).await?;
             let read = serde_json::from_slice(&body);
             read.map(Self).map_err(|_| refused(bad("The body is not the JSON that belongs here.")))
         })
@@ -114,13 +117,27 @@ fn unread(sentence: &'static str) -> actix_web::Error {
 ///
 /// # Errors
 /// [`Denied`] when it is too large, too slow, or torn.
-pub async fn whole(payload: Result<web::Payload, actix_web::Error>) -> Result<Bytes, Denied> {
+pub async fn whole(
+    request: &HttpRequest,
+    payload: Result<web::Payload, actix_web::Error>,
+) -> Result<Bytes, Denied> {
+    let house = request.app_data::<web::Data<House>>();
+    let patience = house.map_or(BODY_PATIENCE, |house| Duration::from_millis(house.settings.limits.body_ms));
     let torn = |_| refused(bad("The body could not be read."));
     let body = payload.map_err(torn)?.to_bytes_limited(BODY_LIMIT);
-    match tokio::time::timeout(BODY_PATIENCE, body).await {
+    match tokio::time::timeout(patience, body).await {
         Err(_) => Err(Denied::TooSlow),
         Ok(Err(_)) => Err(Denied::TooLarge(BODY_LIMIT)),
         Ok(Ok(read)) => read.map_err(torn),
+    }
+}
+
+/// The vendor's way for a backend to say for whom it asks: both headers, once each, or nothing.
+fn hear_visitor(house: &House, request: &HttpRequest, ask: &mut Ask) {
+    let one = |name| text(request.headers(), &HeaderName::from_static(name)).unwrap_or_default();
+    let (visitor, key) = (one("x-true-client-ip").trim(), one("x-backend-auth"));
+    if !visitor.is_empty() && !key.is_empty() {
+        house.authority.hear_visitor(ask, visitor, &Secret::from(key));
     }
 }
 

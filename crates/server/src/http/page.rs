@@ -8,7 +8,7 @@ use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_authority::ask::Origin;
-use portcullis_authority::refusal::{Not, Refusal, Trouble};
+use portcullis_authority::refusal::{Limited, Not, Refusal, Trouble};
 use ring::digest;
 use url::{Host, Url};
 
@@ -71,8 +71,24 @@ pub fn show(page: &impl Template, onward: Option<&str>) -> HttpResponse {
     }
 }
 
+/// Asks a person to come back later.
+fn limited(refusal: &Refusal, limited: &Limited, origin: &Origin) -> HttpResponse {
+    let page = ProblemPage {
+        heading: "Not so fast",
+        sentence: &refusal.sentence,
+        advice: "Wait a while, then load the page again. If it was not you who tried so often, the account is safe: nobody has come in.",
+        code: refusal.code.as_str(),
+        request_id: origin.request_id.as_deref().unwrap_or_default(),
+    };
+    let html = page.render().unwrap_or_else(|_| refusal.code.as_str().to_owned());
+    reply::limited_page(html, &policy(None), limited)
+}
+
 /// Says no to a person. Never a redirect: nothing in a refused request can be trusted to lead anywhere.
 pub fn refused(refusal: &Refusal, origin: &Origin) -> HttpResponse {
+    if let Some(which) = &refusal.limited {
+        return limited(refusal, which, origin);
+    }
     let page = ProblemPage {
         heading: "This did not work",
         sentence: &refusal.sentence,

@@ -12,11 +12,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue, TryIntoHeaderPair};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, TryIntoHeaderPair};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use futures_util::Stream;
-use portcullis_authority::refusal::{Code, Not, Refusal, Trouble};
+use portcullis_authority::limits::Standing;
+use portcullis_authority::refusal::{Code, Limited, Not, Refusal, Trouble};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -112,6 +113,13 @@ pub fn page(html: String, policy: &str) -> HttpResponse {
 /// A page that says why not.
 pub fn refused_page(html: String, policy: &str) -> HttpResponse {
     html_page(StatusCode::BAD_REQUEST, html, policy)
+}
+
+/// A page that asks to come back when a limit holds no more.
+pub fn limited_page(html: String, policy: &str, limited: &Limited) -> HttpResponse {
+    let mut answer = html_page(StatusCode::TOO_MANY_REQUESTS, html, policy);
+    wait(&mut answer, limited);
+    answer
 }
 
 /// A page that asks to come back in a moment.
@@ -212,6 +220,8 @@ impl ResponseError for Denied {
     }
 }
 
+/// A limit said no; the answer tells of that limit and no other.
+pub const LIMITED: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const RETRY_SECONDS: &str = "1";
 const BEARER_REALM: &str = "Bearer realm=\"portcullis\"";
 /// The cause of a refusal where no token was sent at all.
@@ -223,6 +233,7 @@ fn status_of(at: At, code: Code) -> StatusCode {
         (At::Revoke, Code::InvalidClient | Code::UnauthorizedClient) => StatusCode::FORBIDDEN,
         (At::TokenInfo | At::Provisioning, Code::AccessDenied) => StatusCode::FORBIDDEN,
         (_, Code::InvalidClient | Code::InvalidToken) => StatusCode::UNAUTHORIZED,
+        (_, Code::TooManyRequests) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -243,7 +254,14 @@ fn refused(at: At, refusal: &Refusal) -> HttpResponse {
     if matches!(at, At::TokenInfo | At::Provisioning) {
         body["errors"][0]["status"] = status.as_str().into();
     }
+    // The vendor's clients know a limit by `errors` being one object and no list; JSON:API knows lists only.
+    if refusal.limited.is_some() && at != At::Provisioning {
+        body["errors"] = body["errors"][0].take();
+    }
     let mut answer = no_store(with_json(status, &body));
+    if let Some(limited) = &refusal.limited {
+        wait(&mut answer, limited);
+    }
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 section 15.5.2: a 401 always names a scheme.
         let challenge = match refusal.code {
@@ -255,6 +273,21 @@ fn refused(at: At, refusal: &Refusal) -> HttpResponse {
         set(&mut answer, (header::WWW_AUTHENTICATE, challenge));
     }
     answer
+}
+
+/// Where a caller stands, in the vendor's headers: they tell of the average limit.
+pub fn stand(headers: &mut HeaderMap, standing: &Standing) {
+    let mut say = |name, number: u32| headers.insert(HeaderName::from_static(name), number.into());
+    say("x-ratelimit-limit", standing.limit);
+    say("x-ratelimit-interval", standing.interval);
+    say("x-ratelimit-remaining", standing.remaining);
+}
+
+/// When to come again (RFC 9110 section 10.2.3).
+fn wait(answer: &mut HttpResponse, limited: &Limited) {
+    let Limited { limit, interval, retry_after } = *limited;
+    stand(answer.headers_mut(), &Standing { limit, interval, remaining: 0 });
+    set(answer, (header::RETRY_AFTER, retry_after.to_string()));
 }
 
 /// RFC 6750 section 3.
@@ -317,6 +350,7 @@ fn name(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
         StatusCode::REQUEST_TIMEOUT => "REQUEST_TIMEOUT",
         StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",
+        StatusCode::TOO_MANY_REQUESTS => "TOO_MANY_REQUESTS",
         _ => "SERVICE_UNAVAILABLE",
     }
 }
@@ -388,6 +422,15 @@ mod tests {
         ];
         for (name, at, code) in cases {
             compare_denied(name, &Denied::Refused(at, refusal(code))).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_limit_is_one_object_for_the_vendors_clients_and_a_list_for_json_api() {
+        let limited = Some(Limited { limit: 600, interval: 60, retry_after: 7 });
+        let refusal = Refusal { limited, ..refusal(Code::TooManyRequests) };
+        for (name, at) in [("token-too-many", At::Token), ("provisioning-too-many", At::Provisioning)] {
+            compare_denied(name, &Denied::Refused(at, refusal.clone())).await;
         }
     }
 

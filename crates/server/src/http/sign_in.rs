@@ -64,5 +64,6 @@ async fn try_sign_in(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) ->
         consent::redirect(browser, consent, &signed.visitor)
     };
     browser.leave(&mut answer, Jar::Session, signed.cookie.expose());
+    browser.leave(&mut answer, Jar::Device, &signed.device);
     Ok(answer)
 }

@@ -15,9 +15,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::ask::Origin;
 use portcullis_authority::desk::Desk;
+use portcullis_authority::limits::Standing;
 use portcullis_authority::refusal::Trouble;
 
-use super::reply::Denied;
+use super::reply::{self, Denied};
 use crate::house::House;
 
 /// The known application that a request named, for the log and for CORS.
@@ -39,6 +40,10 @@ pub async fn accompany(
     let method = request.method().clone();
     let mut answer = next.call(request).await?;
     protect(answer.headers_mut(), over_tls(&house));
+    let standing = answer.request().extensions().get::<Standing>().copied();
+    if let Some(standing) = standing.filter(|_| answer.status() != reply::LIMITED) {
+        reply::stand(answer.headers_mut(), &standing);
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
@@ -73,6 +78,13 @@ pub fn origin(request: &HttpRequest) -> Origin {
     request.extensions().get::<Origin>().cloned().unwrap_or_default()
 }
 
+/// Where the caller stands with the limits, for the headers of the answer.
+pub fn stands(request: &HttpRequest, standing: Option<Standing>) {
+    if let Some(standing) = standing {
+        request.extensions_mut().insert(standing);
+    }
+}
+
 /// Remembers the application that a request names, if it is one of ours: anything else that a stranger
 /// writes there has no business in the log.
 pub fn name(request: &HttpRequest, desk: &Desk, client_id: Option<&str>) {
@@ -87,7 +99,11 @@ fn origin_of(request: &ServiceRequest, house: &House) -> Origin {
     let proxies = &house.settings.trusted_proxies;
     let address = request.peer_addr().map(|peer| proxies.client(peer.ip(), forwarded).to_string());
     let made = || URL_SAFE_NO_PAD.encode(house.authority.desk().id());
-    Origin { address, request_id: Some(given_id(request.headers()).unwrap_or_else(made)) }
+    Origin {
+        address,
+        request_id: Some(given_id(request.headers()).unwrap_or_else(made)),
+        ..Origin::default()
+    }
 }
 
 /// An id that somebody before us made, as long as it is one: it goes into logs and into the audit.

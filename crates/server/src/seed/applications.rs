@@ -30,6 +30,13 @@ pub fn read(sheet: &mut Sheet<'_>, file: &File, ground: &Ground<'_>, sown: &mut 
                 secret_hash(ground, sown, (&client_id, secret), known.map(|stored| stored.hash.clone()));
             application.secrets = vec![StoredSecret { id: SEEDED.into(), hash, expires_at: None }];
         }
+        if let Some(key) = &it.backend_key {
+            let name = format!("backend:{}", application.client_id);
+            let known = ground.known.application(&application.client_id);
+            let known = known.and_then(|a| a.backend_keys.iter().find(|stored| stored.id == SEEDED));
+            let hash = secret_hash(ground, sown, (&name, key), known.map(|stored| stored.hash.clone()));
+            application.backend_keys = vec![StoredSecret { id: SEEDED.into(), hash, expires_at: None }];
+        }
         sown.set.applications.push(application);
     }
 }
@@ -85,6 +92,7 @@ fn application(sheet: &mut Sheet<'_>, it: &file::Application, place: &str) -> Ap
         confidential,
         mode: it.mode,
         secrets: Vec::new(),
+        backend_keys: Vec::new(),
         redirect_uris: texts(&it.redirect_uris),
         origins: texts(&it.origins),
         scopes: texts(&it.scopes),

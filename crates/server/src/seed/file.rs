@@ -134,6 +134,9 @@ pub struct Application {
     /// `"generate"` makes one and shows it once.
     #[serde(default, deserialize_with = "secret")]
     pub secret: Option<Secret>,
+    /// With it a backend names the visitor that a request is counted for (`x-backend-auth`).
+    #[serde(default, deserialize_with = "secret")]
+    pub backend_key: Option<Secret>,
     #[serde(default)]
     pub redirect_uris: Vec<Text>,
     #[serde(default)]

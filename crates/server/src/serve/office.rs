@@ -1,6 +1,7 @@
 //! The operators' listener: bound beside the public one, with few workers and no more than its own routes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{HttpServer, web};
@@ -8,7 +9,7 @@ use portcullis_authority::operators::StaffBook as _;
 use portcullis_authority::refusal::Trouble;
 use portcullis_store::Store;
 
-use super::{DRAIN, FAREWELL, KEEP_ALIVE, PATIENCE, bind, tls, trouble};
+use super::{DRAIN, FAREWELL, KEEP_ALIVE, bind, tls, trouble};
 use crate::house::House;
 use crate::http;
 use crate::lodge::Lodge;
@@ -36,12 +37,13 @@ pub async fn open(
     }
     let (listener, address) = bind(admin.address, admin.port)?;
     let lodge = web::Data::new(Lodge::new(house, store));
+    let patience = Duration::from_millis(settings.limits.head_ms);
     let server = HttpServer::new(move || http::admin::door(lodge.clone()))
         .workers(WORKERS)
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(PATIENCE)
+        .client_request_timeout(patience)
         .client_disconnect_timeout(FAREWELL)
-        .tls_handshake_timeout(PATIENCE)
+        .tls_handshake_timeout(patience)
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN)
         .disable_signals();

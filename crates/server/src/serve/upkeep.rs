@@ -1,7 +1,8 @@
-//! What goes on beside the requests: new roles reach the server's own guard, and what is over is deleted.
+//! What goes on beside the requests: new roles reach the server's own guard, what is over is deleted, and the
+//! limits of several servers are brought together.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_authority::desk::Clock;
 use portcullis_authority::policy;
@@ -9,6 +10,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_store::{Purged, Store};
 
+use crate::house::House;
 use crate::inspector::Glass;
 
 /// How often the registry's version is looked at, which costs one read of memory.
@@ -17,6 +19,8 @@ const GLANCE: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_secs(60);
 /// How often the use of secrets is written down.
 const NOTES: Duration = Duration::from_secs(30);
+/// How often other servers are told what was counted here: so much later they know it.
+const WORD: Duration = Duration::from_millis(100);
 /// Rows of each kind in one transaction.
 const BITE: usize = 1000;
 
@@ -57,6 +61,28 @@ pub async fn uses(store: Store) {
         if let Err(trouble) = store.write_uses().await {
             tracing::warn!(%trouble, "the use of secrets could not be noted");
         }
+    }
+}
+
+/// Tells other servers what was counted here, drops buckets that say nothing any more, and says in the log once
+/// a minute which limits refused: a flood is a few lines and no row in the books. Runs until it is aborted.
+pub async fn limits(house: Arc<House>) {
+    let desk = house.authority.desk();
+    let mut said: Vec<_> = desk.limits.refusals().collect();
+    let mut swept = Instant::now();
+    loop {
+        while desk.limits.tell(desk).await {}
+        tokio::time::sleep(WORD).await;
+        if swept.elapsed() < SWEEP {
+            continue;
+        }
+        swept = Instant::now();
+        desk.limits.sweep(desk);
+        let now: Vec<_> = desk.limits.refusals().collect();
+        for ((limit, before), (_, after)) in said.iter().zip(&now).filter(|(before, after)| before != after) {
+            tracing::warn!(limit, refused = after - before, "a limit was reached");
+        }
+        said = now;
     }
 }
 

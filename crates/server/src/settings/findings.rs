@@ -45,6 +45,7 @@ impl Settings {
         self.check_redis(&mut found);
         self.check_admin(&mut found);
         self.audit.check(self.mode).into_iter().for_each(|sentence| found.refuse(sentence));
+        self.limits.check(&mut found);
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }
@@ -201,6 +202,7 @@ impl Settings {
         if self.passwords.memory_kib < 19456 || self.passwords.iterations < 2 {
             found.refuse("passwords: production needs at least memory_kib 19456 and iterations 2.");
         }
+        self.limits.check_production(found);
         if self.trusted_proxies.everybody() {
             found.refuse("trusted_proxies must not hold the whole internet in production.");
         }
@@ -210,14 +212,14 @@ impl Settings {
     }
 }
 
-struct Found(Vec<Finding>);
+pub(super) struct Found(Vec<Finding>);
 
 impl Found {
-    fn refuse(&mut self, sentence: impl Into<String>) {
+    pub(super) fn refuse(&mut self, sentence: impl Into<String>) {
         self.0.push(Finding { weight: Weight::Refusal, sentence: sentence.into() });
     }
 
-    fn warn(&mut self, sentence: impl Into<String>) {
+    pub(super) fn warn(&mut self, sentence: impl Into<String>) {
         self.0.push(Finding { weight: Weight::Warning, sentence: sentence.into() });
     }
 

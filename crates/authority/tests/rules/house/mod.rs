@@ -17,6 +17,7 @@ use portcullis_authority::ask::{Ask, Knock, Origin};
 use portcullis_authority::desk::{Clock, Desk, Dice, Slow, Terms};
 use portcullis_authority::keyring::{ALGORITHMS, KeyState, Keyring, StoredKey, generate};
 use portcullis_authority::ledger::{Act, Deed, Ledger as _};
+use portcullis_authority::limits::{Allowances, Limits};
 use portcullis_authority::memory::Memory;
 use portcullis_authority::refusal::{Not, Refusal, Trouble};
 use portcullis_authority::registry::{Application, Scope};
@@ -80,6 +81,7 @@ impl House {
             slow: Arc::new(Plain),
             inspector: glass.clone(),
             seal,
+            limits: Arc::new(Limits::new(Allowances::default())),
             terms,
         };
         let authority = Authority::new(desk, keyring);
@@ -229,7 +231,7 @@ pub fn refusal_of<T>(answer: Result<T, Not>) -> Result<T, Refusal> {
 }
 
 pub fn origin() -> Origin {
-    Origin { address: Some("192.0.2.7".into()), request_id: Some("r-1".into()) }
+    Origin { address: Some("192.0.2.7".into()), request_id: Some("r-1".into()), ..Origin::default() }
 }
 
 pub fn secret_of(client: &str) -> String {

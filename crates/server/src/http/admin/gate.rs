@@ -110,7 +110,7 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Den
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(unheard("Send the body as application/json."));
     }
-    heard::whole(Ok(payload)).await.map_err(|denied| match denied {
+    heard::whole(request, Ok(payload)).await.map_err(|denied| match denied {
         Denied::TooLarge(_) => unheard("The body is too large."),
         Denied::TooSlow => unheard("The body came too slowly."),
         Denied::Broken(trouble) => Denial::Broken(trouble),

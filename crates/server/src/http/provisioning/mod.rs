@@ -59,7 +59,7 @@ impl Visit {
         if !matches!(essence, "application/vnd.api+json" | "application/json") {
             return Err(Unmade::WrongType);
         }
-        Ok(document::read(&whole(Ok(payload)).await?, kind)?)
+        Ok(document::read(&whole(&self.request, Ok(payload)).await?, kind)?)
     }
 
     fn writer<'a>(&'a self, counter: &'a Provisioning<'a>) -> Writer<'a> {
@@ -68,6 +68,7 @@ impl Visit {
 
     /// What was found, whichever it is: a page of things, one, or none.
     async fn show(&self, counter: &Provisioning<'_>, found: Found) -> Answer {
+        visit::stands(&self.request, counter.standing(false));
         let writer = self.writer(counter);
         let Found { kind, things, estate, several } = found;
         let body = if several {
@@ -86,6 +87,7 @@ impl Visit {
         kind: Kind,
         done: &Outcome,
     ) -> Result<serde_json::Value, Unmade> {
+        visit::stands(&self.request, counter.standing(true));
         Ok(self.writer(counter).one(&done.estate, kind, done.thing.as_ref()).await?)
     }
 }

@@ -7,7 +7,7 @@ use portcullis_authority::provisioning::{Declined, Objection, Place};
 use portcullis_authority::refusal::{Code, Refusal};
 use serde_json::{Value, json};
 
-use super::{At, Denied, broken, name, no_store, refused, set, with_json};
+use super::{At, Denied, broken, name, no_store, refused, set, status_of, with_json};
 
 const MEDIA_TYPE: &str = "application/vnd.api+json";
 
@@ -74,7 +74,7 @@ impl ResponseError for Unmade {
         match self {
             Self::Denied(denied) => denied.status_code(),
             Self::WrongType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Declined(Declined::Unknown(_)) => StatusCode::UNAUTHORIZED,
+            Self::Declined(Declined::Unknown(refusal)) => status_of(At::Provisioning, refusal.code),
             Self::Declined(Declined::Forbidden(_)) => StatusCode::FORBIDDEN,
             Self::Declined(Declined::Missing) => StatusCode::NOT_FOUND,
             Self::Declined(Declined::Broken(_)) => StatusCode::SERVICE_UNAVAILABLE,

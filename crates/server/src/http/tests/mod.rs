@@ -15,6 +15,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use portcullis_authority::Authority;
 use portcullis_authority::desk::{Desk, Inspector, Slow};
 use portcullis_authority::keyring::{KeyState, Keyring, StoredKey, generate};
+use portcullis_authority::limits::Limits;
 use portcullis_authority::memory::Memory;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Holdings;
@@ -27,6 +28,7 @@ use crate::house::House;
 use crate::settings::{Day, Legacy, Settings};
 use crate::testing::{MovableClock, idle_hub, means};
 
+mod limits;
 mod people;
 mod programs;
 mod provisioning;
@@ -137,6 +139,7 @@ fn house_over(
         slow: Arc::new(Quick),
         inspector: Arc::new(Credulous),
         seal,
+        limits: Arc::new(Limits::new(settings.limits.allowances())),
         terms: settings.terms(),
     };
     let key = StoredKey { jwk: generate("ES256", "eu1").unwrap(), state: KeyState::Active };

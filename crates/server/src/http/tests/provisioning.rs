@@ -833,3 +833,22 @@ async fn another_organization_s_things_do_not_even_exist() {
     }
     println!("tenants: {tried} ways into another organization tried, none led anywhere");
 }
+
+#[actix_web::test]
+async fn whoever_changes_too_much_has_to_wait_and_may_still_read() {
+    let town = Town::new();
+    let change = async || town.patch("ann", "user", json!({ "first_name": "Ann" }), json!({})).await;
+    let seen = change().await;
+    assert_eq!(
+        (seen.status, seen.header("x-ratelimit-limit"), seen.header("x-ratelimit-remaining")),
+        (200, "200", "199")
+    );
+    for _ in 1..200 {
+        assert_eq!(change().await.status, 200);
+    }
+    let seen = change().await;
+    assert_eq!((seen.status, seen.header("retry-after"), seen.header("content-type")), (429, "1", MEDIA));
+    assert_eq!(seen.json()["errors"][0]["status"], "429");
+    let seen = town.get("ann", "user").await;
+    assert_eq!((seen.status, seen.header("x-ratelimit-limit")), (200, "1000"));
+}
