@@ -66,8 +66,8 @@ pub struct Allowances {
 impl Default for Allowances {
     fn default() -> Self {
         Self {
-            address: Allowance::new(600, 60),
-            failure_cost: 5,
+            address: Allowance::new(1200, 60),
+            failure_cost: 3,
             client: Allowance::new(60_000, 60),
             guesses: Allowance::new(20, 60),
             guesses_in_all: Allowance::new(1000, 3600),

@@ -187,7 +187,7 @@ async fn a_flood_from_one_address_stops_nobody_who_has_a_secret() {
     while guest(&house, HOME).await.is_ok() {
         let_in += 1;
     }
-    assert_eq!(let_in, 600);
+    assert_eq!(let_in, 1200);
     assert!(guest(&house, HOME).await.unwrap_err().limited.is_some());
     machine(&house, HOME, &secret_of("int")).await.unwrap();
     guest(&house, "203.0.113.9").await.unwrap();
@@ -200,7 +200,7 @@ async fn failures_cost_more_than_successes() {
         let ask = from(&house, HOME, &[("grant_type", "nonsense")]);
         refusal_of(house.authority.token(&ask).await).unwrap_err()
     };
-    assert_eq!(until_limited(nonsense).await.0, 120);
+    assert_eq!(until_limited(nonsense).await.0, 400);
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn a_backend_with_its_key_is_counted_by_its_visitors() {
     while ask("203.0.113.9", "the-key").await.is_ok() {
         let_in += 1;
     }
-    assert_eq!(let_in, 600);
+    assert_eq!(let_in, 1200);
     ask("203.0.113.10", "the-key").await.unwrap();
 }
 

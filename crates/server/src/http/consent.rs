@@ -89,6 +89,7 @@ async fn standing(
     request: &HttpRequest,
     form: Option<&str>,
 ) -> Result<(Consent, Option<Visitor>), Not> {
+    browser.desk().limits.visit(browser.desk(), &browser.origin)?;
     let Step::Consent { consent, person } = browser.open(form)? else { return Err(stale().into()) };
     visit::name(request, browser.desk(), Some(&consent.client_id));
     let visitor = browser.visitor(&consent).await?.filter(|visitor| visitor.person.id == person);

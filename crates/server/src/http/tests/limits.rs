@@ -57,7 +57,7 @@ async fn a_client_with_a_secret_stands_by_itself_and_shows_it_to_nobody_else() {
     let seen = call(&house, wrong).await;
     assert_eq!(
         (seen.status, seen.header("x-ratelimit-limit"), seen.header("x-ratelimit-remaining")),
-        (401, "50", "45")
+        (401, "50", "47")
     );
     assert_eq!(call(&house, ask_token("robot")).await.status, 200);
     assert_eq!(call(&house, ask_token("robot")).await.status, 429);
