@@ -144,3 +144,22 @@ async fn a_visitor_that_the_backend_does_not_vouch_for_is_not_heard() {
     let ask = guest().insert_header(("x-true-client-ip", "203.0.113.9"));
     assert_eq!(call(&house, ask).await.status, 429);
 }
+
+#[actix_web::test]
+async fn a_shop_that_renders_on_its_server_is_counted_by_its_visitors() {
+    let (house, _) = house_that_allows(|limits| limits.address = FEW);
+    let ask = |visitor: &str, key: &str| {
+        post("/oauth/token", "grant_type=client_credentials&client_id=rendered")
+            .insert_header(("x-true-client-ip", visitor.to_owned()))
+            .insert_header(("x-backend-auth", key.to_owned()))
+    };
+    for visitor in 0..20 {
+        let seen = call(&house, ask(&format!("203.0.113.{visitor}"), "the-key")).await;
+        assert_eq!((seen.status, seen.header("x-ratelimit-remaining")), (200, "2"));
+    }
+    for _ in 0..2 {
+        assert_eq!(call(&house, ask("203.0.113.0", "the-key")).await.status, 200);
+    }
+    assert_eq!(call(&house, ask("203.0.113.0", "the-key")).await.status, 429);
+    assert_eq!(call(&house, ask("203.0.113.1", "the-key")).await.status, 200);
+}

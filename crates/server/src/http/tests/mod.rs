@@ -88,12 +88,16 @@ fn application(seal: &Seal, client_id: &str, kind: &str, more: Value) -> Value {
 
 fn holdings(seal: &Seal) -> Holdings {
     let redirect = ["https://app.example/cb"];
+    let key = seal.client_secret("backend:rendered", &Secret::from("the-key"));
+    let backend = json!({ "organization": "org3", "backend_keys": [{ "id": "k1", "hash": key }] });
     serde_json::from_value(json!({
         "version": 1,
-        "organizations": [{ "id": "org1", "slug": "my-shop", "name": "My Shop" }],
+        "organizations": [{ "id": "org1", "slug": "my-shop", "name": "My Shop" },
+            { "id": "org3", "slug": "big-shop", "name": "Big Shop", "enterprise": true }],
         "applications": [
             application(seal, "robot", "integration", json!({ "role": "r1" })),
             application(seal, "shop", "sales_channel", json!({ "origins": ["https://shop.example"] })),
+            application(seal, "rendered", "sales_channel", backend),
             application(seal, "web", "webapp", json!({ "redirect_uris": redirect })),
             application(seal, "own", "webapp", json!({ "redirect_uris": redirect, "first_party": true })),
             application(seal, "me", "user", json!({ "user": "u1" })),
