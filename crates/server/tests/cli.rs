@@ -228,8 +228,9 @@ fn an_operator_signs_in_looks_around_and_signs_out() {
         .stdout(Stdio::piped())
         .spawn();
     let mut server = Started(started.unwrap());
-    let said = BufReader::new(server.0.stdout.take().unwrap());
-    let address = said.lines().map_while(Result::ok).find_map(|line| {
+    let mut said = BufReader::new(server.0.stdout.take().unwrap());
+    // The reader stays, so that the server can tell its story to the end.
+    let address = said.by_ref().lines().map_while(Result::ok).find_map(|line| {
         line.strip_prefix("operators come in at ").map(|address| format!("http://{address}"))
     });
     let address = address.unwrap();

@@ -1,6 +1,6 @@
 //! `portcullis serve`: run the server until somebody says stop.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -47,16 +47,22 @@ impl Serve {
             prepare_demo(&settings, &means)?;
         }
         let running = start(settings, means)?;
-        println!("portcullis ready at {} (issuer {})", running.address, running.issuer);
-        if let Some(admin) = running.admin {
-            println!("operators come in at {admin}");
-        }
-        if self.demo {
-            println!("\n{}", story(&running.issuer));
-        }
+        // A server does not stop because nobody listens to what it says.
+        let _ = std::io::stdout().write_all(greeting(&running, self.demo).as_bytes());
         wait(&running)?;
         running.stop().map_err(Failure::from)
     }
+}
+
+fn greeting(running: &Running, demo: bool) -> String {
+    let mut greeting = format!("portcullis ready at {} (issuer {})\n", running.address, running.issuer);
+    if let Some(admin) = running.admin {
+        greeting.push_str(&format!("operators come in at {admin}\n"));
+    }
+    if demo {
+        greeting.push_str(&format!("\n{}\n", story(&running.issuer)));
+    }
+    greeting
 }
 
 fn keep_log(log: &Log) -> Outcome {
