@@ -3,7 +3,7 @@
 //! Every server runs one; there is no leader. A row is published only after it was read from SQL in order,
 //! so what is published never has a gap, whoever wrote it and in whatever process.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,9 @@ pub struct Hub {
     /// How far our clock is ahead of the database's, milliseconds.
     drift_ms: AtomicI64,
     news: Arc<Notify>,
+    /// Looks at the log that have begun, and the last that has ended.
+    begun: AtomicU64,
+    ended: watch::Sender<u64>,
     keys: ArcSwap<Sheet>,
     policy: ArcSwap<Sheet>,
     manifest: ArcSwap<(ManifestOf, Arc<str>)>,
@@ -125,6 +128,8 @@ impl Hub {
             view: parts.view,
             press: parts.press,
             news,
+            begun: AtomicU64::new(0),
+            ended: watch::Sender::new(0),
             keys: ArcSwap::from_pointee(Sheet::new(parts.jwks)),
             policy: ArcSwap::from_pointee(Sheet::new(policy)),
             manifest: ArcSwap::from_pointee((None, "".into())),
@@ -145,7 +150,10 @@ impl Hub {
                 () = self.news.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            if let Err(trouble) = self.catch_up().await {
+            let look = self.begun.fetch_add(1, Relaxed) + 1;
+            let looked = self.catch_up().await;
+            self.ended.send_replace(look);
+            if let Err(trouble) = looked {
                 tracing::warn!(%trouble, "the feed cannot be read");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -241,6 +249,16 @@ impl Hub {
 
     pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
         self.shelf().segment(name)
+    }
+
+    /// Waits for a look at the log that begins after this call, so that what was answered before it is
+    /// published; briefly, because a guard that starts on something older knows how old it is.
+    pub async fn look(&self) {
+        let next = self.begun.load(Relaxed) + 1;
+        self.news.notify_one();
+        let mut ended = self.ended.subscribe();
+        // An error means that the server stops, or that the database is slow; then what is here must do.
+        let _ = tokio::time::timeout(LOOK_EVERY, ended.wait_for(|look| *look >= next)).await;
     }
 
     /// The signed manifest of this moment.

@@ -38,6 +38,7 @@ pub async fn manifest(
     if *feed != house.hub.feed() {
         return Ok(reply::nothing_here().await);
     }
+    house.hub.look().await;
     let (position, text) = house.hub.manifest().map_err(Denied::Broken)?;
     let mut answer = reply::no_store(reply::text(text.to_string()));
     reply::set(&mut answer, (header::CACHE_CONTROL, "max-age=1"));
