@@ -30,6 +30,7 @@ pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> 
     make_room(&settings.store.url)?;
     let clock = means.clock.clone();
     let store = StoreSettings {
+        root_certificate: settings.store.root_certificate.clone(),
         connections: settings.store.pool,
         patience: settings.store.patience(),
         // A little less than the interval, so that a timer that fires early does not skip a beat.

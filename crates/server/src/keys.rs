@@ -278,7 +278,7 @@ mod tests {
         let first = directory.manifest().keys[0].file.clone();
         for name in [SEAL, FEED, first.as_str()] {
             let file = directory.path().join(name);
-            for mode in [0o640, 0o604] {
+            for mode in [0o620, 0o604] {
                 std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
                 let why = open(&scratch).load().unwrap_err().why;
                 assert!(why.contains("others can read") && why.contains(name), "{why}");

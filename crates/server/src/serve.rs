@@ -2,6 +2,7 @@
 //! so that a test can start one, ask it things and stop it.
 
 mod office;
+mod plain;
 mod records;
 mod seats;
 mod story;
@@ -14,7 +15,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use portcullis_authority::Authority;
 use portcullis_authority::desk::Desk;
@@ -55,6 +56,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where operators come in, if they may.
     pub admin: Option<SocketAddr>,
+    /// Where it listens without TLS, to send readers over.
+    pub plain: Option<SocketAddr>,
     /// With the port that was bound, where the settings say 0.
     pub issuer: String,
     stop: watch::Sender<bool>,
@@ -97,7 +100,9 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
         })
         .map_err(trouble)?;
     match ready.recv() {
-        Ok(Ready { address, admin, issuer }) => Ok(Running { address, admin, issuer, stop, thread }),
+        Ok(Ready { address, admin, plain, issuer }) => {
+            Ok(Running { address, admin, plain, issuer, stop, thread })
+        }
         // The thread ended before it was ready, so it has something to say.
         Err(_) => match thread.join() {
             Ok(Err(why)) => Err(why),
@@ -110,13 +115,14 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
 struct Ready {
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    plain: Option<SocketAddr>,
     issuer: String,
 }
 
 async fn run(
     settings: Settings,
     means: Means,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
     ready: mpsc::Sender<Ready>,
 ) -> Result<(), Trouble> {
     let (listener, address) = bind(settings.listen.address, settings.listen.port)?;
@@ -137,21 +143,20 @@ async fn run(
     upkeep.extend(records.keep(&settings));
     let senders = records.tell(&settings, &means, &store, &stopped)?;
     let office = office::open(&settings, house.clone(), store).await?;
-    let (admin, office) = office.map_or((None, None), |(address, server)| (Some(address), Some(server)));
+    let (admin, office) = office.map_or((None, None), |it| (Some(it.address), Some(it)));
     upkeep.push(tokio::spawn(upkeep::limits(house.clone().into_inner())));
-    let server = open_door(&settings, listener, house)?;
-    let handle = server.handle();
-    let counter = office.as_ref().map(Server::handle);
-    upkeep.push(tokio::spawn(async move {
-        // An error means that nobody can say stop any more, which is the same wish.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        if let Some(counter) = counter {
-            counter.stop(true).await;
-        }
-        handle.stop(true).await;
-    }));
+    let plain = plain::open(&settings)?;
+    let plain_address = plain.as_ref().map(|(address, _)| *address);
+    let certificates = settings.tls.as_ref().map(tls::Certificates::open).transpose()?;
+    let server = open_door(&settings, listener, house, certificates.as_ref())?;
+    let fresh = certificates.into_iter().chain(office.as_ref().and_then(|it| it.certificates.clone()));
+    upkeep.push(tls::keep_fresh(fresh.collect())?);
+    let office = office.map(|it| it.server);
+    upkeep.extend(plain.map(|(_, server)| tokio::spawn(plain::send_over(server, stopped.clone()))));
+    upkeep.extend(office.as_ref().map(|office| tokio::spawn(close(office.handle(), stopped.clone()))));
+    upkeep.push(tokio::spawn(close(server.handle(), stopped)));
     // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
-    let _ = ready.send(Ready { address, admin, issuer: settings.issuer.clone() });
+    let _ = ready.send(Ready { address, admin, plain: plain_address, issuer: settings.issuer.clone() });
     tracing::info!(%address, issuer = settings.issuer, "ready");
     let office = async {
         match office {
@@ -164,6 +169,13 @@ async fn run(
     records.close(senders).await;
     tracing::info!("stopped");
     ended
+}
+
+/// Lets a server finish what has begun, once somebody says stop.
+async fn close(handle: ServerHandle, mut stopped: watch::Receiver<bool>) {
+    // An error means that nobody can say stop any more, which is the same wish.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+    handle.stop(true).await;
 }
 
 /// Everything that handlers reach, and the glass that must hear of new roles.
@@ -240,7 +252,12 @@ fn limits(settings: &Settings, seal: &Arc<Seal>) -> Result<Limits, Trouble> {
     Ok(Limits::shared(allow, seal.clone(), Arc::new(counts)))
 }
 
-fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>) -> Result<Server, Trouble> {
+fn open_door(
+    settings: &Settings,
+    listener: TcpListener,
+    house: web::Data<House>,
+    certificates: Option<&Arc<tls::Certificates>>,
+) -> Result<Server, Trouble> {
     let workers = match settings.listen.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
@@ -257,8 +274,8 @@ fn open_door(settings: &Settings, listener: TcpListener, house: web::Data<House>
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN)
         .disable_signals();
-    let server = match &settings.tls {
-        Some(files) => server.listen_rustls_0_23(listener, tls::config(files)?),
+    let server = match certificates {
+        Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?),
         None => server.listen(listener),
     };
     Ok(server.map_err(trouble)?.run())

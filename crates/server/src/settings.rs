@@ -22,7 +22,7 @@ pub(crate) use findings::is_loopback;
 pub use findings::{Finding, Weight};
 pub use layers::Wrong;
 pub use limits::Limits;
-pub use proxies::{Network, TrustedProxies};
+pub use proxies::{Network, ProxyHeader, TrustedProxies};
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
 const TOKEN_LIMIT: usize = 4096;
@@ -39,8 +39,10 @@ pub struct Settings {
     pub domain: Option<String>,
     pub listen: Listen,
     pub tls: Option<Tls>,
-    /// From these alone is `X-Forwarded-For` believed.
+    /// From these alone is `proxy_header` believed.
     pub trusted_proxies: TrustedProxies,
+    /// The one header in which they say whom they speak for; every other is a stranger's word.
+    pub proxy_header: ProxyHeader,
     pub store: Store,
     pub keys: Keys,
     pub tokens: Tokens,
@@ -79,15 +81,22 @@ pub struct Listen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
+    /// The chain, the server's own certificate first. Both files are read again when they change.
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// A plain port on the same address that sends readers over to https, and refuses everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH` or `postgres://...`.
+    /// `sqlite:PATH` or `postgres://...`; `?sslmode=verify-full` for TLS.
     pub url: String,
+    /// Whose certificates PostgreSQL may show (PEM), where they are not the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_certificate: Option<PathBuf>,
     /// Connections at most.
     pub pool: usize,
     /// How long a request waits for the database before it gives up.
@@ -181,6 +190,9 @@ pub struct Redis {
     /// Where it is not in the address; best from a file, `PORTCULLIS__REDIS__PASSWORD_FILE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// Whose certificates Redis may show (PEM), where they are not the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificate: Option<PathBuf>,
     /// How long Redis may take for an answer.
     #[serde(default = "Redis::default_patience")]
     pub patience_ms: u64,
@@ -245,6 +257,13 @@ impl Settings {
     }
 }
 
+impl Tls {
+    /// From these files, with no plain port beside it.
+    pub fn of(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { certificate: certificate.into(), key: key.into(), redirect_port: None }
+    }
+}
+
 impl Store {
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.patience_ms)
@@ -254,7 +273,12 @@ impl Store {
 impl Redis {
     /// At this address, without a password.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { url: url.into(), password: None, patience_ms: Self::default_patience() }
+        Self {
+            url: url.into(),
+            password: None,
+            root_certificate: None,
+            patience_ms: Self::default_patience(),
+        }
     }
 
     /// What the store needs to reach it.
@@ -267,7 +291,8 @@ impl Redis {
             url = parsed.into();
         }
         let deadline = Duration::from_millis(self.patience_ms);
-        portcullis_store::redis::RedisSettings { url, feed: feed.into(), deadline }
+        let root_certificate = self.root_certificate.clone();
+        portcullis_store::redis::RedisSettings { url, root_certificate, feed: feed.into(), deadline }
     }
 
     fn default_patience() -> u64 {
@@ -307,6 +332,7 @@ impl Default for Settings {
             listen: Listen::default(),
             tls: None,
             trusted_proxies: TrustedProxies::default(),
+            proxy_header: ProxyHeader::default(),
             store: Store::default(),
             keys: Keys::default(),
             tokens: Tokens::default(),
@@ -330,7 +356,8 @@ impl Default for Listen {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: "sqlite:data/portcullis.db".into(), pool: 8, patience_ms: 3000 }
+        let url = "sqlite:data/portcullis.db".into();
+        Self { url, root_certificate: None, pool: 8, patience_ms: 3000 }
     }
 }
 

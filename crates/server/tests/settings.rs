@@ -134,7 +134,7 @@ fn everybody() -> portcullis::settings::TrustedProxies {
 }
 
 fn no_tls() -> portcullis::settings::Tls {
-    portcullis::settings::Tls { certificate: "/nowhere/chain.pem".into(), key: "/nowhere/key.pem".into() }
+    portcullis::settings::Tls::of("/nowhere/chain.pem", "/nowhere/key.pem")
 }
 
 #[test]

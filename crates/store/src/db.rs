@@ -7,6 +7,7 @@
 //! and SQLite prepares a statement anew at every use when its plan depended on a bound number.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use diesel::sqlite::SqliteConnection;
@@ -20,6 +21,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use portcullis_authority::refusal::Trouble;
 use tokio::runtime::Handle;
+
+use crate::wire::Wire;
 
 /// SQLite, whose calls run on the blocking pool.
 pub(crate) type Sqlite = SyncConnectionWrapper<SqliteConnection>;
@@ -214,8 +217,13 @@ pub(crate) fn bites<T>(items: Vec<T>, most: usize) -> impl Iterator<Item = Vec<T
 impl Db {
     /// Opens the database that `url` names and brings its tables up to date. Needs a multi-thread
     /// runtime, because migrations run in place.
-    pub(crate) async fn open(url: &str, size: usize, patience: Duration) -> Result<Self, Fault> {
-        let db = Self { pools: pools(url, size, patience)?, patience };
+    pub(crate) async fn open(
+        url: &str,
+        root: Option<&Path>,
+        size: usize,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
+        let db = Self { pools: pools(url, root, size, patience)?, patience };
         db.migrate().await?;
         Ok(db)
     }
@@ -269,11 +277,12 @@ where
     Ok(())
 }
 
-fn pools(url: &str, size: usize, patience: Duration) -> Result<Pools, Fault> {
+fn pools(url: &str, root: Option<&Path>, size: usize, patience: Duration) -> Result<Pools, Fault> {
     let built =
         |error: diesel_async::pooled_connection::deadpool::BuildError| Fault::Connection(error.to_string());
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let manager = AsyncDieselConnectionManager::new_with_config(url, postgres_config(patience));
+        let config = postgres_config(Wire::new(url, root, patience)?, patience);
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         return Pool::builder(manager).max_size(size).build().map(Pools::Postgres).map_err(built);
     }
     let path = url.strip_prefix("sqlite:").unwrap_or(url);
@@ -313,7 +322,7 @@ fn sqlite_config(patience: Duration) -> ManagerConfig<Sqlite> {
 /// The driver of a connection is spawned on the runtime that opened the store, so that a web worker which
 /// is busy signing does not hold up everybody's database. `synchronous_commit` is never off, for the same
 /// reason as `synchronous=FULL`; a stronger setting of the operator stays.
-fn postgres_config(patience: Duration) -> ManagerConfig<Postgres> {
+fn postgres_config(wire: Wire, patience: Duration) -> ManagerConfig<Postgres> {
     let settings = format!(
         "SET statement_timeout TO {limit}; SET lock_timeout TO {limit}; \
          SET idle_in_transaction_session_timeout TO {idle}; \
@@ -324,11 +333,11 @@ fn postgres_config(patience: Duration) -> ManagerConfig<Postgres> {
     let home = Handle::try_current().ok();
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(move |url| {
-        let (url, settings, home) = (url.to_owned(), settings.clone(), home.clone());
+    config.custom_setup = Box::new(move |_| {
+        let (wire, settings, home) = (wire.clone(), settings.clone(), home.clone());
         async move {
             let made = async move {
-                let mut connection = Postgres::establish(&url).await?;
+                let mut connection = wire.connect().await?;
                 connection
                     .batch_execute(&settings)
                     .await
@@ -365,7 +374,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_sqlite_connection_waits_for_the_disk() -> Result<(), Fault> {
         let path = std::env::temp_dir().join(format!("portcullis_pragmas_{}.sqlite", std::process::id()));
-        let db = Db::open(&path.to_string_lossy(), 2, Duration::from_secs(5)).await?;
+        let db = Db::open(&path.to_string_lossy(), None, 2, Duration::from_secs(5)).await?;
         for _ in 0..2 {
             let query = diesel::sql_query(
                 "SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys",

@@ -8,6 +8,7 @@ mod counts;
 mod index;
 mod link;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_authority::ledger::Position;
@@ -32,6 +33,8 @@ const BULK: Duration = Duration::from_secs(2);
 pub struct RedisSettings {
     /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS with the system's roots.
     pub url: String,
+    /// Who may vouch for it (PEM), instead of the system's authorities.
+    pub root_certificate: Option<PathBuf>,
     pub feed: String,
     /// How long any question may take.
     pub deadline: Duration,
@@ -40,8 +43,9 @@ pub struct RedisSettings {
 /// Without the address, which may hold a password.
 impl std::fmt::Debug for RedisSettings {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url: _, feed, deadline } = self;
+        let Self { url: _, root_certificate, feed, deadline } = self;
         out.debug_struct("RedisSettings")
+            .field("root_certificate", root_certificate)
             .field("feed", feed)
             .field("deadline", deadline)
             .finish_non_exhaustive()
@@ -117,7 +121,7 @@ impl RedisFeed {
     /// Trouble with the address.
     pub fn open(settings: &RedisSettings) -> Result<Self, Trouble> {
         Ok(Self {
-            link: Link::new(&settings.url, settings.deadline)?,
+            link: Link::new(&settings.url, settings.root_certificate.as_deref(), settings.deadline)?,
             // One hash tag, so that a cluster keeps the keys of a feed where one script reaches them.
             prefix: format!("rv:{{{}}}:", settings.feed),
             append: Script::new(concat!(include_str!("redis/index.lua"), include_str!("redis/append.lua"))),
@@ -333,6 +337,7 @@ mod tests {
     fn the_address_is_not_printed() {
         let settings = RedisSettings {
             url: "redis://:hush@localhost".into(),
+            root_certificate: None,
             feed: "live:eu1".into(),
             deadline: Duration::from_millis(250),
         };

@@ -33,13 +33,20 @@ pub async fn toll<B: MessageBody>(
 }
 
 fn is_old(request: &ServiceRequest, house: &House) -> bool {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host_of(request);
     let ours =
         house.settings.issuer.split_once("://").is_some_and(|(_, ours)| name_of(ours) == name_of(host));
     let slug = house.settings.domain.as_deref().and_then(|domain| slug_of(host, domain));
     // The issuer's own host is never an old one, whatever an organization calls itself.
     let directory = house.authority.desk().registry.directory();
     !ours && slug.is_some_and(|slug| directory.organization_by_slug(&slug).is_some())
+}
+
+/// The host that a request is for: what its target says, where it says one (`:authority` of HTTP/2, and the
+/// absolute form, RFC 9112 section 3.2.2), and else the `Host` header.
+fn host_of(request: &ServiceRequest) -> &str {
+    let header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    request.uri().host().or_else(header).unwrap_or_default()
 }
 
 /// The one label in front of the domain.

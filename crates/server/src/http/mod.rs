@@ -19,6 +19,7 @@ mod heard;
 mod introspect;
 mod legacy;
 mod page;
+pub mod plain;
 mod provisioning;
 mod reply;
 mod revoke;

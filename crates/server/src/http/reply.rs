@@ -135,6 +135,19 @@ pub fn see_other(address: &str) -> HttpResponse {
     no_store(HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish())
 }
 
+/// What is read here is read there from now on, in the same way (RFC 9110 section 15.4.9).
+pub fn permanently_at(address: &str) -> HttpResponse {
+    no_store(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, address)).finish())
+}
+
+/// Something came without TLS that nobody else should have seen.
+pub fn not_in_the_clear(instead: &str) -> HttpResponse {
+    let sentence = format!(
+        "Use {instead}, and replace the secrets that you sent: they crossed the network in the clear."
+    );
+    Denied::Refused(At::Token, Refusal::new(Code::InvalidRequest, sentence)).error_response()
+}
+
 /// A preflight that was understood; what it may do is in the headers, if it may do anything.
 pub fn preflight() -> HttpResponse {
     HttpResponse::NoContent().finish()

@@ -94,10 +94,11 @@ pub fn name(request: &HttpRequest, desk: &Desk, client_id: Option<&str>) {
 }
 
 fn origin_of(request: &ServiceRequest, house: &House) -> Origin {
-    let forwarded = request.headers().get_all("x-forwarded-for");
-    let forwarded = forwarded.map(|list| list.to_str().unwrap_or_default());
+    let header = house.settings.proxy_header;
+    let values = request.headers().get_all(header.name());
+    let hops = header.hops(values.map(|list| list.to_str().unwrap_or_default()));
     let proxies = &house.settings.trusted_proxies;
-    let address = request.peer_addr().map(|peer| proxies.client(peer.ip(), forwarded).to_string());
+    let address = request.peer_addr().map(|peer| proxies.client(peer.ip(), &hops).to_string());
     let made = || URL_SAFE_NO_PAD.encode(house.authority.desk().id());
     Origin {
         address,

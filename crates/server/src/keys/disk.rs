@@ -2,14 +2,23 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use portcullis_authority::refusal::Trouble;
 
-/// Whether group or world can read or write a file; `None` when it cannot be looked at.
+/// Whether anybody but its owner can read or write a file; `None` when it cannot be looked at.
 pub fn open_to_others(path: &Path) -> Option<bool> {
-    Some(fs::metadata(path).ok()?.permissions().mode() & 0o077 != 0)
+    let about = fs::metadata(path).ok()?;
+    Some(is_open(about.permissions().mode(), about.uid()))
+}
+
+/// What belongs to root may be read by its group, as PostgreSQL has it too: so are secrets handed to a
+/// container, or a certificate's key to the services of a machine.
+fn is_open(mode: u32, owner: u32) -> bool {
+    const ROOT: u32 = 0;
+    let lent = if owner == ROOT { 0o040 } else { 0 };
+    mode & 0o077 & !lent != 0
 }
 
 /// Makes the directory if it is missing, and closes it to others.
@@ -65,4 +74,19 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 fn failed(path: &Path, error: &io::Error) -> Trouble {
     Trouble::new("keys", format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_root_may_be_read_by_a_group() {
+        let (root, somebody) = (0, 1000);
+        assert!(!is_open(0o600, somebody) && !is_open(0o400, root) && !is_open(0o640, root));
+        assert!(is_open(0o640, somebody));
+        for mode in [0o660, 0o650, 0o604, 0o602] {
+            assert!(is_open(mode, root) && is_open(mode, somebody), "{mode:o}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The operators' listener: bound beside the public one, with few workers and no more than its own routes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -9,7 +10,8 @@ use portcullis_authority::operators::StaffBook as _;
 use portcullis_authority::refusal::Trouble;
 use portcullis_store::Store;
 
-use super::{DRAIN, FAREWELL, KEEP_ALIVE, bind, tls, trouble};
+use super::tls::Certificates;
+use super::{DRAIN, FAREWELL, KEEP_ALIVE, bind, trouble};
 use crate::house::House;
 use crate::http;
 use crate::lodge::Lodge;
@@ -19,6 +21,13 @@ use crate::settings::{Mode, Settings};
 const WORKERS: usize = 2;
 const CONNECTIONS: usize = 256;
 
+/// The listener, and the certificate that it shows.
+pub struct Office {
+    pub address: SocketAddr,
+    pub server: Server,
+    pub certificates: Option<Arc<Certificates>>,
+}
+
 /// Opens it, if it is wanted.
 ///
 /// # Errors
@@ -27,7 +36,7 @@ pub async fn open(
     settings: &Settings,
     house: web::Data<House>,
     store: Store,
-) -> Result<Option<(SocketAddr, Server)>, Trouble> {
+) -> Result<Option<Office>, Trouble> {
     if settings.mode == Mode::Production {
         refuse_demo(&store).await?;
     }
@@ -47,12 +56,13 @@ pub async fn open(
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN)
         .disable_signals();
-    let server = match &admin.tls {
-        Some(files) => server.listen_rustls_0_23(listener, tls::config(files)?),
+    let certificates = admin.tls.as_ref().map(Certificates::open).transpose()?;
+    let server = match &certificates {
+        Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?),
         None => server.listen(listener),
     };
     tracing::info!(%address, "operators come in here");
-    Ok(Some((address, server.map_err(trouble)?.run())))
+    Ok(Some(Office { address, server: server.map_err(trouble)?.run(), certificates }))
 }
 
 async fn refuse_demo(store: &Store) -> Result<(), Trouble> {

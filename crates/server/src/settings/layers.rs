@@ -124,16 +124,18 @@ fn dot(path: &str) -> &'static str {
 fn every_key() -> Settings {
     Settings {
         trusted_proxies: TrustedProxies::of_this_machine(),
-        tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
-        admin: super::Admin {
-            tls: Some(super::Tls { certificate: PathBuf::new(), key: PathBuf::new() }),
-            ..super::Admin::default()
-        },
+        tls: Some(super::Tls { redirect_port: Some(0), ..super::Tls::of("", "") }),
+        admin: super::Admin { tls: Some(super::Tls::of("", "")), ..super::Admin::default() },
         audit: super::Audit {
             destinations: [(ANY_NAME.to_owned(), every_key_of_a_destination())].into(),
             ..super::Audit::default()
         },
-        redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
+        store: super::Store { root_certificate: Some(PathBuf::new()), ..super::Store::default() },
+        redis: Some(super::Redis {
+            password: Some(String::new()),
+            root_certificate: Some(PathBuf::new()),
+            ..super::Redis::at("")
+        }),
         ..Settings::default()
     }
 }
@@ -209,7 +211,10 @@ mod tests {
         for (name, said) in [
             ("PORTCULLIS__TOKENS__ACCES_LIFETIME", "tokens.acces_lifetime is not a setting; in tokens"),
             ("PORTCULLIS__ISUER", "isuer is not a setting; at the top"),
-            ("PORTCULLIS__TLS__CA", "tls.ca is not a setting; in tls there are certificate, key."),
+            (
+                "PORTCULLIS__TLS__CA",
+                "tls.ca is not a setting; in tls there are certificate, key, redirect_port.",
+            ),
         ] {
             let wrong = load(&[(name, "1")]).unwrap_err();
             assert!(wrong.starts_with("the environment: ") && wrong.contains(said), "{wrong}");

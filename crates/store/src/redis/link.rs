@@ -2,12 +2,13 @@
 //! answers. Knows nothing of feeds.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_authority::refusal::Trouble;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisResult};
+use redis::{Client, RedisResult, TlsCertificates};
 
 /// After the first failure nobody is asked for so long; doubled with each further one,
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -15,6 +16,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// So many silences in a row mean that the connection itself may be dead, although nobody said so.
 const SILENCES: u32 = 4;
+/// How a certificate begins in a PEM file.
+const MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 pub(super) struct Link {
     client: Client,
@@ -31,9 +34,8 @@ struct State {
 
 impl Link {
     /// Connects at the first question, so that Redis may come later than we do. Needs a runtime.
-    pub fn new(url: &str, deadline: Duration) -> Result<Self, Trouble> {
-        // The cause could repeat the address with its password.
-        let client = Client::open(url).map_err(|_| Trouble::new("redis", "the address cannot be read"))?;
+    pub fn new(url: &str, root: Option<&Path>, deadline: Duration) -> Result<Self, Trouble> {
+        let client = client(url, root)?;
         let manager = connect(&client, deadline)?;
         let state = State { manager, failures: 0, silences: 0, shut_until: None };
         Ok(Self { client, deadline, state: Mutex::new(state) })
@@ -100,6 +102,21 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `root` are the authorities that may vouch for Redis; without them the system's may.
+fn client(url: &str, root: Option<&Path>) -> Result<Client, Trouble> {
+    // The cause could repeat the address with its password.
+    let unread = |_| Trouble::new("redis", "the address cannot be read");
+    let Some(root) = root else { return Client::open(url).map_err(unread) };
+    let pem = std::fs::read(root);
+    let pem = pem.map_err(|e| Trouble::new("redis", format!("{}: {e}", root.display())))?;
+    // No certificate at all would be taken for the wish to trust nobody, and be found out at the first question.
+    if !pem.windows(MARK.len()).any(|window| window == MARK) {
+        return Err(Trouble::new("redis", format!("{}: there is no certificate in it", root.display())));
+    }
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    Client::build_with_tls(url, certificates).map_err(unread)
 }
 
 fn connect(client: &Client, deadline: Duration) -> Result<ConnectionManager, Trouble> {
