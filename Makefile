@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
-.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed fmt lint clean
+.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed fmt lint lint-deploy clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ fmt: ## Format the code
 lint: ## Check format and lints, as continuous integration does
 	cargo fmt --all -- --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+lint-deploy: ## Have Helm judge the chart; builds Helm with Go where it is not installed
+	@scripts/lint-deploy.sh
 
 clean: ## Remove what was built, the demo's data and the downloaded clients
 	cargo clean

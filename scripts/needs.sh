@@ -20,6 +20,7 @@ lacks openssl && need openssl
 if [ "$for_what" != build ] && old_node; then need nodejs npm; fi
 if [ "$for_what" = test ]; then
     lacks redis-server && need redis-server
+    lacks haproxy && [ ! -x /usr/sbin/haproxy ] && need haproxy
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! lacks initdb || need postgresql
 fi
 

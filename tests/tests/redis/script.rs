@@ -67,7 +67,8 @@ fn open(redis: &Redis) -> RedisFeed {
 
 /// Needs a runtime.
 fn open_at(url: String) -> RedisFeed {
-    RedisFeed::open(&RedisSettings { url, feed: FEED.into(), deadline: Duration::from_millis(250) }).unwrap()
+    let deadline = Duration::from_millis(250);
+    RedisFeed::open(&RedisSettings { url, root_certificate: None, feed: FEED.into(), deadline }).unwrap()
 }
 
 fn run(work: impl Future<Output = ()>) {
