@@ -149,6 +149,9 @@ impl Settings {
             );
             found.strictly(self.mode, sentence);
         }
+        if admin.tls.as_ref().is_some_and(|tls| tls.redirect_port.is_some()) {
+            found.refuse("admin.tls.redirect_port: only the public address sends readers over.");
+        }
         if admin.port != 0 && admin.port == self.listen.port {
             found.refuse("admin.port must not be the public port.");
         }
