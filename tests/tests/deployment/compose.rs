@@ -194,7 +194,7 @@ async fn one_address_survives_the_loss_of_a_server_behind_it() {
     let mut town = Town::open(&Ground::Sqlite).await;
     let neighbour = town.open_neighbour();
     let address = |url: &str| url.trim_start_matches("http://").to_owned();
-    let proxy = Proxy::before([&address(&town.issuer()), &address(&neighbour)]);
+    let proxy = Proxy::before([&address(town.issuer()), &address(&neighbour)]);
     // Its certificate is made for a name that this machine does not know; who it is does not matter here.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy().build().unwrap();
