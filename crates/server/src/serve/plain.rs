@@ -1,13 +1,14 @@
 //! The plain address beside the one with TLS, where the settings ask for one (`http/plain.rs` answers there).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::HttpServer;
 use actix_web::dev::Server;
 use portcullis_authority::refusal::Trouble;
 use tokio::sync::watch;
 
-use super::{CONNECTIONS, DRAIN, FAREWELL, PATIENCE, bind, close, trouble};
+use super::{CONNECTIONS, DRAIN, FAREWELL, bind, close, trouble};
 use crate::http::plain::{Elsewhere, door};
 use crate::settings::Settings;
 
@@ -19,7 +20,7 @@ pub fn open(settings: &Settings) -> Result<Option<(SocketAddr, Server)>, Trouble
     let (listener, address) = bind(settings.listen.address, port)?;
     let server = HttpServer::new(move || door(elsewhere.clone()))
         .workers(1)
-        .client_request_timeout(PATIENCE)
+        .client_request_timeout(Duration::from_millis(settings.limits.head_ms))
         .client_disconnect_timeout(FAREWELL)
         .max_connections(CONNECTIONS)
         .shutdown_timeout(DRAIN)
