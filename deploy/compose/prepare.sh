@@ -24,7 +24,7 @@ printf %s "$guard" >"$secrets/redis-guard-password"
 # As in docs/redis.md.
 cat >"$secrets/redis-users" <<USERS
 user default off
-user portcullis-publisher on >$publisher resetkeys ~rv:* resetchannels -@all +ping +eval +evalsha +script|load +xadd +xrevrange +hmget +hget +hset +hdel +hgetall +get +set +setex +del +expire +expireat +ttl +config|get
+user portcullis-publisher on >$publisher resetkeys ~rv:* resetchannels -@all +ping +eval +evalsha +script|load +xadd +xrevrange +hmget +hget +hset +hdel +hgetall +get +set +setex +del +expire +expireat +ttl +time +config|get
 user portcullis-guard on >$guard resetkeys %R~rv:* resetchannels -@all +ping +xread +get
 USERS
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$host" \
