@@ -15,6 +15,7 @@ use crate::proposals::{Acknowledgement, Proposal, Settlement};
 use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
 use crate::registry::Scope;
+use crate::reviews::ReviewAct;
 
 /// Where promises are kept.
 #[async_trait]
@@ -173,6 +174,8 @@ pub enum Act {
     Settle(Settlement),
     /// [`Done::Lost`] unless glass was broken there and nobody has acknowledged it.
     Acknowledge(Acknowledgement),
+    /// Something about access reviews.
+    Review(ReviewAct),
     /// All of it, in this order, or nothing: when one comes to [`Done::Lost`] or [`Done::Spent`], so does
     /// the whole.
     Several(Vec<Act>),

@@ -361,6 +361,8 @@ impl Books {
                 }
                 None => Done::Lost,
             },
+            // Reviews are looked up in a book of their own, and nothing here looks.
+            Act::Review(_) => Done::Lost,
             Act::Several(acts) => self.all_or_nothing(acts),
         }
     }

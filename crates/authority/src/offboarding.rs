@@ -160,15 +160,15 @@ impl Executor for Forced {
 }
 
 /// Everything of a person, of one version of the registry.
-struct Departure {
-    person: Person,
-    places: Vec<Membership>,
+pub(crate) struct Departure {
+    pub(crate) person: Person,
+    pub(crate) places: Vec<Membership>,
     keepings: Keepings,
     farewell: Farewell,
 }
 
 impl Departure {
-    async fn of(room: Room<'_>, person: Person) -> Result<Self, Denial> {
+    pub(crate) async fn of(room: Room<'_>, person: Person) -> Result<Self, Denial> {
         let desk = room.desk;
         let directory = desk.registry.directory();
         let personal = |user: &Option<String>| user.as_ref() == Some(&person.id);
@@ -214,7 +214,7 @@ impl Departure {
         Ok(Self { person, places, keepings, farewell })
     }
 
-    fn must_orphan_nobody(&self) -> Result<(), Denial> {
+    pub(crate) fn must_orphan_nobody(&self) -> Result<(), Denial> {
         match &self.farewell.orphaned[..] {
             [] => Ok(()),
             slugs => Err(Denial::conflict(format!(
@@ -225,7 +225,7 @@ impl Departure {
     }
 
     /// Conditional first: when the registry has moved on, nothing is done.
-    fn acts(&self, room: Room<'_>, mark: &str) -> Vec<Act> {
+    pub(crate) fn acts(&self, room: Room<'_>, mark: &str) -> Vec<Act> {
         let desk = room.desk;
         let exp = remembered_until(desk, &desk.registry.directory(), None);
         let mut changes: Vec<Change> = self.places.iter().flat_map(|place| self.given_up(place)).collect();
@@ -259,7 +259,7 @@ impl Departure {
         changes
     }
 
-    fn record(&self, hand: &Hand, reason: &Reason, now: u64) -> AuditRecord {
+    pub(crate) fn record(&self, hand: &Hand, reason: &Reason, now: u64) -> AuditRecord {
         let mut record = hand.record("person.offboarded", reason, now);
         record.subject = Some(self.person.id.clone());
         record.organization = self.person.organization.clone();
@@ -274,7 +274,7 @@ impl Departure {
 }
 
 /// Whether the organization would be left without an owner, or without anybody who is admin.
-fn is_last(place: &Membership, keepings: &Keepings) -> bool {
+pub(crate) fn is_last(place: &Membership, keepings: &Keepings) -> bool {
     let is_admin = |it: &&Membership| {
         keepings.roles.iter().any(|role| {
             role.kind == RoleKind::Admin && role.id == it.role && role.organization == it.organization

@@ -14,6 +14,7 @@ use crate::db::{Fault, both};
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Promoting};
 use crate::proposals::Settling;
+use crate::reviews::Reviewing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, people, sessions};
 
@@ -129,6 +130,7 @@ both! {
                 Act::PutProposal(proposal) => self.put_proposal(proposal).await,
                 Act::Settle(settlement) => self.settle(settlement).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
+                Act::Review(act) => self.review_act(act).await,
                 Act::Several(_) => Err(Fault::unreadable("an act", "several where one is expected")),
             }
         }

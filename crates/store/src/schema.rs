@@ -178,6 +178,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    reviews (id) {
+        id -> Text,
+        extent -> Text,
+        opened_by -> Text,
+        opened_at -> BigInt,
+        assignee -> Nullable<Text>,
+        lines -> BigInt,
+        decided -> BigInt,
+        closed_by -> Nullable<Text>,
+        closed_at -> Nullable<BigInt>,
+        digest -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    review_rows (review_id, n) {
+        review_id -> Text,
+        n -> BigInt,
+        holder -> Text,
+        email -> Nullable<Text>,
+        doc -> Text,
+        decision -> Nullable<Text>,
+        decided_by -> Nullable<Text>,
+        decided_at -> Nullable<BigInt>,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     rv_feed (name) {
         name -> Text,
         epoch -> BigInt,

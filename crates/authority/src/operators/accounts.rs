@@ -44,6 +44,12 @@ pub async fn enrol(
 ) -> Result<Enrolled, Denial> {
     let email = folded(&newcomer.email);
     check_address(&email)?;
+    if newcomer.demo_seed.is_none() {
+        let names = email.split('@').map(str::to_owned).collect();
+        if let Some(why) = desk.slow.password_weakness(newcomer.password.clone(), names).await? {
+            return Err(Denial::invalid("password", why));
+        }
+    }
     let id = desk.id_text();
     let factor = match &newcomer.demo_seed {
         Some(seed) => SecondFactor::of(seed, &email)?,
@@ -91,6 +97,17 @@ pub async fn set_disabled(
         Ok((after, true))
     };
     change(desk, book, event, record, changed).await
+}
+
+/// The account as it is once somebody has closed it; nothing when it is closed already or gone.
+///
+/// # Errors
+/// [`Denial::Conflict`] for the last owner.
+pub(crate) fn closed(staff: &Staff, id: &str, (by, now): (&str, u64)) -> Result<Option<Operator>, Denial> {
+    let Some(open) = staff.by_id(id).filter(|it| !it.disabled) else { return Ok(None) };
+    let after = Operator { disabled: true, changed: Some((by.to_owned(), now)), ..open.clone() };
+    keeps_an_owner(staff, &after)?;
+    Ok(Some(after))
 }
 
 /// Gives an account these roles and no others.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::refusal::Trouble;
 
 pub(crate) use accounts::check_address;
+pub(crate) use accounts::closed;
 pub use accounts::{Enrolled, Newcomer, enrol, set_disabled, set_roles};
 pub use denial::Denial;
 pub use second_factor::{SecondFactor, recovery_codes};

@@ -9,7 +9,8 @@ use crate::ledger::{Act, AuditRecord};
 use crate::operators::Denial;
 
 /// Every kind that needs two persons.
-pub const ROSTER: &[&dyn Executor] = &[&crate::cuts::WideCut, &crate::offboarding::Forced];
+pub const ROSTER: &[&dyn Executor] =
+    &[&crate::cuts::WideCut, &crate::offboarding::Forced, &crate::erasure::Erasure];
 
 /// One kind of privileged change.
 #[async_trait]
