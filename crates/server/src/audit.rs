@@ -11,6 +11,7 @@ mod upkeep;
 mod webhook;
 
 pub use checkpoint::{Vouched, Witness, state};
+pub(crate) use export::cell;
 pub use export::{Csv, JsonLines, Written, asked, line, moment, piece};
 pub use proof::{Proof, prove};
 pub use sender::Sender;

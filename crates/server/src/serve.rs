@@ -33,6 +33,7 @@ use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
 use crate::house::House;
 use crate::inspector::Glass;
 use crate::means::{Means, Passwords};
+use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
 use crate::{books, http};
 use seats::Seats;
@@ -138,6 +139,7 @@ async fn run(
         tokio::spawn(upkeep::policy(glass, store.clone())),
         tokio::spawn(upkeep::uses(store.clone())),
         tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
+        tokio::spawn(keep_forgetting(store.clone(), means.clock.clone())),
     ];
     upkeep.extend(couriers);
     upkeep.extend(records.keep(&settings));

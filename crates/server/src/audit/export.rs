@@ -131,7 +131,8 @@ impl Written for Csv {
     }
 }
 
-fn cell(text: &str) -> String {
+/// A cell of CSV that no spreadsheet takes for a formula.
+pub(crate) fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let guard = if formula { "'" } else { "" };
     if text.contains(['"', ',', '\r', '\n']) {

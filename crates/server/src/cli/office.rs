@@ -1,6 +1,7 @@
 //! The operators' commands: each a file in `office/` and a line in [`Office`]. They speak to the operators'
 //! listener of a running server, as the operator who signed in with `portcullis login`.
 
+mod access;
 mod counter;
 mod login;
 mod logout;
@@ -9,6 +10,7 @@ mod operators;
 mod ordered;
 mod people;
 mod proposals;
+mod reviews;
 mod secrets;
 mod sessions;
 mod table;
@@ -51,4 +53,6 @@ office! {
     Secrets(secrets::Secrets),
     Proposals(proposals::Proposals),
     Offboard(offboard::Offboard),
+    Access(access::Access),
+    Reviews(reviews::Reviews),
 }

@@ -20,6 +20,7 @@ mod introspect;
 mod legacy;
 mod page;
 pub mod plain;
+pub(crate) mod page;
 mod provisioning;
 mod reply;
 mod revoke;

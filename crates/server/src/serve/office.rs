@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{HttpServer, web};
-use portcullis_authority::operators::StaffBook as _;
+use portcullis_authority::operators::{Staff, StaffBook as _};
 use portcullis_authority::refusal::Trouble;
 use portcullis_store::Store;
 
@@ -38,7 +38,7 @@ pub async fn open(
     store: Store,
 ) -> Result<Option<Office>, Trouble> {
     if settings.mode == Mode::Production {
-        refuse_demo(&store).await?;
+        refuse_demo(&store.staff().await?)?;
     }
     let admin = &settings.admin;
     if !admin.enabled {
@@ -65,13 +65,44 @@ pub async fn open(
     Ok(Some(Office { address, server: server.map_err(trouble)?.run(), certificates }))
 }
 
-async fn refuse_demo(store: &Store) -> Result<(), Trouble> {
-    let staff = store.staff().await?;
+/// An account that everybody can read about opens no production.
+fn refuse_demo(staff: &Staff) -> Result<(), Trouble> {
     match staff.operators.iter().find(|operator| operator.demo && !operator.disabled) {
         Some(_) => Err(Trouble::new(
             "operators",
             "there is an operator whose credentials are public, made by serve --demo; production needs books of its own",
         )),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_authority::operators::{Operator, OperatorRole};
+
+    use super::*;
+
+    fn staff(demo: bool, disabled: bool) -> Staff {
+        let operator = Operator {
+            id: "o".into(),
+            email: "owner@example.com".into(),
+            roles: vec![OperatorRole::Owner],
+            password: String::new(),
+            seed: String::new(),
+            recovery: Vec::new(),
+            last_step: 0,
+            disabled,
+            demo,
+            created_at: 0,
+            changed: None,
+        };
+        Staff { version: 1, operators: vec![operator] }
+    }
+
+    #[test]
+    fn production_opens_for_no_account_with_public_credentials() {
+        assert!(refuse_demo(&staff(true, false)).is_err());
+        assert!(refuse_demo(&staff(true, true)).is_ok(), "a closed one comes in nowhere");
+        assert!(refuse_demo(&staff(false, false)).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use portcullis_authority::secret::Secret;
 use serde_json::Value;
 use ureq::Agent;
-use ureq::http::Method;
+use ureq::http::{Method, StatusCode};
 
 use super::super::remote::{agent, shy};
 use super::super::{Failure, Outcome};
@@ -80,7 +80,24 @@ impl Counter {
         self.send(&self.place(ticket.as_ref())?, None, &Letter::new(Method::POST, path, Some(body)))
     }
 
+    /// A document that is not JSON, as it came.
+    pub fn text(&self, path: &str) -> Result<String, Failure> {
+        let (server, token) = self.signed_in()?;
+        let (status, text) = self.fetch(&server, Some(&token), &Letter::new(Method::GET, path, None))?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Err(Failure::new(refusal(&body, status.as_u16())))
+    }
+
     fn ask(&self, letter: &Letter<'_>) -> Result<Value, Failure> {
+        let (server, token) = self.signed_in()?;
+        self.send(&server, Some(&token), letter)
+    }
+
+    /// Where, and with which token.
+    fn signed_in(&self) -> Result<(String, Secret), Failure> {
         let ticket = Ticket::kept()?;
         let server = self.place(ticket.as_ref())?;
         let token = match (&self.token, &ticket) {
@@ -91,7 +108,7 @@ impl Counter {
                 return Err(Failure::new(format!("you are not signed in at {server}: portcullis login.")));
             }
         };
-        self.send(&server, Some(&token), letter)
+        Ok((server, token))
     }
 
     /// The address that is meant.
@@ -113,6 +130,23 @@ impl Counter {
     }
 
     fn send(&self, server: &str, token: Option<&Secret>, letter: &Letter<'_>) -> Result<Value, Failure> {
+        let (status, text) = self.fetch(server, token, letter)?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(body) if status.is_success() => Ok(body),
+            Ok(body) => Err(Failure::new(refusal(&body, status.as_u16()))),
+            Err(_) if status.is_success() && text.is_empty() => Ok(Value::Null),
+            Err(_) => {
+                Err(Failure::new(format!("{server} answered {status} without JSON; is it our server?")))
+            }
+        }
+    }
+
+    fn fetch(
+        &self,
+        server: &str,
+        token: Option<&Secret>,
+        letter: &Letter<'_>,
+    ) -> Result<(StatusCode, String), Failure> {
         let agent: Agent = agent(self.ca.as_deref(), PATIENCE)?;
         let mut request = ureq::http::Request::builder()
             .method(letter.method.clone())
@@ -137,14 +171,7 @@ impl Counter {
         let status = answer.status();
         let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string();
         let text = text.map_err(|e| Failure::new(format!("the answer of {server} breaks off: {e}.")))?;
-        match serde_json::from_str::<Value>(&text) {
-            Ok(body) if status.is_success() => Ok(body),
-            Ok(body) => Err(Failure::new(refusal(&body, status.as_u16()))),
-            Err(_) if status.is_success() && text.is_empty() => Ok(Value::Null),
-            Err(_) => {
-                Err(Failure::new(format!("{server} answered {status} without JSON; is it our server?")))
-            }
-        }
+        Ok((status, text))
     }
 
     /// Prints the answer: as JSON when that was asked for, otherwise as the table says.

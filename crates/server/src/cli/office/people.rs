@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::super::Outcome;
 use super::super::remote::secret_in;
+use super::super::{Failure, Outcome};
 use super::counter::Counter;
+use super::ordered::proposed;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
 
@@ -87,6 +88,22 @@ enum Command {
     },
     /// Say where an account was used from.
     Places(One),
+    /// Write down all that is held on a person, without secrets, for that person.
+    Export {
+        #[command(flatten)]
+        one: One,
+        /// Where to; standard output unless said.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Propose to erase what is personal about somebody, and end everything of theirs. Their id stays.
+    Erase {
+        #[command(flatten)]
+        one: One,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +185,12 @@ impl People {
             }
             Command::Sessions(one) => one.sessions(),
             Command::End { one, session, all: _ } => one.end(session.as_deref()),
+            Command::Export { one, output } => one.export(output),
+            Command::Erase { one, reason } => {
+                let body = json!({ "kind": "erasure", "what": { "person": one.person }, "reason": reason });
+                let made = one.counter.post("/proposals", &body)?;
+                one.counter.say(&made, proposed(&made))
+            }
             Command::Places(one) => {
                 let answer = one.counter.get(&one.path("/places"))?;
                 one.counter.show(&answer, |answer| {
@@ -187,6 +210,16 @@ impl People {
 }
 
 impl One {
+    fn export(&self, output: Option<PathBuf>) -> Outcome {
+        let held = self.counter.get(&self.path("/export"))?;
+        match output {
+            None => println!("{held:#}"),
+            Some(file) => std::fs::write(&file, format!("{held:#}\n"))
+                .map_err(|why| Failure::new(format!("{} cannot be written: {why}.", file.display())))?,
+        }
+        Ok(())
+    }
+
     fn path(&self, rest: &str) -> String {
         format!("/people/{}{rest}", part(&self.person))
     }

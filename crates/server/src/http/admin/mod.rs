@@ -7,12 +7,14 @@ pub mod audit;
 pub mod call;
 mod cuts;
 mod gate;
+mod held;
 mod offboardings;
 mod openapi;
 mod operators;
 mod orders;
 mod people;
 mod proposals;
+mod reviews;
 pub mod route;
 mod secrets;
 mod sessions;
@@ -38,12 +40,14 @@ const ROOMS: &[&[Route]] = &[
     sessions::ROUTES,
     operators::ROUTES,
     people::ROUTES,
+    held::ROUTES,
     used::ROUTES,
     secrets::ROUTES,
     audit::ROUTES,
     cuts::ROUTES,
     offboardings::ROUTES,
     proposals::ROUTES,
+    reviews::ROUTES,
     openapi::ROUTES,
 ];
 

@@ -1,5 +1,6 @@
 //! `/proposals`: privileged changes that wait for a second person, and glass that was broken instead.
 
+use portcullis_authority::erasure;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_authority::proposals::{Proposal, Wish};
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::call::Visit;
 use super::orders::{Heard, Shown, cry};
 use super::route::{ACTING, ANYBODY, Answer, Method, Route, json, shape};
+use crate::oblivion;
 
 const APPROVING: &[OperatorRole] = &[OperatorRole::Approver];
 const WITNESSING: &[OperatorRole] = &[OperatorRole::Approver, OperatorRole::Owner];
@@ -138,6 +140,7 @@ async fn propose(visit: Visit) -> Answer {
         false => visit.order(async |room| room.propose(&hand, &wish).await).await?,
     };
     if draft.break_glass {
+        forget(&visit, &made).await;
         cry(&visit, &made.kind);
     }
     json(&Shown::of(made, visit.now()))
@@ -152,6 +155,7 @@ async fn approve(visit: Visit) -> Answer {
     let approval: Approval = visit.body()?;
     let (hand, id) = (visit.hand(), visit.part("proposal"));
     let settled = visit.order(async |room| room.approve(&hand, id, &approval.digest).await).await?;
+    forget(&visit, &settled.proposal).await;
     let heard = visit.heard_by(settled.position).await;
     json(&Approved { proposal: Shown::of(settled.proposal, visit.now()), heard })
 }
@@ -174,4 +178,13 @@ async fn acknowledge(visit: Visit) -> Answer {
     let (hand, id) = (visit.hand(), visit.part("proposal"));
     let seen = visit.order(async |room| room.acknowledge(&hand, id).await).await?;
     json(&Shown::of(seen, visit.now()))
+}
+
+/// Has the audit log forgotten, too, who was erased. What cannot be done now is done by the upkeep.
+async fn forget(visit: &Visit, proposal: &Proposal) {
+    if let Some(forgotten) = erasure::forgotten(proposal)
+        && let Err(trouble) = oblivion::forget(visit.store(), &forgotten, visit.now()).await
+    {
+        tracing::warn!(%trouble, "the audit log could not be erased yet");
+    }
 }

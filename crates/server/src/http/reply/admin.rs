@@ -24,6 +24,11 @@ pub fn nothing() -> HttpResponse {
     no_store(HttpResponse::NoContent().finish())
 }
 
+/// A whole document that is not JSON.
+pub fn text(kind: &'static str, text: String) -> HttpResponse {
+    no_store(HttpResponse::Ok().content_type(kind).body(text))
+}
+
 /// More than one document's worth, a piece at a time. What breaks in the middle breaks off the answer, so that
 /// nobody takes a part for the whole.
 pub fn streamed(
