@@ -13,6 +13,7 @@ mod demo;
 mod door;
 mod exchange;
 mod feed;
+mod forgetting;
 mod grants;
 mod memberships;
 mod office;
@@ -22,6 +23,7 @@ mod pages;
 mod races;
 mod refresh;
 mod restart;
+mod reviews;
 mod tenants;
 
 /// One test for each rule and database.
@@ -115,6 +117,9 @@ rules! {
         feed::the_feed_is_for_guards_alone,
         feed::a_guard_that_lies_is_refused_and_delays_one_receipt_at_most,
         feed::of_two_servers_each_hears_what_the_other_ends,
+        forgetting::all_that_is_held_is_given_without_what_opens_anything,
+        forgetting::the_evidence_of_a_review_forgets_an_address_and_still_fits,
+        forgetting::whoever_is_erased_leaves_an_id_and_a_whole_chain,
         grants::an_integration_earns_a_token_that_the_shop_serves,
         grants::a_guest_and_a_customer_may_do_what_they_may_do,
         grants::a_role_is_what_an_integration_may_do,
@@ -157,6 +162,11 @@ rules! {
         refresh::what_is_not_a_refresh_token_is_refused,
         restart::nothing_that_was_ended_comes_back,
         restart::what_was_promised_is_kept,
+        reviews::a_withdrawn_line_has_ended_when_it_is_signed,
+        reviews::a_review_is_closed_whole_and_stays_as_evidence,
+        reviews::nobody_signs_for_their_own_access_or_in_anothers_place,
+        reviews::of_two_who_sign_at_once_one_does,
+        reviews::what_nobody_uses_is_called_unused,
         tenants::a_stranger_learns_nothing_about_another_organization,
         tenants::a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own,
         tenants::a_shelf_belongs_to_one_organization,

@@ -12,7 +12,7 @@ use portcullis_tests::{Answer, Ground, Town};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 /// One for each block of the page: whoever adds one looks here.
-const BLOCKS: usize = 15;
+const BLOCKS: usize = 19;
 
 /// Commands and who types them.
 struct Block {
@@ -75,6 +75,7 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
     town.shopfront().wait_until_ready();
     town.until_shop_has_reported().await;
     let jwks = Answer::to(town.get("/.well-known/jwks.json")).await.json();
+    let folder = Path::new(&town.settings.keys.directory).parent().unwrap().to_owned();
     let names = [
         ("OWNER", "ringo@example.com".to_owned()),
         ("CLIENT", "backend".into()),
@@ -82,6 +83,9 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
         ("ORGANIZATION", "acme".into()),
         ("OLD_KEY", jwks["keys"][0]["kid"].as_str().unwrap().to_owned()),
         ("PERSON", "custJaneAA".into()),
+        ("CUSTOMER", "custRobAAA".into()),
+        ("ADDRESS", "@example.com".into()),
+        ("FOLDER", folder.display().to_string()),
         ("TOKEN", town.client_token(&BACKEND).await),
     ];
     let mut crew = Crew {
@@ -90,6 +94,7 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
         owner: town.operator(OperatorRole::Owner).await,
         names: names.into(),
     };
+    crew.names.insert("REVIEWER", crew.operator.id.clone());
     let jane = town.jane(&STOREFRONT).await.access_token();
     let blocks = blocks();
     assert_eq!(blocks.len(), BLOCKS);
@@ -103,16 +108,37 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
             if let Some(rest) = said.strip_prefix("Added ") {
                 crew.names.insert("NEW_KEY", rest.split(". ").next().unwrap_or_default().to_owned());
             }
+            if let Some(rest) = said.strip_prefix("Opened ") {
+                crew.begin_review(rest.split(':').next().unwrap_or_default()).await;
+            }
             if line.starts_with("portcullis keys activate") {
                 restart(&mut town, &mut crew).await;
             }
         }
     }
     assert!(!town.is_active(&jane).await);
+    for file in ["held.json", "review.html", "review.csv"] {
+        assert!(folder.join(file).metadata().unwrap().len() > 100, "{file}");
+    }
     let audit = town.look(async |store| store.audit_page(0, 100_000).await.unwrap()).await;
     let count = |event: &str| audit.iter().filter(|entry| entry.record.event == event).count();
     assert_eq!((count("person.offboarded"), count("break_glass.used")), (2, 1));
     assert_eq!((count("cut.made"), count("break_glass.acknowledged")), (8, 1));
+}
+
+impl Crew {
+    /// Names the lines of a review that was opened: one to withdraw, and those that stay.
+    async fn begin_review(&mut self, review: &str) {
+        let seen = self.operator.get(&format!("/reviews/{review}")).await.with_status(200).json();
+        let lines = seen["lines"].as_array().unwrap();
+        let (gone, kept): (Vec<_>, Vec<_>) = lines.iter().partition(|it| it["access"]["id"] == "backend");
+        let numbers = |list: &[&serde_json::Value]| {
+            list.iter().map(|it| it["n"].to_string()).collect::<Vec<_>>().join(" ")
+        };
+        self.names.insert("REVIEW", review.to_owned());
+        self.names.insert("ROW", numbers(&gone));
+        self.names.insert("ROWS", numbers(&kept));
+    }
 }
 
 /// The server comes back at its address, its operators' listener at another one.
