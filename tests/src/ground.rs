@@ -3,6 +3,7 @@
 //! own, which goes with it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -86,6 +87,13 @@ impl Plot {
         }
     }
 
+    /// Runs a statement in these books, beside whoever works in them.
+    pub async fn run(&self, sql: &str) {
+        let Some(path) = self.url.strip_prefix("sqlite:") else { return on_server(&self.url, sql).await };
+        let mut books = SqliteConnection::establish(path).expect("the file opens");
+        books.batch_execute(&format!("PRAGMA busy_timeout=5000; {sql}")).expect("the statement runs");
+    }
+
     /// Takes the database away.
     pub fn clear(&self) {
         let Some((server, name)) = self.server.clone() else { return };
@@ -98,6 +106,14 @@ impl Plot {
             say("a database of the tests stays behind");
         }
     }
+}
+
+/// The same database by another way.
+pub fn with_address(url: &str, address: SocketAddr) -> String {
+    let mut url = url::Url::parse(url).expect("an address");
+    url.set_ip_host(address.ip()).expect("such addresses name a host");
+    url.set_port(Some(address.port())).expect("and a port");
+    url.into()
 }
 
 /// Says once that PostgreSQL was not there.

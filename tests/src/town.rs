@@ -321,7 +321,8 @@ impl Drop for Town {
     }
 }
 
-fn settings(folder: &Scratch, plot: &Plot) -> Settings {
+/// What every town begins with.
+pub(crate) fn settings(folder: &Scratch, plot: &Plot) -> Settings {
     let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
     settings.listen.port = 0;
     settings.listen.workers = 2;
@@ -361,7 +362,8 @@ fn copy_keys(to: &Path) {
     }
 }
 
-async fn sow(settings: &Settings, means: &Means) {
+/// Fills the books.
+pub(crate) async fn sow(settings: &Settings, means: &Means) {
     let (settings, means) = (settings.clone(), means.clone());
     let sown = std::thread::spawn(move || {
         runtime().block_on(async {

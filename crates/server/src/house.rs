@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use portcullis_authority::Authority;
 
+use crate::departure::Departure;
 use crate::feed::Hub;
 use crate::settings::Settings;
 
@@ -11,6 +12,8 @@ use crate::settings::Settings;
 pub struct House {
     pub authority: Authority,
     pub hub: Arc<Hub>,
+    /// Whether this server is about to go.
+    pub departure: Departure,
     /// With the port that was really bound, see [`Settings::with_port`].
     pub settings: Settings,
 }

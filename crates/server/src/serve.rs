@@ -29,6 +29,7 @@ use portcullis_store::Store;
 use portcullis_store::redis::{RedisCounts, RedisFeed};
 use tokio::sync::watch;
 
+use crate::departure::{self, Departure};
 use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
 use crate::house::House;
 use crate::inspector::Glass;
@@ -66,7 +67,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes no more requests, finishes those that have begun, and ends.
+    /// Says that it is leaving, waits for the delay of the settings, takes no more requests, finishes those that have begun, and ends.
     ///
     /// # Errors
     /// Trouble that it ended with.
@@ -132,6 +133,7 @@ async fn run(
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
     let (house, glass) = furnish(&settings, &means, &store, strangers.clone()).await?;
     let house = web::Data::new(house);
+    let mut stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;
     let records = records::open(&settings, &means, &store, strangers)?;
     let mut upkeep = vec![
@@ -220,7 +222,12 @@ async fn furnish(
         limits,
         terms: settings.terms(),
     };
-    let house = House { authority: Authority::new(desk, keyring), hub, settings: settings.clone() };
+    let house = House {
+        authority: Authority::new(desk, keyring),
+        hub,
+        departure: Departure::default(),
+        settings: settings.clone(),
+    };
     Ok((house, glass))
 }
 

@@ -75,6 +75,9 @@ pub struct Listen {
     pub port: u16,
     /// Threads that answer requests; 0 is one per processor.
     pub workers: usize,
+    /// How long the server goes on answering after it was asked to stop, while `/readyz` says no: longer
+    /// than the load balancer takes to notice.
+    pub drain_delay_ms: u64,
 }
 
 /// PEM files. Without them the server speaks plain HTTP, for a proxy in front of it.
@@ -261,6 +264,9 @@ impl Tls {
     /// From these files, with no plain port beside it.
     pub fn of(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { certificate: certificate.into(), key: key.into(), redirect_port: None }
+impl Listen {
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
     }
 }
 
@@ -350,7 +356,7 @@ impl Default for Settings {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080, workers: 0 }
+        Self { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080, workers: 0, drain_delay_ms: 0 }
     }
 }
 

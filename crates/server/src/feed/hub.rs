@@ -69,6 +69,8 @@ pub struct Hub {
     shelf: RwLock<Shelf>,
     head: watch::Sender<Position>,
     closing: watch::Sender<bool>,
+    /// Whoever hangs on at this moment is answered.
+    letting_go: watch::Sender<()>,
     /// Something was read that could not be taken in: everything must be read again.
     begin_anew: AtomicBool,
     /// How far our clock is ahead of the database's, milliseconds.
@@ -117,6 +119,7 @@ impl Hub {
             head: watch::Sender::new(shelf.position()),
             shelf: RwLock::new(shelf),
             closing: watch::Sender::new(false),
+            letting_go: watch::Sender::new(()),
             begin_anew: AtomicBool::new(false),
             drift_ms: AtomicI64::new(0),
             feed: parts.feed,
@@ -203,6 +206,11 @@ impl Hub {
         apart.then(|| Trouble::new("feed", format!("this clock is {drift} ms ahead of the database's")))
     }
 
+    /// Answers everybody who hangs on now, so that they come again, to another server if they may.
+    pub fn let_go(&self) {
+        self.letting_go.send_replace(());
+    }
+
     /// The feed's name.
     pub fn feed(&self) -> &str {
         &self.feed
@@ -287,6 +295,7 @@ impl Hub {
     pub async fn tail(&self, after: Position, wait: Duration) -> Tail {
         let until = Instant::now() + wait;
         let (mut head, mut closing) = (self.head.subscribe(), self.closing.subscribe());
+        let mut letting_go = self.letting_go.subscribe();
         loop {
             head.mark_unchanged();
             match self.shelf().after(after, ANSWER_BYTES) {
@@ -298,6 +307,7 @@ impl Hub {
             tokio::select! {
                 Ok(()) = head.changed() => {}
                 _ = closing.wait_for(|closing| *closing) => return Tail::Closing,
+                Ok(()) = letting_go.changed() => return Tail::Closing,
                 () = tokio::time::sleep(until.saturating_duration_since(Instant::now())) => {
                     return Tail::Batches(Vec::new());
                 }

@@ -26,9 +26,14 @@ pub fn of(
     account: String,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
     let opened_by = known(&house, &account);
+    // A stream that is opened while the server is leaving lasts until it goes; older ones end at once.
+    let opened_while_leaving = house.departure.has_begun();
     stream::unfold((house, after, account), move |(house, after, account)| {
         let opened_by = opened_by.clone();
         async move {
+            if house.departure.has_begun() != opened_while_leaving {
+                return None;
+            }
             if opened_by.is_none() || known(&house, &account) != opened_by {
                 return None;
             }

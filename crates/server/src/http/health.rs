@@ -14,6 +14,9 @@ pub async fn alive() -> HttpResponse {
 /// The ledger answers too: without it nothing can be promised. It is asked for a session that cannot be,
 /// which costs one lookup by key. Nor is a server ready whose feed guards cannot rely on.
 pub async fn ready(house: web::Data<House>) -> HttpResponse {
+    if house.departure.has_begun() {
+        return reply::leaving();
+    }
     let looked = house.authority.desk().ledger.session("readiness").await;
     reply::ready(looked.err().or_else(|| house.hub.ails()).as_ref())
 }

@@ -25,7 +25,7 @@ mod reply;
 mod revoke;
 mod sign_in;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod token_info;
 mod visit;

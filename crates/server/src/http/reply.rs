@@ -161,6 +161,17 @@ pub fn ready(trouble: Option<&Trouble>) -> HttpResponse {
     }
 }
 
+/// The server goes soon: ask another one.
+pub fn leaving() -> HttpResponse {
+    let mut answer = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "leaving",
+        "This server is about to stop; send requests to another one.",
+    );
+    set(&mut answer, (header::RETRY_AFTER, RETRY_SECONDS));
+    answer
+}
+
 /// There is nothing at this address.
 pub async fn nothing_here() -> HttpResponse {
     problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
@@ -43,6 +44,9 @@ pub async fn accompany(
     let standing = answer.request().extensions().get::<Standing>().copied();
     if let Some(standing) = standing.filter(|_| answer.status() != reply::LIMITED) {
         reply::stand(answer.headers_mut(), &standing);
+    }
+    if house.departure.has_begun() {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         answer.headers_mut().insert(REQUEST_ID, value);

@@ -93,6 +93,7 @@ impl Settings {
             ("admin.proposal_lifetime", self.admin.proposal_lifetime, 60, 86_400),
             ("feed.beat_ms", capped(self.feed.beat_ms), 100, 60_000),
             ("feed.max_staleness_ms", capped(self.feed.max_staleness_ms), 100, 3_600_000),
+            ("listen.drain_delay_ms", capped(self.listen.drain_delay_ms), 0, 300_000),
             ("store.pool", capped(self.store.pool as u64), 1, 10_000),
             ("store.patience_ms", capped(self.store.patience_ms), 1, 600_000),
         ];

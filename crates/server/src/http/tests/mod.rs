@@ -24,6 +24,7 @@ use portcullis_guard::Claims;
 use serde_json::{Value, json};
 
 use super::{door, golden};
+use crate::departure::Departure;
 use crate::house::House;
 use crate::settings::{Day, Legacy, Settings};
 use crate::testing::{MovableClock, idle_hub, means};
@@ -149,7 +150,7 @@ fn house_over(
     let key = StoredKey { jwk: generate("ES256", "eu1").unwrap(), state: KeyState::Active };
     let authority = Authority::new(desk, Keyring::new(&[key]).unwrap());
     let hub = idle_hub(&settings.issuer, clock.clone());
-    (web::Data::new(House { authority, hub, settings }), clock)
+    (web::Data::new(House { authority, hub, departure: Departure::default(), settings }), clock)
 }
 
 fn settings() -> Settings {
