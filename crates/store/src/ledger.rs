@@ -34,6 +34,12 @@ pub(crate) const QUEUE: usize = 4 * GROUP;
 /// The longest wait for more deeds (design 1.2 rule 3).
 const WINDOW: Duration = Duration::from_millis(2);
 
+/// What the database took back may be tried so often in all: a deadlock, a conflict or a lost connection
+/// seldom comes twice in a row.
+const TRIES: usize = 3;
+/// The pause before the second try; before the third it is twice as long.
+const BREATH: Duration = Duration::from_millis(25);
+
 /// A deed in the queue.
 pub(crate) struct Job {
     deed: Deed,
@@ -150,7 +156,7 @@ impl Writer {
                 continue;
             }
             let deeds: Vec<&Deed> = part.iter().map(|job| &job.deed).collect();
-            match self.books.write(&deeds).await {
+            match self.books.write_patiently(&deeds).await {
                 Ok(done) => {
                     reply(part, |at| done.get(at).cloned().ok_or_else(|| Trouble::new("store", "no answer")))
                 }
@@ -159,7 +165,7 @@ impl Writer {
                     parts.push_front(second);
                     parts.push_front(part);
                 }
-                Err(Failure::Refused(fault) | Failure::Broken(fault)) => {
+                Err(Failure::Refused(fault) | Failure::Undone(fault) | Failure::Broken(fault)) => {
                     tracing::error!(deeds = part.len(), %fault, "deeds were not committed");
                     let trouble = Trouble::from(fault);
                     reply(part, |_| Err(trouble.clone()));
@@ -180,6 +186,9 @@ fn reply(part: Vec<Job>, answer: impl Fn(usize) -> Result<Done, Trouble>) {
 enum Failure {
     /// The database said no to one of the statements and took everything back.
     Refused(Fault),
+    /// Nothing of it was done, for a reason that passes: a deadlock, a conflict, a connection that was lost
+    /// before the commit was asked for.
+    Undone(Fault),
     /// The database is away, or it is not known whether the commit happened; trying again could do a deed
     /// twice.
     Broken(Fault),
@@ -195,6 +204,24 @@ struct Written {
 }
 
 impl Books {
+    /// Writes, and writes again what was undone for a reason that passes. What may have happened is never
+    /// tried again.
+    async fn write_patiently(&self, deeds: &[&Deed]) -> Result<Vec<Done>, Failure> {
+        let began = Instant::now();
+        let mut breath = BREATH;
+        for _ in 1..TRIES {
+            match self.write(deeds).await {
+                Err(Failure::Undone(fault)) if began.elapsed() + breath < self.db.patience => {
+                    tracing::warn!(deeds = deeds.len(), %fault, "nothing was committed; trying again");
+                    tokio::time::sleep(breath).await;
+                    breath *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.write(deeds).await
+    }
+
     /// One transaction for all deeds, in their order. Before it returns, this server's own view has
     /// applied what was written.
     async fn write(&self, deeds: &[&Deed]) -> Result<Vec<Done>, Failure> {
@@ -212,7 +239,9 @@ impl Books {
                 self.confirmed(&written.rows);
                 Ok(written.done)
             }
-            Err(fault) if !sealing.into_inner() && is_refusal(&fault) => Err(Failure::Refused(fault)),
+            Err(fault) if sealing.into_inner() => Err(Failure::Broken(fault)),
+            Err(fault) if passes(&fault) => Err(Failure::Undone(fault)),
+            Err(fault) if is_refusal(&fault) => Err(Failure::Refused(fault)),
             Err(fault) => Err(Failure::Broken(fault)),
         }
     }
@@ -312,6 +341,27 @@ impl News {
     }
 }
 
+/// Whether a fault before the commit may be gone at the next try. PostgreSQL's deadlock has no kind of its
+/// own in diesel, only its words.
+fn passes(fault: &Fault) -> bool {
+    use diesel::result::Error;
+    match fault {
+        Fault::Query(Error::DatabaseError(kind, about)) => match kind {
+            DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand => true,
+            DatabaseErrorKind::Unknown => {
+                ["deadlock detected", "connection closed", "terminating connection"]
+                    .iter()
+                    .any(|words| about.message().contains(words))
+            }
+            _ => false,
+        },
+        Fault::Connection(_) => true,
+        _ => false,
+    }
+}
+
 /// Whether a fault is about a deed, so that its neighbours may try again without it.
 fn is_refusal(fault: &Fault) -> bool {
     use diesel::result::Error;
@@ -322,5 +372,36 @@ fn is_refusal(fault: &Fault) -> bool {
         }
         Fault::Query(Error::SerializationError(_) | Error::DeserializationError(_)) => true,
         Fault::Query(_) | Fault::Connection(_) | Fault::Patience(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::Error;
+
+    use super::*;
+
+    fn database(kind: DatabaseErrorKind, words: &str) -> Fault {
+        Fault::Query(Error::DatabaseError(kind, Box::new(words.to_owned())))
+    }
+
+    #[test]
+    fn only_what_was_undone_for_a_reason_that_passes_is_tried_again() {
+        for fault in [
+            database(DatabaseErrorKind::SerializationFailure, "could not serialize access"),
+            database(DatabaseErrorKind::Unknown, "deadlock detected"),
+            database(DatabaseErrorKind::ClosedConnection, "gone"),
+            Fault::Connection("refused".into()),
+        ] {
+            assert!(passes(&fault), "{fault}");
+        }
+        for fault in [
+            database(DatabaseErrorKind::UniqueViolation, "duplicate key"),
+            database(DatabaseErrorKind::Unknown, "canceling statement due to statement timeout"),
+            Fault::Patience(Duration::from_secs(1)),
+            Fault::unreadable("a row", "nonsense"),
+        ] {
+            assert!(!passes(&fault), "{fault}");
+        }
     }
 }
