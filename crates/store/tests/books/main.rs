@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod feed;
 mod ledger;
+mod migrations;
 mod orders;
 mod promote;
 mod registry;
