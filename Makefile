@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 .PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed fmt lint lint-deploy clean
+.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed cluster fmt lint clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +19,9 @@ test: ## Everything: installs what it lacks, starts what it needs, cleans up
 
 test-quick: ## The tests that need nothing but the toolchain
 	cargo test --locked --workspace
+
+cluster: ## Three servers over PostgreSQL and Redis behind one address, until Ctrl-C; CHECK=1 tries them and ends
+	@scripts/cluster.sh
 
 acceptance: ## The vendor's published JavaScript clients, unmodified, over TLS (needs Node 20 and npm)
 	@scripts/acceptance.sh

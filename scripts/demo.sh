@@ -52,13 +52,23 @@ random() { openssl rand "$1" | base64url; }
 
 # --- the story ---------------------------------------------------------------------------------------------
 
-open_the_shop() {
-    begin
+open_the_server() {
     export PORTCULLIS__STORE__URL=sqlite:$folder/portcullis.db PORTCULLIS__KEYS__DIRECTORY=$folder/keys
     PORTCULLIS__ADMIN__ENABLED=true PORTCULLIS__ADMIN__PORT=0 PORTCULLIS__ISSUER=http://127.0.0.1:0 PORTCULLIS__LISTEN__PORT=0 \
         start server "$folder/server" "$portcullis" serve --demo
     server=http://$(address portcullis "$folder/server" "$server_pid")
     done_with "a server at $server, with fresh keys and a demo organization"
+}
+
+# With PORTCULLIS_DEMO_SERVER and PORTCULLIS_DEMO_OFFICE the servers run already: `make cluster`.
+open_the_shop() {
+    begin
+    if [ -n "${PORTCULLIS_DEMO_SERVER:-}" ]; then
+        server=$PORTCULLIS_DEMO_SERVER
+        done_with "servers behind $server"
+    else
+        open_the_server
+    fi
     begin
     PORTCULLIS_GUARD_SECRET=demo-guard-secret start shop "$folder/shop" \
         "$shop" --listen 127.0.0.1:0 --issuer "$server" --environment test
@@ -301,7 +311,7 @@ as() {
 }
 an_operator_ends_a_person() {
     begin
-    office=http://$(sed -n 's/^operators come in at //p' "$folder/server.out")
+    office=${PORTCULLIS_DEMO_OFFICE:-http://$(sed -n 's/^operators come in at //p' "$folder/server.out")}
     as owner login --demo >/dev/null || fail "the demo's owner does not come in"
     token grant_type=password client_id=demo-storefront scope=market:code:europe \
         username=jane@example.com password=jane-buys-a-lamp

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a Debian machine lacks, or says exactly what to install. `needs.sh build` is a C compiler,
 # pkg-config and OpenSSL's headers; `needs.sh acceptance` also Node for the vendor's clients; `needs.sh test`
-# also the databases that the tests start for themselves.
+# also the databases that the tests start for themselves; `needs.sh cluster` those and no Node.
 set -euo pipefail
 
 packages=()
@@ -17,8 +17,9 @@ lacks curl && need curl
 for_what=${1:-build}
 old_node() { lacks node || lacks npm || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; }
 lacks openssl && need openssl
-if [ "$for_what" != build ] && old_node; then need nodejs npm; fi
-if [ "$for_what" = test ]; then
+wants_node() { [ "$for_what" != build ] && [ "$for_what" != cluster ]; }
+if wants_node && old_node; then need nodejs npm; fi
+if [ "$for_what" = test ] || [ "$for_what" = cluster ]; then
     lacks redis-server && need redis-server
     lacks haproxy && [ ! -x /usr/sbin/haproxy ] && need haproxy
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! lacks initdb || need postgresql
@@ -39,7 +40,7 @@ echo "Installing what is missing: ${packages[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
 
-if [ "$for_what" != build ] && old_node; then
+if wants_node && old_node; then
     echo "Node 20 or later is needed, and this machine's packages have only an older one: see https://nodejs.org" >&2
     exit 1
 fi

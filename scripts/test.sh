@@ -59,5 +59,8 @@ scripts/acceptance.sh
 section "the demo"
 scripts/demo.sh
 
+section "three servers behind one address"
+CHECK=1 scripts/cluster.sh
+
 section "the tests of the workspace"
 cargo test --locked --workspace --no-fail-fast
