@@ -2,8 +2,7 @@
 
 .DEFAULT_GOAL := help
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
-.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed fmt lint lint-deploy clean
-.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed cluster fmt lint clean
+.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed cluster fmt lint lint-deploy clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

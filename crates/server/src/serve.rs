@@ -133,7 +133,7 @@ async fn run(
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
     let (house, glass) = furnish(&settings, &means, &store, strangers.clone()).await?;
     let house = web::Data::new(house);
-    let mut stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
+    let stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;
     let records = records::open(&settings, &means, &store, strangers)?;
     let mut upkeep = vec![

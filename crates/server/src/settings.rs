@@ -264,6 +264,9 @@ impl Tls {
     /// From these files, with no plain port beside it.
     pub fn of(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { certificate: certificate.into(), key: key.into(), redirect_port: None }
+    }
+}
+
 impl Listen {
     pub fn drain_delay(&self) -> Duration {
         Duration::from_millis(self.drain_delay_ms)
