@@ -94,6 +94,14 @@ fn sign(claims: &Value, key: &[u8]) -> String {
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
+/// The key that signed a token.
+pub fn kid_of(token: &str) -> String {
+    let part = token.split('.').next().expect("a token has three parts");
+    let header: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON");
+    header["kid"].as_str().expect("a header names its key").to_owned()
+}
+
 /// What a token says, for tests that already know whether to believe it.
 pub fn claims_of(token: &str) -> Value {
     let part = token.split('.').nth(1).expect("a token has three parts");

@@ -28,12 +28,17 @@ const ATTEMPTS: usize = 3;
 /// Issues, ends and explains tokens.
 pub struct Authority {
     desk: Desk,
-    keyring: ArcSwap<Keyring>,
+    keyring: Arc<ArcSwap<Keyring>>,
 }
 
 impl Authority {
     pub fn new(desk: Desk, keyring: Keyring) -> Self {
-        Self { desk, keyring: ArcSwap::from_pointee(keyring) }
+        Self::sharing(desk, Arc::new(ArcSwap::from_pointee(keyring)))
+    }
+
+    /// With keys that somebody else changes.
+    pub fn sharing(desk: Desk, keyring: Arc<ArcSwap<Keyring>>) -> Self {
+        Self { desk, keyring }
     }
 
     pub fn desk(&self) -> &Desk {

@@ -1,6 +1,9 @@
 //! Signing keys by age: pending keys are published and not used, the active key of an algorithm signs,
 //! retired keys are published until the last token they signed has expired. josekit makes and holds the
-//! keys; ring, in the guard, checks what they sign.
+//! keys; ring, in the guard, checks what they sign. When a key goes from one age to the next is decided in
+//! `keyring/chain.rs`.
+
+pub mod chain;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +18,8 @@ use serde_json::{Value, json};
 use crate::refusal::Trouble;
 use crate::registry::Profile;
 
+pub use chain::{Bench, KeyChain, KeyChange, KeyRow, Schedule, Step};
+
 /// The algorithms on offer.
 pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "RS512", "PS256"];
 
@@ -28,9 +33,29 @@ pub enum KeyState {
     Active,
     /// Published, signs no more.
     Retired,
+    /// Published no more: it was revoked, or its last token is over.
+    Ended,
 }
 
-/// A key as it is kept: a private JWK with `kid` and `alg`.
+impl KeyState {
+    const ALL: [Self; 4] = [Self::Pending, Self::Active, Self::Retired, Self::Ended];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The state with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// A key as it is kept: a JWK with `kid` and `alg`, private as long as it may sign.
 #[derive(Clone)]
 pub struct StoredKey {
     pub jwk: Value,
@@ -48,9 +73,27 @@ pub struct SigningKey {
     pub kid: String,
     pub algorithm: &'static str,
     pub state: KeyState,
-    signer: Box<dyn JwsSigner>,
+    /// Who has retired has none.
+    signer: Option<Box<dyn Signer>>,
     /// Encoded headers by profile, made once.
     headers: [String; 2],
+}
+
+/// What can sign with one key. It may be slow or elsewhere, and must not change what it is handed: the answer
+/// is the bytes that a JWS carries (RFC 7518 section 3), for ECDSA r and s one after the other.
+pub trait Signer: Send + Sync {
+    /// # Errors
+    /// Trouble when it cannot sign.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Trouble>;
+}
+
+/// A key in memory.
+struct Held(Box<dyn JwsSigner>);
+
+impl Signer for Held {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Trouble> {
+        self.0.sign(message).map_err(|e| Trouble::new("signing", e))
+    }
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -67,7 +110,7 @@ impl Keyring {
     pub fn new(stored: &[StoredKey]) -> Result<Self, Trouble> {
         let mut keys = Vec::new();
         let mut public = Vec::new();
-        for key in stored {
+        for key in stored.iter().filter(|key| key.state != KeyState::Ended) {
             keys.push(SigningKey::read(key)?);
             public.push(public_half(&key.jwk)?);
         }
@@ -79,14 +122,15 @@ impl Keyring {
         &self.published
     }
 
-    /// The key that signs with this algorithm.
+    /// The key that signs with this algorithm. When it has just been revoked, the oldest that stands by: it is
+    /// published already, and nobody waits for the books to say so.
     ///
     /// # Errors
     /// Trouble when there is none.
     pub fn active(&self, algorithm: &str) -> Result<&SigningKey, Trouble> {
-        self.keys
-            .iter()
-            .find(|key| key.state == KeyState::Active && key.algorithm == algorithm)
+        let of = |state| self.keys.iter().find(move |key| key.state == state && key.algorithm == algorithm);
+        of(KeyState::Active)
+            .or_else(|| of(KeyState::Pending))
             .ok_or_else(|| Trouble::new("keyring", format!("no active {algorithm} key")))
     }
 
@@ -106,7 +150,9 @@ impl SigningKey {
         token.push_str(header);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = self.signer.sign(token.as_bytes()).map_err(|e| Trouble::new("signing", e))?;
+        let signer =
+            self.signer.as_ref().ok_or_else(|| Trouble::new("signing", "a retired key signs no more"))?;
+        let signature = signer.sign(token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
@@ -123,13 +169,9 @@ impl SigningKey {
         if kid.is_empty() {
             return Err(wrong("kid is missing".into()));
         }
-        let jwk = to_jwk(&stored.jwk)?;
-        let signer: Box<dyn JwsSigner> = match algorithm {
-            "ES256" => Box::new(ES256.signer_from_jwk(&jwk).map_err(|e| wrong(e.to_string()))?),
-            "EdDSA" => Box::new(EdDSA.signer_from_jwk(&jwk).map_err(|e| wrong(e.to_string()))?),
-            "RS256" => Box::new(RS256.signer_from_jwk(&jwk).map_err(|e| wrong(e.to_string()))?),
-            "RS512" => Box::new(RS512.signer_from_jwk(&jwk).map_err(|e| wrong(e.to_string()))?),
-            _ => Box::new(PS256.signer_from_jwk(&jwk).map_err(|e| wrong(e.to_string()))?),
+        let signer = match stored.state {
+            KeyState::Pending | KeyState::Active => Some(held(&stored.jwk, algorithm).map_err(wrong)?),
+            KeyState::Retired | KeyState::Ended => None,
         };
         let header = |typ: &str| {
             URL_SAFE_NO_PAD.encode(format!(
@@ -140,6 +182,19 @@ impl SigningKey {
         let headers = [header("at+jwt"), header("JWT")];
         Ok(Self { kid, algorithm, state: stored.state, signer, headers })
     }
+}
+
+/// A private JWK that signs.
+fn held(jwk: &Value, algorithm: &str) -> Result<Box<dyn Signer>, String> {
+    let jwk = to_jwk(jwk).map_err(|trouble| trouble.why)?;
+    let made: Result<Box<dyn JwsSigner>, _> = match algorithm {
+        "ES256" => ES256.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
+        "EdDSA" => EdDSA.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
+        "RS256" => RS256.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
+        "RS512" => RS512.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
+        _ => PS256.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
+    };
+    Ok(Box::new(Held(made.map_err(|e| e.to_string())?)))
 }
 
 /// Makes a new private key for an algorithm, named `<region>.<22 characters of its thumbprint>`.
@@ -230,10 +285,25 @@ mod tests {
     }
 
     #[test]
-    fn a_pending_key_is_published_and_does_not_sign() {
+    fn a_pending_key_is_published_and_signs_only_where_nobody_else_does() {
         let jwk = generate("EdDSA", "eu1").unwrap();
-        let ring = Keyring::new(&[StoredKey { jwk, state: KeyState::Pending }]).unwrap();
-        assert!(ring.active("EdDSA").is_err());
-        assert!(ring.published().contains("eu1."));
+        let kid = jwk["kid"].clone();
+        let standing = StoredKey { jwk, state: KeyState::Pending };
+        let signs = StoredKey { jwk: generate("EdDSA", "eu1").unwrap(), state: KeyState::Active };
+        let ring = Keyring::new(&[standing.clone(), signs]).unwrap();
+        assert_ne!(ring.active("EdDSA").unwrap().kid, kid);
+        assert!(ring.published().contains(kid.as_str().unwrap()));
+        assert_eq!(Keyring::new(&[standing]).unwrap().active("EdDSA").unwrap().kid, kid);
+    }
+
+    #[test]
+    fn a_retired_key_is_published_from_its_public_half_and_an_ended_one_is_not() {
+        let key = |state| StoredKey { jwk: public_half(&generate("ES256", "eu1").unwrap()).unwrap(), state };
+        let (retired, ended) = (key(KeyState::Retired), key(KeyState::Ended));
+        let ring = Keyring::new(&[retired.clone(), ended]).unwrap();
+        assert_eq!(ring.keys().len(), 1);
+        assert!(ring.published().contains(retired.jwk["kid"].as_str().unwrap()));
+        assert!(ring.keys()[0].sign(Profile::Rfc9068, b"{}").is_err());
+        assert!(ring.active("ES256").is_err());
     }
 }

@@ -10,6 +10,7 @@ use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::keyring::{KeyChain, KeyChange};
 use crate::operators::StaffAct;
 use crate::proposals::{Acknowledgement, Proposal, Settlement};
 use crate::provisioning::change::Amendment;
@@ -49,6 +50,8 @@ pub trait Survey: Send + Sync {
     async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble>;
     /// Proposals, the newest first and at most so many; `open` leaves out what is decided.
     async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble>;
+    /// The signing keys.
+    async fn key_chain(&self) -> Result<KeyChain, Trouble>;
     /// Broken glass that nobody has looked at yet, the oldest first.
     async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble>;
 }
@@ -125,7 +128,7 @@ pub enum Act {
         jti: [u8; 16],
         exp: u64,
     },
-    /// Ends everything signed by a key.
+    /// Ends everything signed by a key, and the key itself.
     EndKey {
         kid: String,
         exp: u64,
@@ -153,6 +156,9 @@ pub enum Act {
     },
     /// Something about operators and their sessions.
     Staff(StaffAct),
+    /// Changes the signing keys, if nobody has changed them meanwhile; else [`Done::Lost`]. A key that has
+    /// ended stays so.
+    Keys(KeyChange),
     /// Closes every login of a person, so that nothing is refreshed any more. Their tokens end by the
     /// generation that is raised beside it.
     CloseLogins {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
 
+use crate::keyring::{KeyChain, KeyState};
 use crate::ledger::{
     Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Position, Session, Survey, Whose,
 };
@@ -37,6 +38,7 @@ struct Books {
     audit: Vec<AuditRecord>,
     staff: Shelf,
     proposals: Vec<Proposal>,
+    chain: KeyChain,
     seq: u64,
 }
 
@@ -236,6 +238,10 @@ impl Survey for Memory {
         Ok(wanted.take(most).cloned().collect())
     }
 
+    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
+        Ok(self.books().chain.clone())
+    }
+
     async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
         let books = self.books();
         let broken = books.proposals.iter().filter(|it| it.break_glass && it.acknowledged_by.is_none());
@@ -290,7 +296,15 @@ impl Books {
                 }
                 self.logged()
             }
-            Act::EndToken { .. } | Act::EndKey { .. } => self.logged(),
+            Act::EndToken { .. } => self.logged(),
+            Act::EndKey { kid, .. } => {
+                for key in self.chain.keys.iter_mut().filter(|key| key.kid == kid) {
+                    key.state = KeyState::Ended;
+                    key.sealed = None;
+                    self.chain.version += 1;
+                }
+                self.logged()
+            }
             Act::Raise { scope, id, .. } => {
                 self.raise(scope, id);
                 self.logged()
@@ -316,6 +330,14 @@ impl Books {
                 Done::Committed { position: None }
             }
             Act::Staff(act) => self.staff.act(act),
+            Act::Keys(change) if change.expected == self.chain.version => {
+                for row in change.rows {
+                    put(&mut self.chain.keys, row, |it, other| it.kid == other.kid);
+                }
+                self.chain.version += 1;
+                self.logged()
+            }
+            Act::Keys(_) => Done::Lost,
             Act::CloseLogins { person, reason, now } => {
                 for family in self.families.values_mut().filter(|family| owns(family, &person)) {
                     if family.ended_at.is_none() {

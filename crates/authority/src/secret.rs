@@ -48,6 +48,7 @@ pub struct Seal {
     forms: aead::LessSafeKey,
     kept: aead::LessSafeKey,
     seeds: aead::LessSafeKey,
+    signing: aead::LessSafeKey,
     recovery: hmac::Key,
 }
 
@@ -70,6 +71,7 @@ impl Seal {
             forms: aead_key(&derive(&root, b"forms")),
             kept: aead_key(&derive(&root, b"kept secrets")),
             seeds: aead_key(&derive(&root, b"second factor seeds")),
+            signing: aead_key(&derive(&root, b"signing keys")),
             recovery: mac(b"recovery codes"),
         }
     }
@@ -116,6 +118,16 @@ impl Seal {
     /// Opens [`Seal::seal_seed`]; `None` for anything else.
     pub fn open_seed(&self, whose: &str, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
         open(&self.seeds, whose.as_bytes(), sealed).map(Zeroizing::new)
+    }
+
+    /// Seals a private signing key, with a nonce that is used once; it opens under its own name only.
+    pub fn seal_key(&self, nonce: [u8; 12], kid: &str, jwk: &Secret) -> String {
+        seal(&self.signing, nonce, kid.as_bytes(), jwk.expose().as_bytes())
+    }
+
+    /// Opens [`Seal::seal_key`]; `None` for anything else.
+    pub fn open_key(&self, kid: &str, sealed: &str) -> Option<Zeroizing<String>> {
+        String::from_utf8(open(&self.signing, kid.as_bytes(), sealed)?).ok().map(Zeroizing::new)
     }
 
     /// The stored form of a recovery code, bound to its owner.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde_json::json;
 
+use crate::keyring::KeyChain;
 use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose};
 use crate::proposals::Proposal;
 use crate::refusal::Trouble;
@@ -127,6 +128,10 @@ impl Ledger for Strangers {
 
 #[async_trait]
 impl Survey for Strangers {
+    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
+        self.books.key_chain().await
+    }
+
     async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
         self.books.live_logins(whose, now, most).await
     }

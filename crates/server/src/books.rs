@@ -9,7 +9,7 @@ use portcullis_authority::registry::Registry as _;
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_store::{Counts, Store, StoreSettings};
 
-use crate::keys::{KeyDirectory, LoadedKeys};
+use crate::keys::{Keks, KeyDirectory, LoadedKeys};
 use crate::means::{Means, Passwords};
 use crate::seed::{self, Ground, NotSown};
 use crate::settings::Settings;
@@ -50,7 +50,7 @@ pub fn keys(settings: &Settings) -> Result<LoadedKeys, Trouble> {
         let why = format!("there is no {}; make your keys with portcullis keys init", path.display());
         return Err(Trouble::new("keys", why));
     }
-    KeyDirectory::open(path)?.load()
+    KeyDirectory::open(path)?.under(Keks::of(&settings.keys)?).load()
 }
 
 /// Reads a seed file and puts it into the books.

@@ -8,10 +8,17 @@
 //!   feed.jwk    0600  Ed25519: signs the feed that guards follow
 //! ```
 //!
+//! With a key-encryption key (`keys.kek`) the private files are sealed, see `keys/envelope.rs`.
+//!
+//! The signing keys here are what a house begins with. The server takes them into the books, and from then on
+//! the books say which there are and how old (`keys/keeper.rs`); `seal.key` opens those.
+//!
 //! Files are never changed in place: a new one is written beside, brought to disk and renamed over the old
 //! one, so that a crash leaves the one or the other. What a key may be used for is the keyring's business.
 
 mod disk;
+mod envelope;
+mod keeper;
 mod manifest;
 
 use std::path::{Path, PathBuf};
@@ -22,8 +29,11 @@ use portcullis_authority::desk::{Clock, Dice};
 use portcullis_authority::keyring::{self, KeyState, Keyring, StoredKey};
 use portcullis_authority::refusal::Trouble;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 pub use disk::open_to_others;
+pub use envelope::{Keks, Wrap};
+pub use keeper::{Keeper, Tools};
 pub use manifest::{Entry, Manifest, Purpose};
 
 const MANIFEST: &str = "manifest.json";
@@ -35,6 +45,7 @@ const FEED: &str = "feed.jwk";
 pub struct KeyDirectory {
     path: PathBuf,
     manifest: Manifest,
+    keks: Keks,
 }
 
 /// Everything that is in it.
@@ -43,6 +54,8 @@ pub struct LoadedKeys {
     pub seal_master: [u8; 32],
     /// The private Ed25519 JWK of the feed, `use` is `rv`.
     pub feed: Value,
+    /// Files that are not sealed.
+    pub plain: Vec<String>,
 }
 
 /// How a new directory is to be.
@@ -60,12 +73,25 @@ impl KeyDirectory {
     /// # Errors
     /// Trouble when there is one already, for an unknown algorithm, or from the disk.
     pub fn create(path: &Path, plan: &Plan<'_>, clock: &dyn Clock, dice: &dyn Dice) -> Result<Self, Trouble> {
+        Self::create_under(Keks::default(), (path, plan), clock, dice)
+    }
+
+    /// The same with every private file sealed, if there is a key for that.
+    ///
+    /// # Errors
+    /// See [`KeyDirectory::create`].
+    pub fn create_under(
+        keks: Keks,
+        (path, plan): (&Path, &Plan<'_>),
+        clock: &dyn Clock,
+        dice: &dyn Dice,
+    ) -> Result<Self, Trouble> {
         if path.join(MANIFEST).exists() {
             return Err(trouble(format!("{} has keys already; nothing was changed", path.display())));
         }
         disk::make_private_directory(path)?;
         let manifest = Manifest { purpose: plan.purpose, region: plan.region.into(), keys: Vec::new() };
-        let mut directory = Self { path: path.to_owned(), manifest };
+        let mut directory = Self { path: path.to_owned(), manifest, keks };
         for algorithm in plan.algorithms {
             for state in [KeyState::Active, KeyState::Pending] {
                 directory.make_key(algorithm, state, clock)?;
@@ -74,10 +100,10 @@ impl KeyDirectory {
         let mut seal = [0; 32];
         dice.fill(&mut seal);
         let seal = json!({ "kty": "oct", "use": "seal", "k": URL_SAFE_NO_PAD.encode(seal) });
-        disk::write_private(&path.join(SEAL), &pretty(&seal))?;
+        directory.write_jwk(SEAL, &seal)?;
         let mut feed = keyring::generate("EdDSA", plan.region)?;
         feed["use"] = "rv".into();
-        disk::write_private(&path.join(FEED), &pretty(&feed))?;
+        directory.write_jwk(FEED, &feed)?;
         // The manifest comes last: without it there is no key directory, so a crash before this line
         // leaves nothing that a server would start with.
         directory.write_manifest()?;
@@ -92,7 +118,12 @@ impl KeyDirectory {
         let text = disk::read(&path.join(MANIFEST))?;
         let manifest = serde_json::from_str(&text)
             .map_err(|e| trouble(format!("{} does not read: {e}", path.join(MANIFEST).display())))?;
-        Ok(Self { path: path.to_owned(), manifest })
+        Ok(Self { path: path.to_owned(), manifest, keks: Keks::default() })
+    }
+
+    /// The same directory with the key-encryption keys for its files.
+    pub fn under(self, keks: Keks) -> Self {
+        Self { keks, ..self }
     }
 
     /// Reads every key, and refuses files that others can read.
@@ -102,6 +133,7 @@ impl KeyDirectory {
     pub fn load(&self) -> Result<LoadedKeys, Trouble> {
         let keyring =
             self.manifest.keys.iter().map(|entry| self.load_key(entry)).collect::<Result<_, _>>()?;
+        let plain = self.wraps()?.into_iter().filter(|(_, wrap)| *wrap == Wrap::Plain);
         let seal = self.load_jwk(SEAL)?;
         let seal_master = bytes_of(&seal, "k").ok_or_else(|| self.wrong(SEAL, "k is not 32 bytes"))?;
         let feed = self.load_jwk(FEED)?;
@@ -109,7 +141,8 @@ impl KeyDirectory {
         if !named || bytes_of(&feed, "d").is_none() {
             return Err(self.wrong(FEED, "it is not a private Ed25519 key with a kid and use \"rv\""));
         }
-        let loaded = LoadedKeys { keyring, seal_master, feed };
+        let plain = plain.map(|(name, _)| name.to_owned()).collect();
+        let loaded = LoadedKeys { keyring, seal_master, feed, plain };
         Keyring::new(&loaded.keyring)?;
         Ok(loaded)
     }
@@ -126,7 +159,7 @@ impl KeyDirectory {
         &self.manifest
     }
 
-    /// Adds a pending key: published from the next start on, signing once it is activated.
+    /// Adds a pending key: a server takes it in at its next start, and lets it sign when its turn comes.
     ///
     /// # Errors
     /// Trouble for an unknown algorithm, or from the disk.
@@ -136,30 +169,37 @@ impl KeyDirectory {
         Ok(kid)
     }
 
-    /// Makes a pending key the one that signs, and retires the one before. Answers the key it retired.
+    /// Seals every private file that is not sealed under the key-encryption key of today, and says which
+    /// those were. It may be interrupted and done again; a server that runs has read its files already.
     ///
     /// # Errors
-    /// Trouble when there is no such pending key, or from the disk.
-    pub fn activate(&mut self, kid: &str) -> Result<Option<String>, Trouble> {
-        let retired = self.manifest.activate(kid)?;
-        self.write_manifest()?;
-        Ok(retired)
+    /// Trouble when there is no such key, a file does not open, or from the disk.
+    pub fn reseal(&self) -> Result<Vec<String>, Trouble> {
+        if self.keks.id().is_none() {
+            let why =
+                "there is no key-encryption key; name one with keys.kek, such as file:/etc/portcullis/kek";
+            return Err(trouble(why));
+        }
+        // First all of them are opened: a key that does not fit one file is better known before any is written.
+        let others: Vec<_> = self.wraps()?.into_iter().filter(|(_, wrap)| *wrap != Wrap::Current).collect();
+        for (name, _) in &others {
+            let (text, _) = self.read_private(name)?;
+            disk::write_private(&self.path.join(name), &self.keks.close(name, &text)?)?;
+        }
+        Ok(others.into_iter().map(|(name, _)| name.to_owned()).collect())
     }
 
-    /// Takes a key out of service; it stays published for the tokens that it signed.
-    ///
-    /// # Errors
-    /// Trouble when there is no such key, when nothing would sign its algorithm, or from the disk.
-    pub fn retire(&mut self, kid: &str) -> Result<(), Trouble> {
-        self.manifest.retire(kid)?;
-        self.write_manifest()
+    /// Every private file, and how it is kept.
+    fn wraps(&self) -> Result<Vec<(&str, Wrap)>, Trouble> {
+        let files = self.manifest.keys.iter().map(|entry| entry.file.as_str()).chain([SEAL, FEED]);
+        files.map(|name| Ok((name, self.read_private(name)?.1))).collect()
     }
 
     fn make_key(&mut self, algorithm: &str, state: KeyState, clock: &dyn Clock) -> Result<String, Trouble> {
         let jwk = keyring::generate(algorithm, &self.manifest.region)?;
         let kid = jwk["kid"].as_str().unwrap_or_default().to_owned();
         let entry = Entry::new(&kid, algorithm, state, clock.now());
-        disk::write_private(&self.path.join(&entry.file), &pretty(&jwk))?;
+        self.write_jwk(&entry.file, &jwk)?;
         self.manifest.keys.push(entry);
         Ok(kid)
     }
@@ -179,9 +219,16 @@ impl KeyDirectory {
     }
 
     fn load_jwk(&self, name: &str) -> Result<Value, Trouble> {
-        let path = self.path.join(name);
-        let text = disk::read_private(&path)?;
+        let (text, _) = self.read_private(name)?;
         serde_json::from_str(&text).map_err(|_| self.wrong(name, "it is not JSON"))
+    }
+
+    fn read_private(&self, name: &str) -> Result<(Zeroizing<String>, Wrap), Trouble> {
+        self.keks.open(name, &Zeroizing::new(disk::read_private(&self.path.join(name))?))
+    }
+
+    fn write_jwk(&self, name: &str, jwk: &Value) -> Result<(), Trouble> {
+        disk::write_private(&self.path.join(name), &self.keks.close(name, &Zeroizing::new(pretty(jwk)))?)
     }
 
     fn write_manifest(&self) -> Result<(), Trouble> {
@@ -300,20 +347,41 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_stands_by_until_it_is_activated() {
+    fn a_new_key_stands_by() {
         let scratch = Scratch::new();
         let (means, _) = means(1_800_000_000);
         let mut directory = made(&scratch);
         let kid = directory.add("ES256", &*means.clock).unwrap();
-        let signs = |scratch: &Scratch| {
-            let loaded = open(scratch).load().unwrap();
-            Keyring::new(&loaded.keyring).unwrap().active("ES256").unwrap().kid.clone()
-        };
-        let before = signs(&scratch);
-        assert_ne!(before, kid);
-        assert_eq!(directory.activate(&kid).unwrap(), Some(before));
-        assert_eq!(signs(&scratch), kid);
+        let loaded = open(&scratch).load().unwrap();
+        let added = loaded.keyring.iter().find(|key| key.jwk["kid"] == kid.as_str()).unwrap();
+        assert_eq!(added.state, KeyState::Pending);
         assert!(directory.add("HS256", &*means.clock).is_err());
+    }
+
+    #[test]
+    fn a_plain_directory_is_sealed_and_sealed_again_under_another_key() {
+        let scratch = Scratch::new();
+        let before = made(&scratch).load().unwrap();
+        assert_eq!(before.plain.len(), 6);
+        let kek = |name: &str, byte: u8| {
+            let path = scratch.path().join(name);
+            disk::write_private(&path, &URL_SAFE_NO_PAD.encode([byte; 32])).unwrap();
+            Some(format!("file:{}", path.display()))
+        };
+        let keks = |now: Option<String>, before: Option<String>| {
+            let keys = crate::settings::Keys { kek: now, kek_before: before, ..Default::default() };
+            Keks::of(&keys).unwrap()
+        };
+        let (old, new) = (kek("old", 1), kek("new", 2));
+        assert!(open(&scratch).reseal().is_err(), "there is nothing to seal with");
+        assert_eq!(open(&scratch).under(keks(old.clone(), None)).reseal().unwrap().len(), 6);
+        assert!(open(&scratch).load().unwrap_err().why.contains("keys.kek"));
+        assert!(open(&scratch).under(keks(new.clone(), None)).reseal().is_err());
+        assert_eq!(open(&scratch).under(keks(new.clone(), old)).reseal().unwrap().len(), 6);
+        let directory = open(&scratch).under(keks(new, None));
+        let after = directory.load().unwrap();
+        assert_eq!((after.seal_master, after.plain.len()), (before.seal_master, 0));
+        assert_eq!(directory.reseal().unwrap(), [""; 0], "there is nothing left to do");
     }
 
     #[test]

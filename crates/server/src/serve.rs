@@ -19,7 +19,6 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use portcullis_authority::Authority;
 use portcullis_authority::desk::Desk;
-use portcullis_authority::keyring::Keyring;
 use portcullis_authority::limits::Limits;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
@@ -33,6 +32,7 @@ use crate::departure::{self, Departure};
 use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
 use crate::house::House;
 use crate::inspector::Glass;
+use crate::keys::{Keeper, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
@@ -131,7 +131,7 @@ async fn run(
     let settings = settings.with_port(address.port());
     let store = books::open(&settings, &means).await?;
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
-    let (house, glass) = furnish(&settings, &means, &store, strangers.clone()).await?;
+    let (house, glass, keeper) = furnish(&settings, &means, &store, strangers.clone()).await?;
     let house = web::Data::new(house);
     let stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;
@@ -140,6 +140,7 @@ async fn run(
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
         tokio::spawn(upkeep::uses(store.clone())),
+        tokio::spawn(keeper.tend()),
         tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
         tokio::spawn(keep_forgetting(store.clone(), means.clock.clone())),
     ];
@@ -183,18 +184,28 @@ async fn close(handle: ServerHandle, mut stopped: watch::Receiver<bool>) {
 }
 
 /// Everything that handlers reach, and the glass that must hear of new roles.
+/// Everything that handlers reach, the glass that must hear of new roles, and who tends the signing keys.
 async fn furnish(
     settings: &Settings,
     means: &Means,
     store: &Store,
     strangers: Arc<Strangers>,
-) -> Result<(House, Arc<Glass>), Trouble> {
+) -> Result<(House, Arc<Glass>, Arc<Keeper>), Trouble> {
     let keys = books::keys(settings)?;
-    let keyring = Keyring::new(&keys.keyring)?;
     let staleness = Duration::from_millis(settings.feed.max_staleness_ms);
     let view = Arc::new(View::new(&settings.feed.name, staleness));
     let glass = Arc::new(Glass::new(&settings.issuer, view.clone()).map_err(trouble)?);
-    glass.replace_keys(keyring.published())?;
+    let seal = Arc::new(Seal::new(&keys.seal_master));
+    let tools = Tools {
+        store: store.clone(),
+        seal: seal.clone(),
+        glass: glass.clone(),
+        clock: means.clock.clone(),
+        dice: means.dice.clone(),
+        keys: settings.keys.clone(),
+        terms: settings.terms(),
+    };
+    let keeper = Keeper::open(tools, &keys.keyring).await?;
     // Without a beat an idle feed would look stale, and introspection would refuse until the first one.
     store.beat().await?;
     let hub = Hub::open(HubParts {
@@ -206,10 +217,10 @@ async fn furnish(
         clock: means.clock.clone(),
         view,
         press: Press::new(&keys.feed)?,
-        jwks: keyring.published().to_owned(),
+        jwks: keeper.published(),
+        keeper: Some(keeper.clone()),
     })
     .await?;
-    let seal = Arc::new(Seal::new(&keys.seal_master));
     let limits = Arc::new(limits(settings, &seal)?);
     let desk = Desk {
         registry: Arc::new(store.clone()),
@@ -229,6 +240,9 @@ async fn furnish(
         settings: settings.clone(),
     };
     Ok((house, glass))
+    let authority = Authority::sharing(desk, keeper.keyring());
+    let house = House { authority, hub, settings: settings.clone() };
+    Ok((house, glass, keeper))
 }
 
 /// Those who carry the feed to Redis, if there is one. A Redis that is away keeps nobody from starting; one

@@ -112,6 +112,19 @@ pub struct Keys {
     pub directory: PathBuf,
     /// First part of the ids of new keys; names the feed that their tokens follow.
     pub region: String,
+    /// Where the key-encryption key is that seals private files: `file:PATH`, `env:NAME` or
+    /// `command:PROGRAM ARGUMENTS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kek: Option<String>,
+    /// The one before, while files are sealed anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kek_before: Option<String>,
+    /// Private files may be unsealed in production too: something else encrypts the disk.
+    pub plaintext: bool,
+    /// Seconds that a key signs before the next one does; 0 leaves it to people.
+    pub rotate_every: u32,
+    /// Seconds that a key is published before it signs: as long as anybody keeps our keys in a cache.
+    pub publish_ahead: u32,
 }
 
 /// Lifetimes in seconds.
@@ -372,7 +385,15 @@ impl Default for Store {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { directory: "keys".into(), region: "eu1".into() }
+        Self {
+            directory: "keys".into(),
+            region: "eu1".into(),
+            kek: None,
+            kek_before: None,
+            plaintext: false,
+            rotate_every: 30 * 86_400,
+            publish_ahead: 86_400,
+        }
     }
 }
 

@@ -95,6 +95,7 @@ pub fn idle_hub(issuer: &str, clock: Arc<dyn Clock>) -> Arc<Hub> {
                 view: Arc::new(View::new(feed, staleness)),
                 press: Press::new(&jwk)?,
                 jwks: r#"{"keys":[]}"#.into(),
+                keeper: None,
             })
             .await
         });

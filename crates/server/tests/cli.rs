@@ -34,8 +34,11 @@ fn help_is_what_was_reviewed() {
         &["keys", "init"],
         &["keys", "status"],
         &["keys", "add"],
-        &["keys", "activate"],
-        &["keys", "retire"],
+        &["keys", "files"],
+        &["keys", "seal"],
+        &["keys", "reseal"],
+        &["keys", "rotate"],
+        &["keys", "revoke"],
         &["token"],
         &["revoke"],
         &["revoke", "token"],
@@ -133,7 +136,7 @@ fn golden(name: &str, seen: &str) {
 fn the_exit_code_says_done_refused_or_not_understood() {
     let scratch = Scratch::new();
     assert_eq!(run(&scratch, &["version"]).status.code(), Some(0));
-    let refused = run(&scratch, &["keys", "status"]);
+    let refused = run(&scratch, &["keys", "files"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).starts_with("portcullis: keys: keys/manifest.json"));
     assert_eq!(run(&scratch, &["fly"]).status.code(), Some(2));
@@ -150,11 +153,34 @@ fn keys_are_made_seen_and_changed() {
     assert!(!run(&scratch, &["keys", "init"]).status.success(), "never over keys");
     let added = text(&run(&scratch, &["keys", "add", "--algorithm", "ES256"]).stdout);
     let kid = added.strip_prefix("Added ").unwrap().split(". ").next().unwrap();
-    assert!(run(&scratch, &["keys", "activate", kid]).status.success());
-    let status = text(&run(&scratch, &["keys", "status"]).stdout);
-    assert!(status.lines().any(|line| line.starts_with(kid) && line.contains(" active ")), "{status}");
-    assert_eq!(status.lines().count(), 4);
-    assert_eq!(run(&scratch, &["keys", "retire", kid]).status.code(), Some(1));
+    let files = text(&run(&scratch, &["keys", "files"]).stdout);
+    assert!(files.lines().any(|line| line.starts_with(kid) && line.contains(" pending ")), "{files}");
+    assert!(files.ends_with("5 private files are not sealed; portcullis keys seal does it.\n"), "{files}");
+}
+
+#[test]
+fn a_key_directory_is_sealed_under_a_key_from_the_environment() {
+    let scratch = Scratch::new();
+    let with = |name: &str, more: &[(&str, &str)]| {
+        let mut command = portcullis(&scratch);
+        let said = command.args(["keys", name]).envs(more.iter().copied()).output().unwrap();
+        (said.status.success(), text(&said.stdout), text(&said.stderr))
+    };
+    let kek = [
+        ("PORTCULLIS__KEYS__KEK", "env:OUR_KEK"),
+        ("OUR_KEK", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+    ];
+    assert!(run(&scratch, &["keys", "init", "--algorithms", "ES256"]).status.success());
+    let (done, _, why) = with("seal", &[]);
+    assert!(!done && why.contains("keys.kek"), "{why}");
+    let (done, said, _) = with("seal", &kek);
+    assert!(done && said.starts_with("Sealed 4 files: "), "{said}");
+    assert!(with("seal", &kek).1.starts_with("Every private file is sealed"));
+    assert!(with("files", &kek).1.ends_with("Every private file is sealed.\n"));
+    let (done, _, why) = with("files", &[]);
+    assert!(!done && why.contains("sealed under the key-encryption key"), "{why}");
+    let (done, _, why) = with("files", &kek[..1]);
+    assert!(!done && why.contains("the environment holds no OUR_KEK"), "{why}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis::keys::{KeyDirectory, Plan, Purpose};
+use portcullis::keys::{Keks, KeyDirectory, Plan, Purpose};
 use portcullis::settings::{Mode, Settings, Weight};
 use portcullis::testing::{Scratch, means};
 
@@ -33,7 +33,22 @@ fn keys(scratch: &Scratch, purpose: Purpose) -> PathBuf {
 fn production(scratch: &Scratch) -> Settings {
     let mut settings = load(&[shipped("base.toml"), shipped("production.toml")], &[]).unwrap();
     settings.keys.directory = keys(scratch, Purpose::Own);
+    settings.keys.kek = Some(kek(scratch));
+    seal(&settings);
     settings
+}
+
+/// Where a key-encryption key is.
+fn kek(scratch: &Scratch) -> String {
+    let path = scratch.path().join("kek");
+    std::fs::write(&path, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    format!("file:{}", path.display())
+}
+
+fn seal(settings: &Settings) {
+    let directory = KeyDirectory::open(&settings.keys.directory).unwrap();
+    directory.under(Keks::of(&settings.keys).unwrap()).reseal().unwrap();
 }
 
 #[test]
@@ -168,6 +183,59 @@ fn an_issuer_is_one_plain_name() {
         let settings = Settings { issuer: issuer.into(), ..Settings::default() };
         assert!(!refusals(&settings).join("\n").contains("issuer"), "{issuer:?}");
     }
+}
+
+#[test]
+fn production_starts_with_sealed_keys_only_unless_it_is_told_otherwise() {
+    let scratch = Scratch::new();
+    let sealed = production(&scratch);
+    assert_eq!(refusals(&sealed), [""; 0]);
+    let wrong_kek = Settings {
+        keys: portcullis::settings::Keys {
+            kek: Some("env:PORTCULLIS_TEST_NOBODY".into()),
+            ..sealed.keys.clone()
+        },
+        ..sealed.clone()
+    };
+    assert!(refusals(&wrong_kek).join("\n").contains("keys.kek: the environment holds no"));
+    let mut missing = sealed.clone();
+    missing.keys.kek = None;
+    assert!(refusals(&missing).join("\n").contains("say where that is with keys.kek"));
+    let other = Scratch::new();
+    let mut plain = sealed.clone();
+    plain.keys.directory = keys(&other, Purpose::Own);
+    assert!(refusals(&plain).join("\n").contains("are not sealed"));
+    plain.keys.plaintext = true;
+    assert_eq!(refusals(&plain), [""; 0]);
+}
+
+#[test]
+fn keys_rotate_slower_than_caches_forget() {
+    let mut settings = Settings::default();
+    settings.keys.rotate_every = settings.keys.publish_ahead;
+    assert!(refusals(&settings).join("\n").contains("keys.rotate_every"));
+    settings.keys.rotate_every = 0;
+    assert!(!refusals(&settings).join("\n").contains("keys.rotate_every"));
+}
+
+#[test]
+fn a_key_that_is_shown_as_an_example_starts_nothing_whatever_its_manifest_says() {
+    let scratch = Scratch::new();
+    let mut settings = production(&scratch);
+    settings.keys.plaintext = true;
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../keys.example");
+    let shown = KeyDirectory::open(&example).unwrap().manifest().keys[0].kid.clone();
+    // The private half of a real key under the name of the example.
+    let own = Scratch::new();
+    settings.keys.directory = keys(&own, Purpose::Own);
+    let entry = KeyDirectory::open(&settings.keys.directory).unwrap().manifest().keys[0].clone();
+    for file in [entry.file.as_str(), "manifest.json"] {
+        let path = settings.keys.directory.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let renamed = text.replace(&format!("\"{}\"", entry.kid), &format!("\"{shown}\""));
+        std::fs::write(&path, renamed).unwrap();
+    }
+    assert!(refusals(&settings).join("\n").contains("published as an example"));
 }
 
 #[test]

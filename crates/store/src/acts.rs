@@ -11,6 +11,7 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 
 use crate::amend::Amending;
 use crate::db::{Fault, both};
+use crate::keys::Keeping;
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Promoting};
 use crate::proposals::Settling;
@@ -113,9 +114,8 @@ both! {
                 Act::Rotate(rotation) => self.rotate(rotation).await,
                 Act::EndFamily { id, reason, now, exp } => self.end_family(id, reason, *now, *exp).await,
                 Act::EndToken { jti, exp } => Ok(Effect::Record(ending(Kind::Token, *jti, *exp))),
-                Act::EndKey { kid, exp } => {
-                    Ok(Effect::Record(ending(Kind::Key, name_id(salt, Kind::Key, kid), *exp)))
-                }
+                Act::EndKey { kid, exp } => self.end_key(kid, *exp, salt).await,
+                Act::Keys(change) => self.change_keys(change, salt).await,
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
                 Act::Amend(amendment) => self.amend(amendment, salt).await,
                 Act::Promote { numbers, generations } => {

@@ -102,11 +102,12 @@ impl Store {
     }
 
     /// Records that match no living token, beats that have left the tail, and announcements of a policy
-    /// that a later one replaced.
+    /// that a later one replaced. That keys have changed is no news once the manifest names them.
     async fn old_records(&self, now: u64, limit: i64) -> Result<usize, Fault> {
         let over = signed(now.saturating_sub(AFTERLIFE));
         let left = signed(now.saturating_sub(TAIL).saturating_mul(1000));
         let (beat, policy) = (i64::from(Kind::Beat as u8), i64::from(Kind::Policy as u8));
+        let keys = i64::from(Kind::Keys as u8);
         let ours = rv_log::feed.eq(&self.books.feed);
         let ended = rv_log::kind.ne(beat).or(rv_log::as_of_ms.le(left));
         Ok(on!(self.books.db, |c| {
@@ -119,7 +120,12 @@ impl Store {
             let replaced = rv_log::kind.eq(policy).and(rv_log::seq.lt(newest.unwrap_or(0)));
             let old: Vec<i64> = rv_log::table
                 .filter(ours)
-                .filter(rv_log::exp.le(over).and(ended).or(replaced.and(rv_log::as_of_ms.le(left))))
+                .filter(
+                    rv_log::exp
+                        .le(over)
+                        .and(ended)
+                        .or(replaced.or(rv_log::kind.eq(keys)).and(rv_log::as_of_ms.le(left))),
+                )
                 .limit(limit)
                 .select(rv_log::seq)
                 .load(c)

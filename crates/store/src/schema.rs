@@ -253,6 +253,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        algorithm -> Text,
+        state -> Text,
+        made_at -> BigInt,
+        since -> BigInt,
+        public -> Text,
+        sealed -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    signing_keys_version (id) { id -> BigInt, version -> BigInt, }
+}
+
+diesel::table! {
     staff_version (id) { id -> BigInt, version -> BigInt, }
 }
 

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use portcullis_authority::keyring::KeyChain;
 use portcullis_authority::ledger::{Family, Issued, Survey, Whose};
 use portcullis_authority::proposals::Proposal;
 use portcullis_authority::refusal::Trouble;
@@ -18,6 +19,10 @@ const NEWEST: i64 = 20_000;
 
 #[async_trait]
 impl Survey for Store {
+    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
+        self.chain_of_keys().await
+    }
+
     async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self.books.db.within(self.alive(whose, signed(now), most)).await?;

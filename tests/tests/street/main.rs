@@ -15,6 +15,7 @@ mod exchange;
 mod feed;
 mod forgetting;
 mod grants;
+mod keys;
 mod memberships;
 mod office;
 mod operations;
@@ -130,6 +131,8 @@ rules! {
         grants::a_scope_comes_back_as_it_was_asked_for,
         grants::a_test_token_opens_nothing_in_the_live_shop,
         grants::a_changed_token_is_no_token,
+        keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
+        keys::a_rotation_by_hand_takes_two_persons,
         memberships::a_member_who_is_kept_to_one_application_gets_no_token_through_another,
         memberships::a_token_that_was_asked_for_less_does_less_at_the_shop,
         office::the_two_doors_share_nothing,
@@ -179,6 +182,7 @@ rules! {
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
         clock::a_page_that_was_open_for_too_long_does_nothing,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
+        keys::keys_rotate_on_their_own_and_no_token_is_refused_for_it,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,
         refresh::a_refresh_token_that_comes_back_late_ends_everything,
         exchange::an_exchange_never_widens_and_never_outlives,

@@ -136,7 +136,7 @@ fn actors(family: &Family) -> Vec<(String, u32)> {
 fn remarks(target: &Target) -> Vec<String> {
     let said: &[&str] = match target {
         Target::Key { signs: true, .. } => &[
-            "This key signs: whatever it signs from now on is refused too. Rotate first, then end it.",
+            "This key signs: the one that stands by takes over at once.",
             "What a key has signed is not told apart, so these counts are for everything.",
         ],
         Target::Key { signs: false, .. } => {

@@ -1,12 +1,13 @@
-//! `portcullis keys`: the key directory, by hand.
+//! `portcullis keys`: the key directory on this machine, and the signing keys of a running server.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portcullis_authority::keyring::KeyState;
+use serde_json::{Value, json};
 
+use super::office::{Counter, Ordered, Table, text, time};
 use super::{Failure, Outcome};
-use crate::keys::{KeyDirectory, Plan, Purpose};
+use crate::keys::{Keks, KeyDirectory, Plan, Purpose};
 use crate::means::Means;
 use crate::settings::Settings;
 
@@ -19,8 +20,8 @@ Examples:
   portcullis keys init
   portcullis keys init --directory /var/lib/portcullis/keys --algorithms ES256
 
-Keep a copy of seal.key in a safe place: client secrets and refresh tokens are hashed with it, and without
-it every client needs a new secret.")]
+With keys.kek in the settings every private file is sealed. Keep a copy of seal.key in a safe place: client
+secrets and refresh tokens are hashed with it, and without it every client needs a new secret.")]
     Init {
         #[command(flatten)]
         place: Place,
@@ -28,12 +29,12 @@ it every client needs a new secret.")]
         #[arg(long, value_delimiter = ',', default_value = "ES256,RS512")]
         algorithms: Vec<String>,
     },
-    /// List the keys and how old they are.
-    Status {
+    /// List the key directory, and say whether a server could use it.
+    Files {
         #[command(flatten)]
         place: Place,
     },
-    /// Add a key that stands by: published from the next start on, signing once it is activated.
+    /// Add a key that stands by: a server takes it in at its next start.
     Add {
         #[command(flatten)]
         place: Place,
@@ -41,21 +42,61 @@ it every client needs a new secret.")]
         #[arg(long)]
         algorithm: String,
     },
-    /// Let a standing-by key sign; the one before retires and stays published.
-    ///
-    /// Services must have seen the key first: wait a day after it was added and published.
-    Activate {
+    /// Seal the private files of a key directory under the key-encryption key of the settings (keys.kek).
+    #[command(after_help = "\
+Examples:
+  (umask 077; openssl rand -base64 32 > /etc/portcullis/kek)
+  PORTCULLIS__KEYS__KEK=file:/etc/portcullis/kek portcullis keys seal
+
+A server that runs has read its files already; it needs the setting at its next start.")]
+    Seal {
         #[command(flatten)]
         place: Place,
-        /// Its id, see `portcullis keys status`.
-        kid: String,
     },
-    /// Take a standing-by key out of use.
-    Retire {
+    /// Seal them under a new key-encryption key: keys.kek is the new one, keys.kek_before the old one.
+    ///
+    /// It may be interrupted and run again, and servers go on meanwhile. Once it is done, take keys.kek_before
+    /// out of the settings.
+    Reseal {
         #[command(flatten)]
         place: Place,
+    },
+    /// List the signing keys of a running server and how old they are.
+    Status {
+        #[command(flatten)]
+        counter: Counter,
+    },
+    /// Propose that the key that stands by signs from now on. Needs a second person.
+    ///
+    /// Keys rotate on their own (keys.rotate_every); this is for the day on which that is too late.
+    #[command(after_help = "\
+Examples:
+  portcullis keys rotate ES256 --reason \"CHG-12: a laptop with a backup was lost\"")]
+    Rotate {
+        #[command(flatten)]
+        counter: Counter,
+        /// Whose algorithm rotates.
+        algorithm: String,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
+        /// Owners only: do it without a second person. It is loud.
+        #[arg(long)]
+        break_glass: bool,
+    },
+    /// End a key and everything that it has signed; the one that stands by signs at once. Needs a second
+    /// person.
+    #[command(after_help = "\
+Examples:
+  portcullis keys revoke eu1.Hn8QhE4kFmE0c0ZiGNBTgP --reason \"INC-9: the key leaked\"
+  portcullis keys revoke eu1.Hn8QhE4kFmE0c0ZiGNBTgP --reason \"INC-9\" --break-glass --wait 10")]
+    Revoke {
+        #[command(flatten)]
+        counter: Counter,
         /// Its id, see `portcullis keys status`.
         kid: String,
+        #[command(flatten)]
+        ordered: Ordered,
     },
 }
 
@@ -69,45 +110,94 @@ pub(super) struct Place {
 impl Keys {
     pub fn run(self, settings: Settings) -> Outcome {
         let means = Means::system();
-        let path = |place: Place| place.directory.unwrap_or_else(|| settings.keys.directory.clone());
         match self {
             Self::Init { place, algorithms } => {
                 let plan =
                     Plan { purpose: Purpose::Own, region: &settings.keys.region, algorithms: &algorithms };
-                let keys = KeyDirectory::create(&path(place), &plan, &*means.clock, &*means.dice)?;
+                let (path, keks) = (place.path(&settings), Keks::of(&settings.keys)?);
+                let keys = KeyDirectory::create_under(keks, (&path, &plan), &*means.clock, &*means.dice)?;
                 println!("Made {} keys in {}.", keys.manifest().keys.len(), keys.path().display());
+                Ok(())
             }
-            Self::Status { place } => show(&KeyDirectory::open(&path(place))?)?,
+            Self::Files { place } => show(&place.open(&settings)?),
             Self::Add { place, algorithm } => {
-                let kid = KeyDirectory::open(&path(place))?.add(&algorithm, &*means.clock)?;
-                println!("Added {kid}. It is published from the next start of the server on.");
+                let kid = place.open(&settings)?.add(&algorithm, &*means.clock)?;
+                println!("Added {kid}. A server takes it in at its next start.");
+                Ok(())
             }
-            Self::Activate { place, kid } => {
-                let retired = KeyDirectory::open(&path(place))?.activate(&kid)?;
-                let before = retired.map(|kid| format!(" {kid} has retired.")).unwrap_or_default();
-                println!("{kid} signs from the next start of the server on.{before}");
+            Self::Seal { place } | Self::Reseal { place } => seal(&place.open(&settings)?),
+            Self::Status { counter } => {
+                let answer = counter.get("/keys")?;
+                counter.show(&answer, |answer| listed(&answer["keys"]))
             }
-            Self::Retire { place, kid } => {
-                KeyDirectory::open(&path(place))?.retire(&kid)?;
-                println!("{kid} has retired.");
+            Self::Rotate { counter, algorithm, reason, break_glass } => {
+                let what = json!({ "algorithm": algorithm });
+                let body = json!({
+                    "kind": "key_rotation", "what": what, "reason": reason, "break_glass": break_glass,
+                });
+                let answer = counter.post("/proposals", &body)?;
+                let sentence = match break_glass {
+                    true => format!("{} signs.", text(&answer["what"], "kid")),
+                    false => super::office::proposed(&answer),
+                };
+                counter.say(&answer, sentence)
+            }
+            Self::Revoke { counter, kid, ordered } => {
+                let mut body = ordered.body();
+                body["kind"] = "key".into();
+                body["id"] = kid.as_str().into();
+                let answer = counter.post_and_wait("/cuts", &body, ordered.wait)?;
+                ordered.tell(&counter, &answer, &format!("Ended: key {kid}"))
             }
         }
-        Ok(())
     }
+}
+
+impl Place {
+    fn path(&self, settings: &Settings) -> PathBuf {
+        self.directory.clone().unwrap_or_else(|| settings.keys.directory.clone())
+    }
+
+    fn open(&self, settings: &Settings) -> Result<KeyDirectory, Failure> {
+        let keks = Keks::of(&settings.keys)?;
+        Ok(KeyDirectory::open(&self.path(settings))?.under(keks))
+    }
+}
+
+fn seal(keys: &KeyDirectory) -> Outcome {
+    let sealed = keys.reseal()?;
+    match sealed.len() {
+        0 => println!("Every private file is sealed under that key already."),
+        some => println!("Sealed {some} files: {}.", sealed.join(", ")),
+    }
+    Ok(())
+}
+
+fn listed(keys: &Value) -> Table {
+    Table::of(
+        keys,
+        "There are no signing keys.",
+        &[
+            ("key", |it| text(it, "kid")),
+            ("alg", |it| text(it, "algorithm")),
+            ("state", |it| text(it, "state")),
+            ("since", |it| time(it, "since")),
+        ],
+    )
 }
 
 fn show(keys: &KeyDirectory) -> Outcome {
     println!("{:<28} {:<6} {:<8} CREATED", "KEY", "ALG", "STATE");
     for key in &keys.manifest().keys {
-        let state = match key.state {
-            KeyState::Pending => "pending",
-            KeyState::Active => "active",
-            KeyState::Retired => "retired",
-        };
-        println!("{:<28} {:<6} {state:<8} {}", key.kid, key.alg, key.created_at);
+        println!("{:<28} {:<6} {:<8} {}", key.kid, key.alg, key.state.as_str(), key.created_at);
     }
     // A list that looks well must not hide that the server would not start.
-    keys.load()
-        .map(drop)
-        .map_err(|trouble| Failure::new(format!("these keys cannot be used: {}.", trouble.why)))
+    let loaded = keys
+        .load()
+        .map_err(|trouble| Failure::new(format!("these keys cannot be used: {}.", trouble.why)))?;
+    match loaded.plain.len() {
+        0 => println!("Every private file is sealed."),
+        some => println!("{some} private files are not sealed; portcullis keys seal does it."),
+    }
+    Ok(())
 }

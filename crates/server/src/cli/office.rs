@@ -22,8 +22,8 @@ use clap::Subcommand;
 use super::Outcome;
 use crate::settings::Settings;
 pub(super) use counter::Counter;
-pub(super) use ordered::Ordered;
-pub(super) use table::{text, time};
+pub(super) use ordered::{Ordered, proposed};
+pub(super) use table::{Table, text, time};
 
 /// The commands, and how each is run.
 macro_rules! office {

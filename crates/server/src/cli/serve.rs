@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, Outcome};
 use crate::books;
 use crate::demo;
-use crate::keys::{KeyDirectory, Plan, Purpose};
+use crate::keys::{Keks, KeyDirectory, Plan, Purpose};
 use crate::means::Means;
 use crate::serve::{Running, start, story};
 use crate::settings::{Log, LogFormat, Mode, Settings};
@@ -86,7 +86,8 @@ fn prepare_demo(settings: &Settings, means: &Means) -> Outcome {
     if !settings.keys.directory.exists() {
         let algorithms = DEMO_ALGORITHMS.map(str::to_owned);
         let plan = Plan { purpose: Purpose::Demo, region: &settings.keys.region, algorithms: &algorithms };
-        KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice)?;
+        let keks = Keks::of(&settings.keys)?;
+        KeyDirectory::create_under(keks, (&settings.keys.directory, &plan), &*means.clock, &*means.dice)?;
     }
     runtime()?.block_on(async {
         let store = books::open(settings, means).await?;

@@ -14,9 +14,11 @@ use portcullis_authority::policy;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_guard::feed::clock::Reading;
-use portcullis_guard::feed::{Batch, Chain, Digest, Record, View};
+use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Record, View};
 use portcullis_store::{News, Store};
 use tokio::sync::{Notify, watch};
+
+use crate::keys::Keeper;
 
 use super::shelf::{After, Shelf, Stretch};
 use super::{Impossible, Press, Receipt, Report, Reports, receipt};
@@ -80,6 +82,7 @@ pub struct Hub {
     begun: AtomicU64,
     ended: watch::Sender<u64>,
     keys: ArcSwap<Sheet>,
+    keeper: Option<Arc<Keeper>>,
     policy: ArcSwap<Sheet>,
     manifest: ArcSwap<(ManifestOf, Arc<str>)>,
     pub reports: Reports,
@@ -103,6 +106,8 @@ pub struct HubParts {
     pub press: Press,
     /// The published key set, as text.
     pub jwks: String,
+    /// Who knows when that has changed; nobody, where it does not.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Hub {
@@ -134,6 +139,7 @@ impl Hub {
             begun: AtomicU64::new(0),
             ended: watch::Sender::new(0),
             keys: ArcSwap::from_pointee(Sheet::new(parts.jwks)),
+            keeper: parts.keeper,
             policy: ArcSwap::from_pointee(Sheet::new(policy)),
             manifest: ArcSwap::from_pointee((None, "".into())),
             reports: Reports::default(),
@@ -147,6 +153,10 @@ impl Hub {
     /// meanwhile, which is the honest answer.
     pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let beat = tokio::spawn(self.clone().beat(stop.clone()));
+        // The keys may have changed after they were read and before this shelf was.
+        if self.take_in_keys().await.is_err() {
+            self.begin_anew.store(true, Relaxed);
+        }
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
@@ -250,9 +260,12 @@ impl Hub {
         (sheet.name == *name).then(|| sheet.text.clone())
     }
 
-    /// Publishes other token keys.
-    pub fn replace_keys(&self, jwks: String) {
-        self.keys.store(Arc::new(Sheet::new(jwks)));
+    /// Signs by the keys that the books hold, and publishes those.
+    async fn take_in_keys(&self) -> Result<(), Trouble> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        keeper.look().await?;
+        self.keys.store(Arc::new(Sheet::new(keeper.published())));
+        Ok(())
     }
 
     pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
@@ -480,12 +493,16 @@ impl Hub {
 
     /// Lets rows of other processes change what this one holds in memory.
     async fn take_in(&self, rows: &[LogRow]) -> Result<(), Trouble> {
-        if self.store.absorb(rows).await?
-            || rows.iter().any(|row| row.record.kind == portcullis_guard::feed::Kind::Policy)
-        {
+        let tells = |kind| rows.iter().any(|row| row.record.kind == kind);
+        // Trouble with the keys does not hold up the roles.
+        let keys = match tells(Kind::Keys) {
+            true => self.take_in_keys().await,
+            false => Ok(()),
+        };
+        if self.store.absorb(rows).await? || tells(Kind::Policy) {
             self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
         }
-        Ok(())
+        keys
     }
 
     /// After a change of epoch or a gap (rows purged while we were away): everything anew, forgetting
@@ -497,7 +514,7 @@ impl Hub {
         self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
         self.note_as_of();
         self.head.send_replace(self.position());
-        Ok(())
+        self.take_in_keys().await
     }
 
     fn note_as_of(&self) {

@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use portcullis_authority::keyring::ALGORITHMS;
+use portcullis_authority::keyring::{ALGORITHMS, StoredKey};
 use url::{Host, Url};
 
 use super::{Mode, Settings, Tls};
-use crate::keys::{self, KeyDirectory, Purpose};
+use crate::keys::{self, Keks, KeyDirectory, LoadedKeys, Purpose};
+
+/// Keys whose names everybody knows, whatever a manifest says of them.
+const EXAMPLE: &str = include_str!("../../../../keys.example/manifest.json");
 
 /// Something that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +91,8 @@ impl Settings {
             ("passwords.memory_kib", self.passwords.memory_kib, 8, 4_194_304),
             ("passwords.iterations", self.passwords.iterations, 1, 100),
             ("passwords.parallelism", self.passwords.parallelism, 1, 64),
+            ("keys.publish_ahead", self.keys.publish_ahead, 0, 2_592_000),
+            ("keys.rotate_every", self.keys.rotate_every, 0, 315_360_000),
             ("admin.session_idle", self.admin.session_idle, 60, 86_400),
             ("admin.session_lifetime", self.admin.session_lifetime, 60, 604_800),
             ("admin.proposal_lifetime", self.admin.proposal_lifetime, 60, 86_400),
@@ -105,6 +110,10 @@ impl Settings {
         if self.feed.max_staleness_ms < 2 * self.feed.beat_ms {
             found.refuse("feed.max_staleness_ms must be at least twice feed.beat_ms, or guards close between two beats.");
         }
+        let (every, ahead) = (self.keys.rotate_every, self.keys.publish_ahead);
+        if every > 0 && (every < 3600 || every / 2 < ahead) {
+            found.refuse("keys.rotate_every must be 0, or at least 3600 and twice keys.publish_ahead.");
+        }
         let region = &self.keys.region;
         if region.is_empty() || region.len() > 16 || !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
             found.refuse("keys.region must be 1 to 16 letters and digits, such as eu1.");
@@ -117,10 +126,34 @@ impl Settings {
                 self.check_tls(section, tls, found);
             }
         }
-        if self.keys.directory.exists()
-            && let Err(trouble) = KeyDirectory::open(&self.keys.directory).and_then(|keys| keys.load())
-        {
-            found.refuse(format!("keys.directory: {}.", trouble.why));
+        if self.keys.directory.exists() {
+            match self.load_keys() {
+                Ok(keys) => self.check_keys(&keys, found),
+                Err(why) => found.refuse(why),
+            }
+        }
+    }
+
+    fn load_keys(&self) -> Result<LoadedKeys, String> {
+        let keks = Keks::of(&self.keys).map_err(|trouble| format!("{}.", trouble.why))?;
+        let loaded = KeyDirectory::open(&self.keys.directory).and_then(|keys| keys.under(keks).load());
+        loaded.map_err(|trouble| format!("keys.directory: {}.", trouble.why))
+    }
+
+    fn check_keys(&self, keys: &LoadedKeys, found: &mut Found) {
+        let directory = self.keys.directory.display();
+        if self.mode != Mode::Production {
+            return;
+        }
+        if !keys.plain.is_empty() && !self.keys.plaintext {
+            found.refuse(format!(
+                "keys.directory: {} of {directory} are not sealed; name a key-encryption key with keys.kek and run portcullis keys seal, or say keys.plaintext = true if something else encrypts the disk.",
+                keys.plain.join(", ")
+            ));
+        }
+        let shown = |key: &StoredKey| EXAMPLE.contains(key.jwk["kid"].as_str().unwrap_or(EXAMPLE));
+        if keys.keyring.iter().any(shown) {
+            found.refuse("keys.directory holds a key that is published as an example; make your own with portcullis keys init.");
         }
     }
 

@@ -136,6 +136,12 @@ fn every_key() -> Settings {
             root_certificate: Some(PathBuf::new()),
             ..super::Redis::at("")
         }),
+        keys: super::Keys {
+            kek: Some(String::new()),
+            kek_before: Some(String::new()),
+            ..super::Keys::default()
+        },
+        redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
         ..Settings::default()
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::desk::Inspector;
+use portcullis_authority::keyring::KeyChain;
 use portcullis_authority::ledger::{
     Act, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
 };
@@ -81,6 +82,10 @@ impl Ledger for Books {
 
 #[async_trait]
 impl Survey for Books {
+    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
+        self.memory.key_chain().await
+    }
+
     async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
         self.memory.live_logins(whose, now, most).await
     }

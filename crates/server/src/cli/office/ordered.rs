@@ -56,7 +56,7 @@ pub(super) fn tell(counter: &Counter, answer: &Value, ended: &str) -> Outcome {
 }
 
 /// What a proposal waits for.
-pub(super) fn proposed(proposal: &Value) -> String {
+pub(in crate::cli) fn proposed(proposal: &Value) -> String {
     format!(
         "Proposed: {0}. Until {1} an approver other than you confirms it: portcullis proposals approve {0}",
         text(proposal, "id"),

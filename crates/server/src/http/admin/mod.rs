@@ -8,6 +8,7 @@ pub mod call;
 mod cuts;
 mod gate;
 mod held;
+mod keys;
 mod offboardings;
 mod openapi;
 mod operators;
@@ -48,6 +49,7 @@ const ROOMS: &[&[Route]] = &[
     offboardings::ROUTES,
     proposals::ROUTES,
     reviews::ROUTES,
+    keys::ROUTES,
     openapi::ROUTES,
 ];
 

@@ -1,0 +1,143 @@
+//! The signing keys over weeks, with two servers over the same books: they rotate on their own, no token is
+//! refused for it, and a key that was revoked signs and opens nothing any more.
+
+use std::time::{Duration, Instant};
+
+use portcullis_authority::operators::OperatorRole;
+use portcullis_tests::client::{BACKEND, kid_of};
+use portcullis_tests::{Answer, Ground, Town};
+use serde_json::json;
+
+const DAY: u64 = 86_400;
+const WHY: &str = "INC-9: the key leaked";
+
+/// A town with a shop, operators and a second server, and where that is.
+async fn two_servers(ground: &Ground) -> (Town, String) {
+    let mut town = Town::open_with_office(ground).await;
+    town.open_shop();
+    town.shopfront().wait_until_ready();
+    town.until_shop_has_reported().await;
+    let second = town.open_neighbour();
+    (town, second)
+}
+
+/// The ids that a server publishes.
+async fn published(server: &str) -> Vec<String> {
+    let keys = portcullis_tests::street::walker().get(format!("{server}/.well-known/jwks.json"));
+    let keys = Answer::to(keys).await.with_status(200).json();
+    let ids = keys["keys"].as_array().expect("a key set").iter();
+    ids.map(|key| key["kid"].as_str().expect("every key has a name").to_owned()).collect()
+}
+
+async fn token_of(server: &str) -> String {
+    let form = BACKEND.form(&[("grant_type", "client_credentials")]);
+    let asked = portcullis_tests::street::walker().post(format!("{server}/oauth/token")).form(&form);
+    Answer::to(asked).await.with_status(200).access_token()
+}
+
+/// Waits until both servers sign with another key than this, and says with which. What each gives out
+/// meanwhile is good at the shop.
+async fn until_both_sign_with_another(town: &Town, second: &str, before: &str) -> String {
+    let began = Instant::now();
+    loop {
+        let (one, two) = (token_of(town.issuer()).await, token_of(second).await);
+        for token in [&one, &two] {
+            town.shop("/api/skus", token).await.with_status(200);
+            assert!(town.is_active(token).await);
+        }
+        if kid_of(&one) == kid_of(&two) && kid_of(&one) != before {
+            return kid_of(&one);
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "the servers do not rotate together");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until both servers publish the same keys, and these are as they should be.
+async fn until_both_publish(town: &Town, second: &str, fits: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let (one, two) = (published(town.issuer()).await, published(second).await);
+        if one == two && fits(&one) {
+            return one;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "published: {one:?} and {two:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+pub async fn keys_rotate_on_their_own_and_no_token_is_refused_for_it(ground: &Ground) {
+    let (town, second) = two_servers(ground).await;
+    let first = kid_of(&token_of(town.issuer()).await);
+    let standing = until_both_publish(&town, &second, |keys| keys.len() == 2).await;
+    town.later(30 * DAY - 600).await;
+    let old = token_of(&second).await;
+    assert_eq!(kid_of(&old), first, "nobody rotates before the time");
+    town.later(700).await;
+    let next = until_both_sign_with_another(&town, &second, &first).await;
+    assert!(standing.contains(&next), "the key that signs was published all the time");
+    // The key before goes on opening what it has signed, and another one stands by.
+    town.shop("/api/skus", &old).await.with_status(200);
+    assert!(town.is_active(&old).await);
+    let three = until_both_publish(&town, &second, |keys| keys.len() == 3).await;
+    assert!(three.contains(&first) && three.contains(&next));
+    // A day later no token of the first key can be alive, and it goes.
+    town.later(DAY).await;
+    until_both_publish(&town, &second, |keys| keys.len() == 2 && !keys.contains(&first)).await;
+    town.later(30 * DAY).await;
+    let third = until_both_sign_with_another(&town, &second, &next).await;
+    assert!(three.contains(&third), "it was published for weeks before it signed");
+}
+
+pub async fn a_revoked_key_opens_nothing_and_the_next_one_signs_at_once(ground: &Ground) {
+    let (mut town, second) = two_servers(ground).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let (dead, twin) = (token_of(town.issuer()).await, token_of(&second).await);
+    for token in [&dead, &twin] {
+        town.shop("/api/skus", token).await.with_status(200);
+    }
+    let leaked = kid_of(&dead);
+    let order = json!({ "kind": "key", "id": leaked, "reason": WHY, "break_glass": true });
+    owner.post("/cuts", &order).await.with_status(200);
+    for token in [&dead, &twin] {
+        town.until_shop_refuses(token).await;
+        assert!(!town.is_active(token).await);
+    }
+    until_both_sign_with_another(&town, &second, &leaked).await;
+    // Another one stands by again, and the leaked one is published by nobody.
+    until_both_publish(&town, &second, |keys| keys.len() == 2 && !keys.contains(&leaked)).await;
+    let listed = owner.get("/keys").await.with_status(200).json();
+    let ended = listed["keys"].as_array().unwrap().iter().find(|key| key["kid"] == leaked.as_str());
+    assert_eq!(ended.unwrap()["state"], "ended");
+    // It still lies in the key directory; a server that starts does not take it for new.
+    town.stop();
+    town.start_again();
+    assert!(!published(town.issuer()).await.contains(&leaked));
+    assert_ne!(kid_of(&token_of(town.issuer()).await), leaked);
+    assert_eq!(town.shop("/api/skus", &dead).await.status, 401);
+}
+
+pub async fn a_rotation_by_hand_takes_two_persons(ground: &Ground) {
+    let (town, second) = two_servers(ground).await;
+    let proposer = town.operator(OperatorRole::Operator).await;
+    let approver = town.operator(OperatorRole::Approver).await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let first = kid_of(&token_of(town.issuer()).await);
+    let wish = |algorithm: &str| json!({ "kind": "key_rotation", "what": { "algorithm": algorithm }, "reason": "CHG-12" });
+    assert_eq!(proposer.post("/proposals", &wish("HS256")).await.status, 422);
+    assert_eq!(auditor.post("/proposals", &wish("ES256")).await.status, 403);
+    let proposal = proposer.post("/proposals", &wish("ES256")).await.with_status(201).json();
+    let next = proposal["what"]["kid"].as_str().expect("it says which key is meant").to_owned();
+    assert_eq!(kid_of(&token_of(town.issuer()).await), first, "a proposal changes nothing");
+    let path = format!("/proposals/{}/approve", proposal["id"].as_str().unwrap());
+    let word = json!({ "digest": proposal["digest"] });
+    assert_eq!(proposer.post(&path, &word).await.status, 403);
+    let old = token_of(&second).await;
+    approver.post(&path, &word).await.with_status(200);
+    assert_eq!(until_both_sign_with_another(&town, &second, &first).await, next);
+    town.shop("/api/skus", &old).await.with_status(200);
+    // Whoever looks sees it, without anything private.
+    let listed = auditor.get("/keys").await.with_status(200);
+    assert!(!listed.body.contains("sealed") && !listed.body.contains("\"d\""));
+    assert_eq!(listed.json()["keys"].as_array().unwrap().len(), 3);
+}
