@@ -49,11 +49,6 @@ impl Authority {
         self.keyring.load_full()
     }
 
-    /// Signs with these keys from now on.
-    pub fn replace_keyring(&self, keyring: Keyring) {
-        self.keyring.store(Arc::new(keyring));
-    }
-
     /// `POST /oauth/token` (RFC 6749 section 3.2).
     ///
     /// # Errors

@@ -36,7 +36,7 @@ use crate::keys::{Keeper, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
-use crate::{books, http};
+use crate::{books, demo, http};
 use seats::Seats;
 
 pub use story::story;
@@ -132,6 +132,9 @@ async fn run(
     let store = books::open(&settings, &means).await?;
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
     let (house, glass, keeper) = furnish(&settings, &means, &store, strangers.clone()).await?;
+    if settings.mode == Mode::Production {
+        demo::refuse(house.authority.desk()).await?;
+    }
     let house = web::Data::new(house);
     let stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Output;
 
 use portcullis_authority::operators::OperatorRole;
-use portcullis_tests::client::{BACKEND, STOREFRONT};
+use portcullis_tests::client::{BACKEND, STOREFRONT, kid_of};
 use portcullis_tests::office::Colleague;
 use portcullis_tests::program::command;
-use portcullis_tests::{Answer, Ground, Town};
+use portcullis_tests::{Ground, Town};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 /// One for each block of the page: whoever adds one looks here.
@@ -76,17 +76,19 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
     town.until_shop_has_reported().await;
     let jwks = Answer::to(town.get("/.well-known/jwks.json")).await.json();
     let folder = Path::new(&town.settings.keys.directory).parent().unwrap().to_owned();
+    let token = town.client_token(&BACKEND).await;
     let names = [
         ("OWNER", "ringo@example.com".to_owned()),
         ("CLIENT", "backend".into()),
         ("ROLE", "acme/support".into()),
         ("ORGANIZATION", "acme".into()),
-        ("OLD_KEY", jwks["keys"][0]["kid"].as_str().unwrap().to_owned()),
+        ("OLD_KEY", kid_of(&token)),
         ("PERSON", "custJaneAA".into()),
         ("CUSTOMER", "custRobAAA".into()),
         ("ADDRESS", "@example.com".into()),
         ("FOLDER", folder.display().to_string()),
         ("TOKEN", town.client_token(&BACKEND).await),
+        ("TOKEN", token),
     ];
     let mut crew = Crew {
         operator: town.operator(OperatorRole::Operator).await,

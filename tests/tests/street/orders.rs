@@ -2,7 +2,7 @@
 //! and every way of being refused.
 
 use portcullis_authority::operators::OperatorRole;
-use portcullis_tests::client::{BACKEND, HELPER, PERSONAL, RIVAL, STOREFRONT, SUPPORT, claims_of};
+use portcullis_tests::client::{BACKEND, HELPER, PERSONAL, RIVAL, STOREFRONT, SUPPORT, claims_of, kid_of};
 use portcullis_tests::office::Colleague;
 use portcullis_tests::street::no;
 use portcullis_tests::{Answer, Ground, Town};
@@ -115,10 +115,7 @@ pub async fn what_is_wide_needs_a_second_person(ground: &Ground) {
     let town = town_with_everything(ground).await;
     let op = town.operator(OperatorRole::Operator).await;
     let ap = town.operator(OperatorRole::Approver).await;
-    let kid = {
-        let keys = Answer::to(town.get("/.well-known/jwks.json")).await.json();
-        keys["keys"][0]["kid"].as_str().unwrap().to_owned()
-    };
+    let kid = kid_of(&town.client_token(&BACKEND).await);
     for (kind, id) in [("organization", "acme"), ("everything", ""), ("key", kid.as_str())] {
         let (backend, rival) = (town.client_token(&BACKEND).await, town.client_token(&RIVAL).await);
         let named = json!({ "kind": kind, "id": id });

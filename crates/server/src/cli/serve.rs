@@ -17,7 +17,6 @@ use crate::means::Means;
 use crate::serve::{Running, start, story};
 use crate::settings::{Log, LogFormat, Mode, Settings};
 
-const DEMO: &str = include_str!("../../../../deploy/config/demo.toml");
 /// ES256 as the default has it, RS512 for the vendor's clients.
 const DEMO_ALGORITHMS: [&str; 2] = ["ES256", "RS512"];
 /// How often a server is looked after that should not end by itself.
@@ -92,7 +91,7 @@ fn prepare_demo(settings: &Settings, means: &Means) -> Outcome {
     runtime()?.block_on(async {
         let store = books::open(settings, means).await?;
         if store.directory().organizations().next().is_none() {
-            books::sow(settings, means, &store, DEMO).await.map_err(Failure::new)?;
+            books::sow(settings, means, &store, demo::SHOP).await.map_err(Failure::new)?;
         }
         demo::settle(settings, means, &store).await?;
         Ok(())
