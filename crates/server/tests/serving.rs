@@ -73,3 +73,79 @@ fn settings_that_are_refused_start_nothing() {
     let why = start(settings, Means::system()).unwrap_err().why;
     assert!(why.contains("portcullis keys init"), "{why}");
 }
+
+/// Settings that production starts with, over books of its own.
+fn production(scratch: &Scratch) -> Settings {
+    let mut settings = settings(scratch);
+    settings.mode = Mode::Production;
+    settings.issuer = "https://auth.example.com".into();
+    settings.passwords.memory_kib = 19456;
+    settings.passwords.iterations = 2;
+    settings.keys.directory = scratch.path().join("own");
+    settings.keys.plaintext = true;
+    let (means, plan) = (Means::system(), ["ES256".to_owned()]);
+    let plan = Plan { purpose: Purpose::Own, region: "eu1", algorithms: &plan };
+    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
+    settings
+}
+
+#[test]
+fn production_starts_with_books_of_its_own_and_not_with_what_everybody_knows() {
+    let scratch = Scratch::new();
+    let settings = production(&scratch);
+    start(settings.clone(), Means::system()).unwrap().stop().unwrap();
+    let sow = |seed: &str| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let store = books::open(&settings, &Means::system()).await.unwrap();
+            books::sow(&settings, &Means::system(), &store, seed).await.unwrap();
+        });
+    };
+    // One after another: each is refused on its own, and changing what is public is enough.
+    let organization = "[[organizations]]\nslug = \"a\"\n";
+    let user = |password: &str| {
+        let id = demo_member("users", "id");
+        format!(
+            "{organization}[[users]]\nid = \"{id}\"\nemail = \"ringo@example.com\"\npassword = \"{password}\"\n"
+        )
+    };
+    let guard = |secret: &str| {
+        format!("{organization}[[guards]]\nid = \"{}\"\nsecret = \"{secret}\"\n", demo_member("guards", "id"))
+    };
+    let backend = |secret: &str| {
+        format!(
+            "{organization}[[applications]]\nclient_id = \"demo-backend\"\nkind = \"integration\"\nrole = \"admin\"\nsecret = \"{secret}\"\n"
+        )
+    };
+    let shown: [(&dyn Fn(&str) -> String, String, &str); 3] = [
+        (&user, demo_member("users", "password"), "the password of the person"),
+        (&guard, demo_member("guards", "secret"), "the secret of the guard"),
+        (&backend, "demo-backend-secret".into(), "the secret of the application demo-backend"),
+    ];
+    for (seed, public, said) in shown {
+        sow(&seed(&public));
+        let why = start(settings.clone(), Means::system()).unwrap_err().why;
+        assert!(why.contains(said) && why.contains("is public"), "{why}");
+        sow(&seed("hush-this-is-ours"));
+        start(settings.clone(), Means::system()).unwrap().stop().unwrap();
+    }
+}
+
+/// A member of the first of a list in the demonstration's seed.
+fn demo_member(list: &str, member: &str) -> String {
+    let shop: toml::Table = portcullis::demo::SHOP.parse().unwrap();
+    shop[list][0][member].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn books_whose_keys_are_sealed_by_another_house_start_nothing() {
+    let scratch = Scratch::new();
+    let mut settings = settings(&scratch);
+    start(settings.clone(), Means::system()).unwrap().stop().unwrap();
+    settings.keys.directory = scratch.path().join("others");
+    let means = Means::system();
+    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
+    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
+    let why = start(settings, Means::system()).unwrap_err().why;
+    assert!(why.contains("is seal.key the one of the other servers?"), "{why}");
+}

@@ -275,7 +275,9 @@ fn a_redis_that_forgets_is_refused_in_production_and_told_of_in_dev() {
             ..town.settings.clone()
         };
         settings.passwords = settings::Passwords::default();
+        settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
         settings.keys.directory = scratch.path().join("keys");
+        settings.keys.plaintext = true;
         let plan = portcullis::keys::Plan {
             purpose: portcullis::keys::Purpose::Own,
             region: "eu1",
