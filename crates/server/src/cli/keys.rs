@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::office::{Counter, Ordered, Table, text, time};
+use super::office::{Counter, Table, text, time};
+use super::revoke::Named;
 use super::{Failure, Outcome};
 use crate::keys::{Keks, KeyDirectory, Plan, Purpose};
 use crate::means::Means;
@@ -90,14 +91,7 @@ Examples:
 Examples:
   portcullis keys revoke eu1.Hn8QhE4kFmE0c0ZiGNBTgP --reason \"INC-9: the key leaked\"
   portcullis keys revoke eu1.Hn8QhE4kFmE0c0ZiGNBTgP --reason \"INC-9\" --break-glass --wait 10")]
-    Revoke {
-        #[command(flatten)]
-        counter: Counter,
-        /// Its id, see `portcullis keys status`.
-        kid: String,
-        #[command(flatten)]
-        ordered: Ordered,
-    },
+    Revoke(Named),
 }
 
 #[derive(Debug, Args)]
@@ -142,13 +136,7 @@ impl Keys {
                 };
                 counter.say(&answer, sentence)
             }
-            Self::Revoke { counter, kid, ordered } => {
-                let mut body = ordered.body();
-                body["kind"] = "key".into();
-                body["id"] = kid.as_str().into();
-                let answer = counter.post_and_wait("/cuts", &body, ordered.wait)?;
-                ordered.tell(&counter, &answer, &format!("Ended: key {kid}"))
-            }
+            Self::Revoke(it) => it.end("key"),
         }
     }
 }

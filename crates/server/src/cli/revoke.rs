@@ -71,7 +71,7 @@ enum What {
 }
 
 #[derive(Debug, Args)]
-struct Named {
+pub(super) struct Named {
     /// Which one.
     id: String,
     #[command(flatten)]
@@ -110,14 +110,21 @@ impl What {
         match self {
             Self::Token { id, order } => order.run("token", token_from(id)?.expose()),
             Self::Login { id, order } => order.run("login", token_from(id)?.expose()),
-            Self::Person(it) => it.order.run("person", &it.id),
-            Self::Application(it) => it.order.run("application", &it.id),
-            Self::Actor(it) => it.order.run("actor", &it.id),
-            Self::Role(it) => it.order.run("role", &it.id),
-            Self::Key(it) => it.order.run("key", &it.id),
-            Self::Organization(it) => it.order.run("organization", &it.id),
+            Self::Person(it) => it.end("person"),
+            Self::Application(it) => it.end("application"),
+            Self::Actor(it) => it.end("actor"),
+            Self::Role(it) => it.end("role"),
+            Self::Key(it) => it.end("key"),
+            Self::Organization(it) => it.end("organization"),
             Self::Everything(order) => order.run("everything", ""),
         }
+    }
+}
+
+impl Named {
+    /// Ends it, or proposes that.
+    pub(super) fn end(self, kind: &str) -> Outcome {
+        self.order.run(kind, &self.id)
     }
 }
 

@@ -6,6 +6,7 @@ mod amend;
 mod audit;
 mod bench;
 mod feed;
+mod keys;
 mod ledger;
 mod migrations;
 mod orders;
@@ -62,6 +63,9 @@ rules! {
     feed::a_snapshot_leaves_out_beats_and_what_is_over,
     feed::a_spent_code_is_known_when_it_comes_again_late,
     feed::what_is_over_is_forgotten,
+    keys::of_two_who_change_the_keys_one_does_it,
+    keys::an_ended_key_never_comes_back,
+    keys::what_is_told_of_keys_is_forgotten_when_the_manifest_has_it,
     promote::a_promotion_leaves_behind_what_the_lost_part_may_have_given_out,
     promote::a_promotion_is_seen_by_a_second_process,
     promote::news_tell_which_history_they_belong_to,
