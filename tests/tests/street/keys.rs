@@ -139,5 +139,5 @@ pub async fn a_rotation_by_hand_takes_two_persons(ground: &Ground) {
     // Whoever looks sees it, without anything private.
     let listed = auditor.get("/keys").await.with_status(200);
     assert!(!listed.body.contains("sealed") && !listed.body.contains("\"d\""));
-    assert_eq!(listed.json()["keys"].as_array().unwrap().len(), 3);
+    assert!(listed.json()["keys"].as_array().unwrap().iter().any(|key| key["state"] == "retired"));
 }

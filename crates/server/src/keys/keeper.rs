@@ -12,6 +12,7 @@ use portcullis_authority::ledger::{Act, AuditRecord, Deed, Done, Ledger as _, Su
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
 use portcullis_store::Store;
+use tokio::sync::Notify;
 
 use crate::inspector::Glass;
 use crate::settings;
@@ -29,6 +30,8 @@ pub struct Keeper {
     chain: ArcSwap<KeyChain>,
     /// One look at a time: of two, the one that read earlier must not be put up later.
     turn: tokio::sync::Mutex<()>,
+    /// The keys have changed, so that something may be due.
+    news: Notify,
 }
 
 /// What a keeper works with.
@@ -57,6 +60,7 @@ impl Keeper {
             keyring: Arc::new(ArcSwap::from_pointee(keyring)),
             chain: ArcSwap::from_pointee(chain),
             turn: tokio::sync::Mutex::default(),
+            news: Notify::new(),
         }))
     }
 
@@ -83,6 +87,7 @@ impl Keeper {
             self.tools.glass.replace_keys(keyring.published())?;
             self.keyring.store(Arc::new(keyring));
             self.chain.store(Arc::new(chain));
+            self.news.notify_one();
         }
         Ok(())
     }
@@ -93,7 +98,10 @@ impl Keeper {
             if let Err(trouble) = self.do_what_is_due().await {
                 tracing::warn!(%trouble, "the signing keys cannot be tended; those in use stay in use");
             }
-            tokio::time::sleep(GLANCE).await;
+            tokio::select! {
+                () = self.news.notified() => {}
+                () = tokio::time::sleep(GLANCE) => {}
+            }
         }
     }
 
