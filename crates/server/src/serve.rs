@@ -186,7 +186,6 @@ async fn close(handle: ServerHandle, mut stopped: watch::Receiver<bool>) {
     handle.stop(true).await;
 }
 
-/// Everything that handlers reach, and the glass that must hear of new roles.
 /// Everything that handlers reach, the glass that must hear of new roles, and who tends the signing keys.
 async fn furnish(
     settings: &Settings,
@@ -236,15 +235,8 @@ async fn furnish(
         limits,
         terms: settings.terms(),
     };
-    let house = House {
-        authority: Authority::new(desk, keyring),
-        hub,
-        departure: Departure::default(),
-        settings: settings.clone(),
-    };
-    Ok((house, glass))
     let authority = Authority::sharing(desk, keeper.keyring());
-    let house = House { authority, hub, settings: settings.clone() };
+    let house = House { authority, hub, departure: Departure::default(), settings: settings.clone() };
     Ok((house, glass, keeper))
 }
 

@@ -266,7 +266,8 @@ fn latest<K: Eq + Hash>(all: impl Iterator<Item = (K, Option<i64>)>) -> HashMap<
 /// The operator of a record that names one actor.
 fn only_operator(actors: &str) -> Option<String> {
     let actors: Vec<String> = serde_json::from_str(actors).ok()?;
-    actors.iter().next()?.strip_prefix("operator:").map(str::to_owned)
+    let first = actors.into_iter().next()?;
+    first.strip_prefix("operator:").map(str::to_owned)
 }
 
 #[derive(Insertable, Queryable, Selectable)]

@@ -9,9 +9,12 @@ use crate::ledger::{Act, AuditRecord};
 use crate::operators::Denial;
 
 /// Every kind that needs two persons.
-pub const ROSTER: &[&dyn Executor] =
-    &[&crate::cuts::WideCut, &crate::offboarding::Forced, &crate::erasure::Erasure];
-    &[&crate::cuts::WideCut, &crate::offboarding::Forced, &crate::keyring::chain::Handover];
+pub const ROSTER: &[&dyn Executor] = &[
+    &crate::cuts::WideCut,
+    &crate::offboarding::Forced,
+    &crate::erasure::Erasure,
+    &crate::keyring::chain::Handover,
+];
 
 /// One kind of privileged change.
 #[async_trait]

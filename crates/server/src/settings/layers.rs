@@ -141,7 +141,6 @@ fn every_key() -> Settings {
             kek_before: Some(String::new()),
             ..super::Keys::default()
         },
-        redis: Some(super::Redis { password: Some(String::new()), ..super::Redis::at("") }),
         ..Settings::default()
     }
 }
