@@ -154,7 +154,10 @@ fn cut(desk: &Desk, keyring: &Keyring, entitlement: &Entitlement, claims: &Claim
     let algorithm = algorithm.unwrap_or(&desk.terms.algorithm);
     let profile: Profile = application.profile.or(organization.profile).unwrap_or(desk.terms.profile);
     let text = serde_json::to_vec(claims).map_err(|e| Trouble::new("claims", e))?;
-    let token = keyring.active(algorithm)?.sign(profile, &text)?;
+    let key = keyring.active(algorithm)?;
+    let mut signed = Err(Trouble::new("signing", "the clock did not let it happen"));
+    desk.clock.time_signing(key.algorithm, &mut || signed = key.sign(profile, &text));
+    let token = signed?;
     if token.len() > desk.terms.token_limit {
         let sentence = "The token would be too large for the headers that must carry it; ask for fewer markets or a smaller custom_claim.";
         return Err(Refusal::new(Code::InvalidRequest, sentence).into());

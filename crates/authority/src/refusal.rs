@@ -27,6 +27,24 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 14] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+        Self::InvalidTarget,
+        Self::InvalidAssertion,
+        Self::AccessDenied,
+        Self::UnsupportedResponseType,
+        Self::LoginRequired,
+        Self::ConsentRequired,
+        Self::InvalidToken,
+        Self::TooManyRequests,
+    ];
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
