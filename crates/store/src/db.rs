@@ -85,6 +85,16 @@ pub(crate) enum Pools {
     Postgres(Pool<Postgres>),
 }
 
+/// Connections, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    pub most: usize,
+    pub in_use: usize,
+    pub idle: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+}
+
 /// Runs on a connection of whichever database this is.
 macro_rules! on {
     ($db:expr, |$c:ident| $body:expr) => {
@@ -226,6 +236,19 @@ impl Db {
         let db = Self { pools: pools(url, root, size, patience)?, patience };
         db.migrate().await?;
         Ok(db)
+    }
+
+    pub(crate) fn pool_use(&self) -> PoolUse {
+        let status = match &self.pools {
+            Pools::Sqlite(pool) => pool.status(),
+            Pools::Postgres(pool) => pool.status(),
+        };
+        PoolUse {
+            most: status.max_size,
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+        }
     }
 
     /// Waits, but not for ever.

@@ -227,11 +227,12 @@ impl Books {
     async fn write(&self, deeds: &[&Deed]) -> Result<Vec<Done>, Failure> {
         let _turn = self.turn.lock().await;
         let read_before = (self.clock)();
-        let sealing = AtomicBool::new(false);
+        let (began, sealing) = (Instant::now(), AtomicBool::new(false));
         let outcome = self.db.within(self.transact(deeds, read_before, &sealing)).await;
         match outcome {
             Ok(written) => {
                 self.transactions.fetch_add(1, Ordering::Relaxed);
+                self.shared(deeds.len(), began.elapsed());
                 self.shelf.raise(written.raised);
                 if written.amended {
                     self.show_changes().await;
