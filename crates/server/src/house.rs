@@ -7,6 +7,7 @@ use portcullis_authority::Authority;
 use crate::departure::Departure;
 use crate::feed::Hub;
 use crate::settings::Settings;
+use crate::telemetry::Board;
 
 /// Shared by all request handlers as `web::Data<House>`.
 pub struct House {
@@ -14,6 +15,8 @@ pub struct House {
     pub hub: Arc<Hub>,
     /// Whether this server is about to go.
     pub departure: Departure,
+    /// What is counted for those who watch.
+    pub board: Arc<Board>,
     /// With the port that was really bound, see [`Settings::with_port`].
     pub settings: Settings,
 }

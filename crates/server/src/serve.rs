@@ -8,6 +8,7 @@ mod seats;
 mod story;
 mod tls;
 mod upkeep;
+mod watchers;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
 use crate::{books, demo, http};
+use crate::telemetry::{Board, attend};
+use crate::{books, http};
 use seats::Seats;
 
 pub use story::story;
@@ -60,6 +63,8 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// Where it listens without TLS, to send readers over.
     pub plain: Option<SocketAddr>,
+    /// Where its numbers are shown, if they are.
+    pub metrics: Option<SocketAddr>,
     /// With the port that was bound, where the settings say 0.
     pub issuer: String,
     stop: watch::Sender<bool>,
@@ -104,6 +109,8 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
     match ready.recv() {
         Ok(Ready { address, admin, plain, issuer }) => {
             Ok(Running { address, admin, plain, issuer, stop, thread })
+        Ok(Ready { address, admin, metrics, issuer }) => {
+            Ok(Running { address, admin, metrics, issuer, stop, thread })
         }
         // The thread ended before it was ready, so it has something to say.
         Err(_) => match thread.join() {
@@ -118,6 +125,7 @@ struct Ready {
     address: SocketAddr,
     admin: Option<SocketAddr>,
     plain: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     issuer: String,
 }
 
@@ -150,6 +158,7 @@ async fn run(
     upkeep.extend(couriers);
     upkeep.extend(records.keep(&settings));
     let senders = records.tell(&settings, &means, &store, &stopped)?;
+    let watchers = watchers::open(&settings, &house, &store)?;
     let office = office::open(&settings, house.clone(), store).await?;
     let (admin, office) = office.map_or((None, None), |it| (Some(it.address), Some(it)));
     upkeep.push(tokio::spawn(upkeep::limits(house.clone().into_inner())));
@@ -165,6 +174,20 @@ async fn run(
     upkeep.push(tokio::spawn(close(server.handle(), stopped)));
     // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
     let _ = ready.send(Ready { address, admin, plain: plain_address, issuer: settings.issuer.clone() });
+    let server = open_door(&settings, listener, house)?;
+    let handle = server.handle();
+    let counter = office.as_ref().map(Server::handle);
+    let (metrics, watchers) = watchers.map(|watchers| watchers.attend(&mut upkeep)).unzip();
+    upkeep.push(tokio::spawn(async move {
+        // An error means that nobody can say stop any more, which is the same wish.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        if let Some(counter) = counter {
+            counter.stop(true).await;
+        }
+        handle.stop(true).await;
+    }));
+    // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
+    let _ = ready.send(Ready { address, admin, metrics, issuer: settings.issuer.clone() });
     tracing::info!(%address, issuer = settings.issuer, "ready");
     let office = async {
         match office {
@@ -173,6 +196,10 @@ async fn run(
         }
     };
     let ended = futures_util::future::try_join(server, office).await.map(drop).map_err(trouble);
+    // The last to go: how the server drains is worth watching.
+    if let Some(watchers) = watchers {
+        watchers.stop(false).await;
+    }
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     records.close(senders).await;
     tracing::info!("stopped");
@@ -224,6 +251,7 @@ async fn furnish(
     })
     .await?;
     let limits = Arc::new(limits(settings, &seal)?);
+    let board = Arc::<Board>::default();
     let desk = Desk {
         registry: Arc::new(store.clone()),
         ledger: strangers,
@@ -238,6 +266,9 @@ async fn furnish(
     let authority = Authority::sharing(desk, keeper.keyring());
     let house = House { authority, hub, departure: Departure::default(), settings: settings.clone() };
     Ok((house, glass, keeper))
+    let authority = Authority::new(attend(desk, &board), keyring);
+    let house = House { authority, hub, board, settings: settings.clone() };
+    Ok((house, glass))
 }
 
 /// Those who carry the feed to Redis, if there is one. A Redis that is away keeps nobody from starting; one

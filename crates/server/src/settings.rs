@@ -7,6 +7,7 @@ mod day;
 mod findings;
 mod layers;
 mod limits;
+mod metrics;
 mod proxies;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub use findings::{Finding, Weight};
 pub use layers::Wrong;
 pub use limits::Limits;
 pub use proxies::{Network, ProxyHeader, TrustedProxies};
+pub use metrics::Metrics;
+pub use proxies::{Network, TrustedProxies};
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
 const TOKEN_LIMIT: usize = 4096;
@@ -53,6 +56,7 @@ pub struct Settings {
     pub redis: Option<Redis>,
     pub admin: Admin,
     pub audit: Audit,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -365,6 +369,7 @@ impl Default for Settings {
             redis: None,
             admin: Admin::default(),
             audit: Audit::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }

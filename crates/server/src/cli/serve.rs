@@ -58,6 +58,9 @@ fn greeting(running: &Running, demo: bool) -> String {
     if let Some(admin) = running.admin {
         greeting.push_str(&format!("operators come in at {admin}\n"));
     }
+    if let Some(metrics) = running.metrics {
+        greeting.push_str(&format!("metrics are at http://{metrics}/metrics\n"));
+    }
     if demo {
         greeting.push_str(&format!("\n{}\n", story(&running.issuer)));
     }

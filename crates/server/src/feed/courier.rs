@@ -15,8 +15,8 @@ use portcullis_store::redis::{Answer, Habits, Parcel, RedisFeed, RedisHead};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Hub;
 use super::clerk::name;
+use super::{Carried, Hub};
 
 /// How often Redis is asked where it stands, so that what another server left undone is done, and what a
 /// failover lost is filled in.
@@ -99,6 +99,7 @@ impl Courier {
 
     /// Says once that Redis has gone, and once that it is back.
     fn tell(&mut self, round: Result<(), Trouble>) {
+        self.hub.note_carried(Carried { up: round.is_ok(), to: self.cursor });
         match round {
             Ok(()) if self.away => {
                 tracing::info!("Redis is back, and has the whole feed");

@@ -77,6 +77,10 @@ pub struct Hub {
     begin_anew: AtomicBool,
     /// How far our clock is ahead of the database's, milliseconds.
     drift_ms: AtomicI64,
+    /// Batches that were signed and published since the start.
+    batches: AtomicU64,
+    /// What the courier said last.
+    carried: Mutex<Option<Carried>>,
     news: Arc<Notify>,
     /// Looks at the log that have begun, and the last that has ended.
     begun: AtomicU64,
@@ -88,6 +92,14 @@ pub struct Hub {
     pub reports: Reports,
     /// When the log last said that a guard knows more than SQL.
     told: Mutex<Option<Instant>>,
+}
+
+/// How far the feed has come in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Whether Redis took what it was given last.
+    pub up: bool,
+    pub to: Position,
 }
 
 /// What a signed manifest depends on; while it is the same, so is the manifest.
@@ -127,6 +139,8 @@ impl Hub {
             letting_go: watch::Sender::new(()),
             begin_anew: AtomicBool::new(false),
             drift_ms: AtomicI64::new(0),
+            batches: AtomicU64::new(0),
+            carried: Mutex::default(),
             feed: parts.feed,
             issuer: parts.issuer,
             max_staleness_ms: u64::try_from(parts.max_staleness.as_millis()).unwrap_or(u64::MAX),
@@ -242,6 +256,25 @@ impl Hub {
     /// Where the feed stands.
     pub fn position(&self) -> Position {
         self.shelf().position()
+    }
+
+    /// How far this clock is ahead of the database's, milliseconds.
+    pub fn drift_ms(&self) -> i64 {
+        self.drift_ms.load(Relaxed)
+    }
+
+    /// How many batches were published.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Relaxed)
+    }
+
+    /// How far the feed has come in Redis, if there is one.
+    pub fn carried(&self) -> Option<Carried> {
+        *self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_carried(&self, carried: Carried) {
+        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
     }
 
     /// The public key set of the feed itself.
@@ -367,7 +400,7 @@ impl Hub {
     }
 
     /// How old the newest record is, milliseconds.
-    pub(super) fn age_ms(&self) -> u64 {
+    pub fn age_ms(&self) -> u64 {
         self.time_ms().saturating_sub(self.shelf().as_of_ms())
     }
 
@@ -486,6 +519,7 @@ impl Hub {
         let bytes = self.press.press(&batch, &self.feed);
         self.view.apply(&batch.records);
         self.shelf_mut().append(batch, bytes);
+        self.batches.fetch_add(1, Relaxed);
         self.note_as_of();
         self.head.send_replace(self.position());
         true

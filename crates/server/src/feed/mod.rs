@@ -14,7 +14,7 @@ mod shelf;
 pub use clerk::Clerk;
 pub use courier::Courier;
 pub(crate) use courier::forgets;
-pub use hub::{Hub, HubParts, Tail};
+pub use hub::{Carried, Hub, HubParts, Tail};
 pub use press::Press;
 pub use receipt::{Applied, Receipt};
 pub use reports::{GuardState, Impossible, Report, Reports};

@@ -20,6 +20,8 @@ mod introspect;
 mod legacy;
 pub(crate) mod page;
 pub mod plain;
+pub mod metrics;
+mod page;
 mod provisioning;
 mod reply;
 mod revoke;

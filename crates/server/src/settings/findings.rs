@@ -49,6 +49,7 @@ impl Settings {
         self.check_admin(&mut found);
         self.audit.check(self.mode).into_iter().for_each(|sentence| found.refuse(sentence));
         self.limits.check(&mut found);
+        self.metrics.check(self, &mut found);
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }

@@ -151,6 +151,7 @@ fn house_over(
     let authority = Authority::new(desk, Keyring::new(&[key]).unwrap());
     let hub = idle_hub(&settings.issuer, clock.clone());
     (web::Data::new(House { authority, hub, departure: Departure::default(), settings }), clock)
+    (web::Data::new(House { authority, hub, board: Arc::default(), settings }), clock)
 }
 
 fn settings() -> Settings {
