@@ -115,6 +115,12 @@ impl Town {
         format!("http://{}", running.admin.expect("this town has an operators' listener"))
     }
 
+    /// Where the server's numbers are shown.
+    pub fn watchers(&self) -> String {
+        let running = self.running.as_ref().expect("the server runs");
+        format!("http://{}", running.metrics.expect("this town has a metrics listener"))
+    }
+
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
     }

@@ -10,3 +10,4 @@ mod index;
 mod limits;
 mod script;
 mod town;
+mod watchers;

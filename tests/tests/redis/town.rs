@@ -95,6 +95,13 @@ impl Town {
         agent.post(at).send_form(form.iter().copied()).unwrap().status().as_u16()
     }
 
+    /// What one of the servers shows to those who watch.
+    pub fn metrics(&self, server: usize) -> String {
+        let at = self.servers[server].metrics.expect("it was opened with a metrics listener");
+        let mut page = ureq::get(format!("http://{at}/metrics")).call().unwrap();
+        page.body_mut().read_to_string().unwrap()
+    }
+
     pub fn token(&self) -> String {
         let mut answer = ureq::post(self.at("/oauth/token"))
             .send_form([("grant_type", "client_credentials"), ("client_id", "i"), ("client_secret", "s")])

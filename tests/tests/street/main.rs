@@ -25,6 +25,7 @@ mod races;
 mod refresh;
 mod restart;
 mod reviews;
+mod telemetry;
 mod tenants;
 
 /// One test for each rule and database.
@@ -170,6 +171,8 @@ rules! {
         reviews::nobody_signs_for_their_own_access_or_in_anothers_place,
         reviews::of_two_who_sign_at_once_one_does,
         reviews::what_nobody_uses_is_called_unused,
+        telemetry::watchers_see_what_happens_and_nothing_else,
+        telemetry::no_secret_is_ever_in_the_log,
         tenants::a_stranger_learns_nothing_about_another_organization,
         tenants::a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own,
         tenants::a_shelf_belongs_to_one_organization,
