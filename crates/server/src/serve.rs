@@ -37,9 +37,8 @@ use crate::keys::{Keeper, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
-use crate::{books, demo, http};
 use crate::telemetry::{Board, attend};
-use crate::{books, http};
+use crate::{books, demo, http};
 use seats::Seats;
 
 pub use story::story;
@@ -107,10 +106,8 @@ pub fn start(settings: Settings, means: Means) -> Result<Running, Trouble> {
         })
         .map_err(trouble)?;
     match ready.recv() {
-        Ok(Ready { address, admin, plain, issuer }) => {
-            Ok(Running { address, admin, plain, issuer, stop, thread })
-        Ok(Ready { address, admin, metrics, issuer }) => {
-            Ok(Running { address, admin, metrics, issuer, stop, thread })
+        Ok(Ready { address, admin, plain, metrics, issuer }) => {
+            Ok(Running { address, admin, plain, metrics, issuer, stop, thread })
         }
         // The thread ended before it was ready, so it has something to say.
         Err(_) => match thread.join() {
@@ -172,22 +169,10 @@ async fn run(
     upkeep.extend(plain.map(|(_, server)| tokio::spawn(plain::send_over(server, stopped.clone()))));
     upkeep.extend(office.as_ref().map(|office| tokio::spawn(close(office.handle(), stopped.clone()))));
     upkeep.push(tokio::spawn(close(server.handle(), stopped)));
-    // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
-    let _ = ready.send(Ready { address, admin, plain: plain_address, issuer: settings.issuer.clone() });
-    let server = open_door(&settings, listener, house)?;
-    let handle = server.handle();
-    let counter = office.as_ref().map(Server::handle);
     let (metrics, watchers) = watchers.map(|watchers| watchers.attend(&mut upkeep)).unzip();
-    upkeep.push(tokio::spawn(async move {
-        // An error means that nobody can say stop any more, which is the same wish.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        if let Some(counter) = counter {
-            counter.stop(true).await;
-        }
-        handle.stop(true).await;
-    }));
+    let issuer = settings.issuer.clone();
     // Nobody listens any more when the starter has gone away; then there is nobody to serve either way.
-    let _ = ready.send(Ready { address, admin, metrics, issuer: settings.issuer.clone() });
+    let _ = ready.send(Ready { address, admin, plain: plain_address, metrics, issuer });
     tracing::info!(%address, issuer = settings.issuer, "ready");
     let office = async {
         match office {
@@ -263,12 +248,10 @@ async fn furnish(
         limits,
         terms: settings.terms(),
     };
-    let authority = Authority::sharing(desk, keeper.keyring());
-    let house = House { authority, hub, departure: Departure::default(), settings: settings.clone() };
+    let authority = Authority::sharing(attend(desk, &board), keeper.keyring());
+    let departure = Departure::default();
+    let house = House { authority, hub, departure, board, settings: settings.clone() };
     Ok((house, glass, keeper))
-    let authority = Authority::new(attend(desk, &board), keyring);
-    let house = House { authority, hub, board, settings: settings.clone() };
-    Ok((house, glass))
 }
 
 /// Those who carry the feed to Redis, if there is one. A Redis that is away keeps nobody from starting; one

@@ -23,9 +23,8 @@ pub(crate) use findings::is_loopback;
 pub use findings::{Finding, Weight};
 pub use layers::Wrong;
 pub use limits::Limits;
-pub use proxies::{Network, ProxyHeader, TrustedProxies};
 pub use metrics::Metrics;
-pub use proxies::{Network, TrustedProxies};
+pub use proxies::{Network, ProxyHeader, TrustedProxies};
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
 const TOKEN_LIMIT: usize = 4096;

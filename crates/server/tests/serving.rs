@@ -117,7 +117,8 @@ fn production_starts_with_books_of_its_own_and_not_with_what_everybody_knows() {
             "{organization}[[applications]]\nclient_id = \"demo-backend\"\nkind = \"integration\"\nrole = \"admin\"\nsecret = \"{secret}\"\n"
         )
     };
-    let shown: [(&dyn Fn(&str) -> String, String, &str); 3] = [
+    type Seed<'a> = &'a dyn Fn(&str) -> String;
+    let shown: [(Seed<'_>, String, &str); 3] = [
         (&user, demo_member("users", "password"), "the password of the person"),
         (&guard, demo_member("guards", "secret"), "the secret of the guard"),
         (&backend, "demo-backend-secret".into(), "the secret of the application demo-backend"),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use portcullis_authority::grants::ROSTER;
+use portcullis_authority::keyring::chain::KeyChain;
 use portcullis_authority::ledger::{
     Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
 };
@@ -135,6 +136,10 @@ impl Ledger for Teller {
 
 #[async_trait]
 impl Survey for Teller {
+    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
+        self.books.key_chain().await
+    }
+
     async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
         self.books.live_logins(whose, now, most).await
     }

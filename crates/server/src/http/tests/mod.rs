@@ -150,8 +150,8 @@ fn house_over(
     let key = StoredKey { jwk: generate("ES256", "eu1").unwrap(), state: KeyState::Active };
     let authority = Authority::new(desk, Keyring::new(&[key]).unwrap());
     let hub = idle_hub(&settings.issuer, clock.clone());
-    (web::Data::new(House { authority, hub, departure: Departure::default(), settings }), clock)
-    (web::Data::new(House { authority, hub, board: Arc::default(), settings }), clock)
+    let (departure, board) = (Departure::default(), Arc::default());
+    (web::Data::new(House { authority, hub, departure, board, settings }), clock)
 }
 
 fn settings() -> Settings {
