@@ -4,6 +4,7 @@
 use crate::desk::Desk;
 use crate::endings::remembered_until;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
+use crate::offboarding::is_last;
 use crate::operators::{Denial, folded};
 use crate::provisioning::Kind;
 use crate::provisioning::change::{Amendment, Change};
@@ -85,13 +86,16 @@ pub async fn create(
 /// Closes or opens an account. Closing ends everything of it.
 ///
 /// # Errors
-/// [`Denial::Missing`], or trouble.
+/// [`Denial::Missing`], [`Denial::Conflict`] when an organization would be orphaned, or trouble.
 pub async fn set_disabled(
     desk: &Desk,
     id: &str,
     disabled: bool,
     record: AuditRecord,
 ) -> Result<Person, Denial> {
+    if disabled {
+        must_orphan_nobody(desk, id).await?;
+    }
     let event = if disabled { "person.disabled" } else { "person.enabled" };
     let record = AuditRecord { event: event.into(), ..record };
     change(desk, id, record, |person| {
@@ -150,6 +154,7 @@ pub async fn delete(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), De
             format!("This person owns the organization {}; hand it over first.", owned.organization);
         return Err(Denial::conflict(sentence));
     }
+    must_orphan_nobody(desk, id).await?;
     let record = AuditRecord { event: "person.deleted".into(), ..record };
     let directory = desk.registry.directory();
     change(desk, id, record, |person| {
@@ -196,6 +201,20 @@ async fn change(
         }
     }
     Err(busy())
+}
+
+/// To leave an organization without an owner or an admin takes two persons, whichever way it is done.
+async fn must_orphan_nobody(desk: &Desk, id: &str) -> Result<(), Denial> {
+    let places = desk.registry.memberships(id).await?;
+    let reach: Vec<String> = places.into_iter().map(|place| place.organization).collect();
+    let keepings = desk.registry.estate(id, &reach).await?;
+    let mut own = keepings.memberships.iter().filter(|place| place.user == id && place.active);
+    match own.find(|place| is_last(place, &keepings)) {
+        None => Ok(()),
+        Some(_) => Err(Denial::conflict(
+            "An organization would be left without an owner or without an admin: transfer the ownership or make another admin first, or propose the offboarding with force.",
+        )),
+    }
 }
 
 pub(crate) async fn amended(

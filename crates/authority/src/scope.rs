@@ -69,6 +69,16 @@ impl Reach {
         (fits && does_no_more).then_some(self)
     }
 
+    /// This reach without what the other does not have in markets that both name.
+    pub fn in_common_with(mut self, other: &Self) -> Self {
+        if let (Some(own), Some(other)) = (&mut self.market, &other.market) {
+            own.id.retain(|id| other.id.contains(id));
+            own.stock_location_ids.retain(|id| other.stock_location_ids.contains(id));
+            own.allows_external_prices &= other.allows_external_prices;
+        }
+        self
+    }
+
     /// This reach in these markets only, by id: what a membership's filter leaves of it.
     ///
     /// # Errors

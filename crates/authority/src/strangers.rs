@@ -58,10 +58,10 @@ impl Strangers {
     /// Trouble with the books; then nothing is forgotten.
     pub async fn tell(&self) -> Result<(), Trouble> {
         let counted: Vec<_> = self.lock().drain().filter(|(_, count)| count.more > 0).collect();
-        for group in counted.chunks(GROUP) {
+        for (told, group) in counted.chunks(GROUP).enumerate() {
             let audit = group.iter().map(|(refused, count)| refused.record(*count)).collect();
             if let Err(trouble) = self.books.commit(Deed { act: Act::Note, audit }).await {
-                self.remember(group);
+                self.remember(&counted[told * GROUP..]);
                 return Err(trouble);
             }
         }

@@ -207,7 +207,7 @@ fn reach(ask: &Ask, caller: &Caller, subject: &Claims, group: Option<&str>) -> R
     let text = ask.get("scope").unwrap_or(&held.text);
     let reach = scope::resolve(Some(text), caller.application(), caller.directory(), group)?;
     if text == held.text {
-        return Ok(held);
+        return Ok(held.in_common_with(&reach));
     }
     reach.within(&held).ok_or_else(|| {
         Refusal::new(
