@@ -35,6 +35,7 @@ mount -t tmpfs -o size=64m,mode=0700,uid=10001,gid=10001,nosuid,nodev,noexec tmp
 inside=(
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin PORTCULLIS__STORE__URL=sqlite:/var/lib/portcullis/books.db
     PORTCULLIS__LISTEN__ADDRESS=127.0.0.1 PORTCULLIS__LISTEN__PORT=0 PORTCULLIS__ADMIN__PORT=0
+    PORTCULLIS__METRICS__PORT=0 PORTCULLIS__KEYS__KEK=env:SMOKE_KEK SMOKE_KEK="$(head -c 32 /dev/urandom | base64)"
     PORTCULLIS__TRUSTED_PROXIES=127.0.0.1
     setpriv --no-new-privs chroot --userspec=10001:10001 --groups= "$work/root"
     /usr/local/bin/portcullis --config /etc/portcullis/base.toml --config /etc/portcullis/production.toml
