@@ -120,9 +120,9 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     stream.write_all(head.as_bytes())
 }
 
-struct Request {
+pub(crate) struct Request {
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -132,7 +132,8 @@ impl Request {
     }
 }
 
-fn read(stream: &TcpStream) -> std::io::Result<Request> {
+/// One request, to its end.
+pub(crate) fn read(stream: &TcpStream) -> std::io::Result<Request> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut headers = Vec::new();
     let mut line = String::new();

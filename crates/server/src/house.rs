@@ -7,7 +7,7 @@ use portcullis_authority::Authority;
 use crate::departure::Departure;
 use crate::feed::Hub;
 use crate::settings::Settings;
-use crate::telemetry::Board;
+use crate::telemetry::{Board, Tracing};
 
 /// Shared by all request handlers as `web::Data<House>`.
 pub struct House {
@@ -17,6 +17,8 @@ pub struct House {
     pub departure: Departure,
     /// What is counted for those who watch.
     pub board: Arc<Board>,
+    /// Who makes spans of requests, if anybody wants them.
+    pub traces: Tracing,
     /// With the port that was really bound, see [`Settings::with_port`].
     pub settings: Settings,
 }

@@ -37,7 +37,7 @@ use crate::keys::{Keeper, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
-use crate::telemetry::{Board, attend};
+use crate::telemetry::{Board, Traces, attend};
 use crate::{books, demo, http};
 use seats::Seats;
 
@@ -156,6 +156,7 @@ async fn run(
     upkeep.extend(records.keep(&settings));
     let senders = records.tell(&settings, &means, &store, &stopped)?;
     let watchers = watchers::open(&settings, &house, &store)?;
+    let traces = house.traces.clone();
     let office = office::open(&settings, house.clone(), store).await?;
     let (admin, office) = office.map_or((None, None), |it| (Some(it.address), Some(it)));
     upkeep.push(tokio::spawn(upkeep::limits(house.clone().into_inner())));
@@ -187,6 +188,10 @@ async fn run(
     }
     upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     records.close(senders).await;
+    if let Some(traces) = traces {
+        // Its thread is asked, and waited for.
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
+    }
     tracing::info!("stopped");
     ended
 }
@@ -250,7 +255,8 @@ async fn furnish(
     };
     let authority = Authority::sharing(attend(desk, &board), keeper.keyring());
     let departure = Departure::default();
-    let house = House { authority, hub, departure, board, settings: settings.clone() };
+    let traces = Traces::of(&settings.traces)?.map(Arc::new);
+    let house = House { authority, hub, departure, board, traces, settings: settings.clone() };
     Ok((house, glass, keeper))
 }
 

@@ -9,6 +9,7 @@ mod layers;
 mod limits;
 mod metrics;
 mod proxies;
+mod traces;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use layers::Wrong;
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use proxies::{Network, ProxyHeader, TrustedProxies};
+pub use traces::Traces;
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
 const TOKEN_LIMIT: usize = 4096;
@@ -56,6 +58,7 @@ pub struct Settings {
     pub admin: Admin,
     pub audit: Audit,
     pub metrics: Metrics,
+    pub traces: Traces,
     pub log: Log,
 }
 
@@ -369,6 +372,7 @@ impl Default for Settings {
             admin: Admin::default(),
             audit: Audit::default(),
             metrics: Metrics::default(),
+            traces: Traces::default(),
             log: Log::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! What the server tells those who watch it, in numbers (docs/telemetry.md). Events are counted on the
+//! What the server tells those who watch it, in numbers and in spans (docs/telemetry.md). Events are counted on the
 //! [`Board`] as they happen, by listeners around the desk's own parts; what can be looked up is looked up by
 //! the [`Window`] when somebody asks. The rules of the protocol know nothing of it.
 //!
@@ -11,11 +11,13 @@ mod listeners;
 mod papers;
 mod propagation;
 mod teller;
+mod traces;
 mod window;
 
 pub use board::Board;
 pub use listeners::attend;
 pub use propagation::follow;
+pub use traces::{Answered, Caller, Traces, Tracing};
 pub use window::{CONTENT_TYPE, Window, glance};
 
 use std::borrow::Cow;

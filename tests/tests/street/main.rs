@@ -27,6 +27,7 @@ mod restart;
 mod reviews;
 mod telemetry;
 mod tenants;
+mod traces;
 
 /// One test for each rule and database.
 ///
@@ -173,6 +174,10 @@ rules! {
         reviews::what_nobody_uses_is_called_unused,
         telemetry::watchers_see_what_happens_and_nothing_else,
         telemetry::no_secret_is_ever_in_the_log,
+        traces::spans_tell_of_requests_and_their_steps_and_of_no_secret,
+        traces::a_stranger_decides_nothing_about_traces_unless_told_so,
+        traces::a_server_that_ends_sends_its_last_spans,
+        traces::a_collector_that_is_away_costs_nobody_anything,
         tenants::a_stranger_learns_nothing_about_another_organization,
         tenants::a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own,
         tenants::a_shelf_belongs_to_one_organization,

@@ -122,7 +122,7 @@ pub async fn no_secret_is_ever_in_the_log(ground: &Ground) {
 }
 
 /// Something of everything; gives every secret that was said in it and does not begin with "hush".
-async fn story(town: &Town) -> Vec<String> {
+pub async fn story(town: &Town) -> Vec<String> {
     let mut said = Vec::new();
     let machine = town.client_token(&BACKEND).await;
     let jane = town.jane(&STOREFRONT).await;

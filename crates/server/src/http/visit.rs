@@ -14,6 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use opentelemetry::context::FutureExt as _;
 use portcullis_authority::ask::Origin;
 use portcullis_authority::desk::Desk;
 use portcullis_authority::limits::Standing;
@@ -21,6 +22,7 @@ use portcullis_authority::refusal::Trouble;
 
 use super::reply::{self, Denied};
 use crate::house::House;
+use crate::telemetry::{Answered, Caller};
 
 /// The known application that a request named, for the log and for CORS.
 #[derive(Clone, Debug)]
@@ -39,8 +41,12 @@ pub async fn accompany(
     let request_id = origin.request_id.clone().unwrap_or_default();
     request.extensions_mut().insert(origin);
     let method = request.method().clone();
-    let trace_id = trace_id(request.headers());
-    let mut answer = next.call(request).await?;
+    let caller = Caller::of(request.headers());
+    let span = house.traces.as_ref().map(|traces| traces.begin(caller.as_ref()));
+    let mut answer = match &span {
+        Some(span) => next.call(request).with_context(span.context()).await?,
+        None => next.call(request).await?,
+    };
     protect(answer.headers_mut(), over_tls(&house));
     let standing = answer.request().extensions().get::<Standing>().copied();
     if let Some(standing) = standing.filter(|_| answer.status() != reply::LIMITED) {
@@ -54,6 +60,8 @@ pub async fn accompany(
     }
     let (visit, took) = (answer.request(), began.elapsed());
     let (route, status) = (visit.match_pattern(), answer.status().as_u16());
+    let named = visit.extensions().get::<Named>().map(|named| named.0.clone());
+    let trace_id = caller.map(|caller| caller.trace_id()).or_else(|| span.as_ref().map(|span| span.trace_id()));
     tracing::info!(
         method = method.as_str(),
         route = route.as_deref().unwrap_or("none"),
@@ -61,9 +69,18 @@ pub async fn accompany(
         micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         request_id,
         trace_id,
-        client_id = visit.extensions().get::<Named>().map(|named| named.0.as_str()),
+        client_id = named.as_deref(),
         "answered"
     );
+    if let Some(span) = span {
+        span.end(&Answered {
+            method: method.as_str(),
+            route: route.as_deref(),
+            status,
+            request_id: &request_id,
+            client_id: named.as_deref(),
+        });
+    }
     house.board.answered(method.as_str(), route, status, took);
     Ok(answer)
 }
@@ -122,15 +139,6 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     ((8..=64).contains(&id.len()) && id.bytes().all(sane)).then(|| id.to_owned())
 }
 
-/// The trace that a caller is in (W3C Trace Context, section 3.2), so that its line is found here as well.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (version, id) = (parts.next()?, parts.next()?);
-    let hex = |text: &str| text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
-    let sane = version.len() == 2 && hex(version) && version != "ff" && id.len() == 32 && hex(id);
-    (sane && id.bytes().any(|c| c != b'0')).then(|| id.to_owned())
-}
-
 fn protect(headers: &mut HeaderMap, secure: bool) {
     let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -157,27 +165,6 @@ mod tests {
             assert_eq!(given(wrong), None, "{wrong}");
         }
         assert_eq!(given_id(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn a_trace_is_taken_over_when_it_is_one() {
-        let given = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HeaderName::from_static("traceparent"), HeaderValue::from_static(text));
-            trace_id(&headers)
-        };
-        let sound = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(given(sound).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-        for wrong in [
-            "",
-            "00",
-            "00-hush",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(given(wrong), None, "{wrong}");
-        }
     }
 
     #[test]

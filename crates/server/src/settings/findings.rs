@@ -50,6 +50,7 @@ impl Settings {
         self.audit.check(self.mode).into_iter().for_each(|sentence| found.refuse(sentence));
         self.limits.check(&mut found);
         self.metrics.check(self, &mut found);
+        self.traces.check(&mut found);
         if self.mode == Mode::Production {
             self.check_production(&mut found);
         }

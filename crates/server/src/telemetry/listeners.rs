@@ -9,6 +9,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Secret;
 
 use super::teller::Teller;
+use super::traces::step;
 use super::{Board, label};
 
 /// The same desk, and the board hears what goes over it.
@@ -30,8 +31,11 @@ impl Clock for Timed {
     }
 
     fn time_signing(&self, algorithm: &'static str, sign: &mut dyn FnMut()) {
+        let span = step("sign");
+        span.note("portcullis.algorithm", algorithm);
         let began = Instant::now();
         sign();
+        drop(span);
         let took = began.elapsed().as_secs_f64();
         self.1.signing.get_or_create(&label("algorithm", algorithm)).observe(took);
     }
@@ -43,12 +47,16 @@ struct Queue(Arc<dyn Slow>, Arc<Board>);
 impl Queue {
     async fn through<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let place = Place::take(&self.1);
+        let span = step("password");
         let began = Instant::now();
         let done = work.await;
         drop(place);
         match &done {
             Ok(_) => self.1.passwords.observe(began.elapsed().as_secs_f64()),
-            Err(_) => _ = self.1.password_failures.inc(),
+            Err(_) => {
+                span.failed();
+                self.1.password_failures.inc();
+            }
         }
         done
     }

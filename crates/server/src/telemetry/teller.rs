@@ -14,6 +14,7 @@ use portcullis_authority::refusal::{Code, Trouble};
 use portcullis_authority::registry::Scope;
 
 use super::board::short;
+use super::traces::step;
 use super::{Board, label};
 
 pub(super) struct Teller {
@@ -112,24 +113,31 @@ fn grant(record: &AuditRecord) -> &'static str {
 impl Ledger for Teller {
     async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
         let (gist, began) = (Gist::of(&deed), Instant::now());
+        let span = step("commit");
         let done = self.books.commit(deed).await;
         self.board.commits.observe(began.elapsed().as_secs_f64());
         match &done {
             Ok(done) => self.count(&gist, done, began),
-            Err(_) => _ = self.board.commits_failed.inc(),
+            Err(_) => {
+                span.failed();
+                self.board.commits_failed.inc();
+            }
         }
         done
     }
 
     async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
+        let _span = step("read code");
         self.books.code(hash).await
     }
 
     async fn family(&self, id: &str) -> Result<Option<Family>, Trouble> {
+        let _span = step("read login");
         self.books.family(id).await
     }
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
+        let _span = step("read session");
         self.books.session(hash).await
     }
 }
