@@ -27,7 +27,8 @@ impl Collector {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 // Whoever hangs up in the middle has brought nothing.
                 let Ok(request) = read(&stream) else { continue };
-                let batch = ExportTraceServiceRequest::decode(request.body.as_slice()).expect("spans in OTLP");
+                let batch =
+                    ExportTraceServiceRequest::decode(request.body.as_slice()).expect("spans in OTLP");
                 theirs.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
                 let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                 // It does not matter to a collector whether its thanks arrive.
@@ -52,7 +53,8 @@ impl Collector {
     pub async fn wait_for(&self, request_id: &str) -> Span {
         let began = Instant::now();
         loop {
-            let found = self.spans().into_iter().find(|span| text(span, "portcullis.request_id") == request_id);
+            let found =
+                self.spans().into_iter().find(|span| text(span, "portcullis.request_id") == request_id);
             if let Some(span) = found {
                 return span;
             }

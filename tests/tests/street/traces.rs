@@ -50,7 +50,8 @@ pub async fn spans_tell_of_requests_and_their_steps_and_of_no_secret(ground: &Gr
     assert_eq!(text(&span, "http.route"), "/oauth/token");
     assert_eq!(text(&span, "http.response.status_code"), "200");
     assert_eq!(text(&span, "portcullis.client_id"), BACKEND.id);
-    let steps: Vec<_> = collector.spans().into_iter().filter(|it| it.parent_span_id == span.span_id).collect();
+    let steps: Vec<_> =
+        collector.spans().into_iter().filter(|it| it.parent_span_id == span.span_id).collect();
     for name in ["sign", "commit"] {
         let step = steps.iter().find(|step| step.name == name);
         let step = step.unwrap_or_else(|| panic!("no {name} in {steps:?}"));

@@ -61,7 +61,8 @@ pub async fn accompany(
     let (visit, took) = (answer.request(), began.elapsed());
     let (route, status) = (visit.match_pattern(), answer.status().as_u16());
     let named = visit.extensions().get::<Named>().map(|named| named.0.clone());
-    let trace_id = caller.map(|caller| caller.trace_id()).or_else(|| span.as_ref().map(|span| span.trace_id()));
+    let trace_id =
+        caller.map(|caller| caller.trace_id()).or_else(|| span.as_ref().map(|span| span.trace_id()));
     tracing::info!(
         method = method.as_str(),
         route = route.as_deref().unwrap_or("none"),

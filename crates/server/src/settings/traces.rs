@@ -46,7 +46,7 @@ impl Traces {
         let Some(endpoint) = &self.endpoint else { return };
         match endpoint.scheme() {
             "https" => {}
-            "http" if is_loopback(endpoint) => {}
+            "http" if endpoint.host().is_some_and(|host| is_loopback(&host)) => {}
             "http" => found.warn("traces.endpoint: spans leave this machine without encryption."),
             _ => found.refuse("traces.endpoint must be an address such as http://127.0.0.1:4318."),
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Bytes;
 use opentelemetry::trace::{
-    SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
-    TracerProvider as _,
+    SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
@@ -292,7 +292,9 @@ mod tests {
         let caller = told(sound).expect("it is sound");
         assert_eq!(caller.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(caller.0.is_sampled());
-        assert!(!told("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").expect("sound").0.is_sampled());
+        assert!(
+            !told("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").expect("sound").0.is_sampled()
+        );
         for wrong in [
             "",
             "00",
