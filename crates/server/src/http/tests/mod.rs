@@ -151,7 +151,7 @@ fn house_over(
     let authority = Authority::new(desk, Keyring::new(&[key]).unwrap());
     let hub = idle_hub(&settings.issuer, clock.clone());
     let (departure, board) = (Departure::default(), Arc::default());
-    (web::Data::new(House { authority, hub, departure, board, settings }), clock)
+    (web::Data::new(House { authority, hub, departure, board, traces: None, settings }), clock)
 }
 
 fn settings() -> Settings {
