@@ -64,10 +64,15 @@ enum Command {
     Disable(One),
     /// Open an account again.
     Enable(One),
-    /// Give an account another password and end everything that was had with the one before.
+    /// Give an account another password and end everything that was had with the one before. For somebody who
+    /// has a place in an organization say why: it is proposed, and the password printed opens nothing until an
+    /// approver has confirmed it.
     Password {
         #[command(flatten)]
         one: One,
+        /// Propose it, for this reason.
+        #[arg(long, conflicts_with = "password_file")]
+        reason: Option<String>,
         /// A file that holds the password; one is made and printed once unless it is given.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -173,7 +178,12 @@ impl People {
                 let answer = one.counter.post(&one.path("/enable"), &json!({}))?;
                 one.counter.say(&answer, format!("{} is open again.", text(&answer, "email")))
             }
-            Command::Password { one, password_file } => {
+            Command::Password { one, reason: Some(reason), .. } => {
+                let body = json!({ "kind": "password", "what": { "person": one.person }, "reason": reason });
+                let made = one.counter.post("/proposals", &body)?;
+                one.counter.say(&made, format!("{}{}", proposed(&made), shown(&made)))
+            }
+            Command::Password { one, reason: None, password_file } => {
                 let password = password_file.as_deref().map(secret_in).transpose()?;
                 let body = json!({ "password": password.as_ref().map(|password| password.expose()) });
                 let answer = one.counter.put(&one.path("/password"), &body)?;
