@@ -52,7 +52,8 @@ pub async fn create(
     let email = folded(&newcomer.email);
     crate::operators::check_address(&email)?;
     check_home(desk, &newcomer)?;
-    let names = [email.clone(), newcomer.first_name.clone(), newcomer.last_name.clone()];
+    let own = [&email, &newcomer.first_name, &newcomer.last_name];
+    let names = names(desk, own, newcomer.organization.as_deref());
     let (password, shown) = keep(desk, newcomer.password, &names).await?;
     let person = Person {
         id: desk.id_text(),
@@ -124,7 +125,8 @@ pub async fn set_password(
     record: AuditRecord,
 ) -> Result<Option<Secret>, Denial> {
     let person = find(desk, id).await?;
-    let names = [person.email.clone(), person.first_name.clone(), person.last_name.clone()];
+    let own = [&person.email, &person.first_name, &person.last_name];
+    let names = names(desk, own, person.organization.as_deref());
     let (password, shown) = keep(desk, chosen, &names).await?;
     let record = AuditRecord { event: "person.password".into(), ..record };
     change(desk, id, record, |seen| {
@@ -284,6 +286,14 @@ fn ends(desk: &Desk, person: &str, reason: &str) -> Vec<Change> {
         Change::Raise { scope: Scope::Actor, id: person.into(), exp },
         Change::EndPerson { person: person.into(), reason: reason.into(), now: desk.now() },
     ]
+}
+
+/// What somebody's password must not be made of: their own names, and those of their organization.
+fn names(desk: &Desk, own: [&String; 3], organization: Option<&str>) -> Vec<String> {
+    let directory = desk.registry.directory();
+    let home = organization.and_then(|id| directory.organization(id));
+    let homes = home.into_iter().flat_map(|home| [&home.slug, &home.name]);
+    own.into_iter().chain(homes).cloned().collect()
 }
 
 async fn keep(

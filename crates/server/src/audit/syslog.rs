@@ -266,7 +266,7 @@ mod tests {
         let ca = folder.path().join("syslog.pem");
         std::fs::write(&ca, &known.certificate).expect("a file");
         let way = |port: u16| {
-            let mut to = Destination::at(format!("syslog+tls://localhost:{port}"));
+            let mut to = Destination::at(format!("syslog+tls://127.0.0.1:{port}"));
             to.ca = Some(ca.clone());
             let (road, url) = to.road().expect("an address");
             assert_eq!(road, Road::SyslogTls);
@@ -291,7 +291,7 @@ mod tests {
 
     impl TlsServer {
         fn open() -> Self {
-            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
             let key =
                 rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
             let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -18,10 +18,11 @@ pub async fn cross<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let names = request.app_data::<web::Data<Lodge>>().map(|lodge| lodge.settings().admin.names.clone());
+    let lodge = request.app_data::<web::Data<Lodge>>();
+    let names = lodge.map(|lodge| lodge.settings().admin.names.clone()).unwrap_or_default();
     let called = called(&request);
     let answer = match &called {
-        Some(host) if is_ours(host, &names.unwrap_or_default()) => {
+        Some(host) if is_ours(host, &names) => {
             match is_foreign(request.headers(), host) {
                 false => return Ok(next.call(request).await?.map_into_left_body()),
                 true => admin::of_another_site(),
