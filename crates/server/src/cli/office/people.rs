@@ -64,13 +64,12 @@ enum Command {
     Disable(One),
     /// Open an account again.
     Enable(One),
-    /// Give an account another password and end everything that was had with the one before. For somebody who
-    /// has a place in an organization say why: it is proposed, and the password printed opens nothing until an
-    /// approver has confirmed it.
+    /// Give an account another password and end everything that was had with the one before.
     Password {
         #[command(flatten)]
         one: One,
-        /// Propose it, for this reason.
+        /// Why. It takes this for somebody with a place in an organization: then it is proposed, and the password
+        /// that is printed opens nothing before an approver has confirmed it.
         #[arg(long, conflicts_with = "password_file")]
         reason: Option<String>,
         /// A file that holds the password; one is made and printed once unless it is given.
