@@ -39,6 +39,8 @@ struct State {
     /// Statements of checkpoints among it.
     checkpoints: Vec<String>,
     requests: usize,
+    /// The number of a record that it does not want.
+    disliked: Option<u64>,
 }
 
 impl Receiver {
@@ -80,6 +82,11 @@ impl Receiver {
         self.lock().checkpoints.clone()
     }
 
+    /// From now on it refuses whatever holds this record; or nothing any more.
+    pub fn dislike(&self, seq: Option<u64>) {
+        self.lock().disliked = seq;
+    }
+
     pub fn requests(&self) -> usize {
         self.lock().requests
     }
@@ -101,6 +108,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.requests += 1;
         state.manners.pop_front().unwrap_or(Manner::Answers(200))
     };
+    let manner = if is_disliked(&request, &lock(state)) { Manner::Answers(422) } else { manner };
     let status = match manner {
         Manner::Answers(status) => status,
         Manner::HangsUp => return Ok(()),
@@ -118,6 +126,12 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
     let head = format!("HTTP/1.1 {} Said\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", status.max(200));
     stream.write_all(head.as_bytes())
+}
+
+fn is_disliked(request: &Request, state: &State) -> bool {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let mut records = body["data"]["records"].as_array().into_iter().flatten();
+    state.disliked.is_some_and(|seq| records.any(|record| record["seq"] == seq))
 }
 
 pub(crate) struct Request {

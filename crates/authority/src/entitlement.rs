@@ -74,6 +74,8 @@ pub enum Via {
     Plain,
     Code {
         hash: String,
+        /// Of the registry that the person's place was looked up in.
+        version: u64,
     },
     Assertion {
         digest: String,

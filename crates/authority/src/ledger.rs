@@ -105,6 +105,11 @@ pub enum Act {
         now: u64,
         family: Family,
     },
+    /// [`Done::Lost`] unless the registry has this version and keeps it until the deed is done: what was
+    /// decided on it still holds when the rest is written down.
+    Unmoved {
+        version: u64,
+    },
     OpenFamily(Family),
     /// Remembers an assertion until `exp`, and opens the family with it. [`Done::Spent`] when it was used
     /// before.

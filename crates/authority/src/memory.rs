@@ -309,6 +309,8 @@ impl Books {
                 self.raise(scope, id);
                 self.logged()
             }
+            Act::Unmoved { version } if version != self.holdings.version => Done::Lost,
+            Act::Unmoved { .. } => Done::Committed { position: None },
             Act::Amend(amendment) if amendment.expected != self.holdings.version => Done::Lost,
             Act::Amend(amendment) => {
                 self.holdings.version += 1;

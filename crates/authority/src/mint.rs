@@ -253,7 +253,12 @@ fn login(
     };
     let act = match via {
         Via::Plain => Act::OpenFamily(family),
-        Via::Code { hash } => Act::SpendCode { hash: hash.clone(), now: claims.iat, family },
+        // A login that nobody knows of yet is ended by nobody: whoever takes a place away in this moment must
+        // find the login there, or have it decided again.
+        Via::Code { hash, version } => Act::Several(vec![
+            Act::Unmoved { version: *version },
+            Act::SpendCode { hash: hash.clone(), now: claims.iat, family },
+        ]),
         Via::Assertion { digest, exp } => Act::UseAssertion {
             client_id: application.client_id.clone(),
             digest: digest.clone(),

@@ -170,6 +170,8 @@ pub(crate) struct Departure {
 impl Departure {
     pub(crate) async fn of(room: Room<'_>, person: Person) -> Result<Self, Denial> {
         let desk = room.desk;
+        // Of before the first look, so that whatever moves while we look undoes the deed.
+        let version = desk.registry.estate("", &[]).await?.version;
         let directory = desk.registry.directory();
         let personal = |user: &Option<String>| user.as_ref() == Some(&person.id);
         let mut reach: BTreeSet<String> =
@@ -177,7 +179,7 @@ impl Departure {
         let credentials = directory.applications().filter(|it| personal(&it.user));
         reach.extend(credentials.map(|it| it.organization.clone()));
         let reach: Vec<String> = reach.into_iter().collect();
-        let keepings = desk.registry.estate(&person.id, &reach).await?;
+        let keepings = Keepings { version, ..desk.registry.estate(&person.id, &reach).await? };
         let places: Vec<_> = keepings.memberships.iter().filter(|it| it.user == person.id).cloned().collect();
         let name = |id: &str| {
             let found = keepings.organizations.iter().find(|it| it.id == id);
@@ -228,7 +230,8 @@ impl Departure {
     pub(crate) fn acts(&self, room: Room<'_>, mark: &str) -> Vec<Act> {
         let desk = room.desk;
         let exp = remembered_until(desk, &desk.registry.directory(), None);
-        let mut changes: Vec<Change> = self.places.iter().flat_map(|place| self.given_up(place)).collect();
+        let mut changes: Vec<Change> =
+            self.places.iter().flat_map(|place| given_up(place, &self.keepings)).collect();
         for application in &self.keepings.applications {
             if self.farewell.credentials.contains(&application.client_id) {
                 let mut closed = application.clone();
@@ -245,20 +248,6 @@ impl Departure {
         acts
     }
 
-    /// The membership, its card, and the cards that hang off it.
-    fn given_up(&self, place: &Membership) -> Vec<Change> {
-        let hangs = |card: &&Card| match card.kind {
-            Kind::ApplicationMembership => card.text("membership") == Some(&place.id),
-            Kind::Membership => card.id == place.id,
-            _ => false,
-        };
-        let cards = self.keepings.cards.iter().filter(hangs);
-        let mut changes: Vec<_> =
-            cards.map(|card| Change::DropCard { kind: card.kind, id: card.id.clone() }).collect();
-        changes.push(Change::DropMembership { id: place.id.clone() });
-        changes
-    }
-
     pub(crate) fn record(&self, hand: &Hand, reason: &Reason, now: u64) -> AuditRecord {
         let mut record = hand.record("person.offboarded", reason, now);
         record.subject = Some(self.person.id.clone());
@@ -271,6 +260,20 @@ impl Departure {
         record.detail = Some(detail.to_string());
         record
     }
+}
+
+/// The membership, its card, and the cards that hang off it.
+pub(crate) fn given_up(place: &Membership, keepings: &Keepings) -> Vec<Change> {
+    let hangs = |card: &&Card| match card.kind {
+        Kind::ApplicationMembership => card.text("membership") == Some(&place.id),
+        Kind::Membership => card.id == place.id,
+        _ => false,
+    };
+    let cards = keepings.cards.iter().filter(hangs);
+    let mut changes: Vec<_> =
+        cards.map(|card| Change::DropCard { kind: card.kind, id: card.id.clone() }).collect();
+    changes.push(Change::DropMembership { id: place.id.clone() });
+    changes
 }
 
 /// Whether the organization would be left without an owner, or without anybody who is admin.

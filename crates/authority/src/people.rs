@@ -1,15 +1,17 @@
 //! People's accounts, as operators change them. Closing or deleting one ends everything that was ever given to
 //! that person, in the same deed.
 
+use std::collections::BTreeSet;
+
 use crate::desk::Desk;
 use crate::endings::remembered_until;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
-use crate::offboarding::is_last;
+use crate::offboarding::{given_up, is_last};
 use crate::operators::{Denial, folded};
 use crate::provisioning::Kind;
-use crate::provisioning::change::{Amendment, Change};
+use crate::provisioning::change::{Amendment, Change, Keepings};
 use crate::refusal::Trouble;
-use crate::registry::{Person, Scope, Who};
+use crate::registry::{Application, Membership, Person, Scope, Who};
 use crate::secret::Secret;
 use portcullis_guard::claims::OwnerKind;
 
@@ -50,7 +52,8 @@ pub async fn create(
     let email = folded(&newcomer.email);
     crate::operators::check_address(&email)?;
     check_home(desk, &newcomer)?;
-    let names = [email.clone(), newcomer.first_name.clone(), newcomer.last_name.clone()];
+    let own = [&email, &newcomer.first_name, &newcomer.last_name];
+    let names = names(desk, own, newcomer.organization.as_deref());
     let (password, shown) = keep(desk, newcomer.password, &names).await?;
     let person = Person {
         id: desk.id_text(),
@@ -93,28 +96,28 @@ pub async fn set_disabled(
     disabled: bool,
     record: AuditRecord,
 ) -> Result<Person, Denial> {
-    if disabled {
-        must_orphan_nobody(desk, id).await?;
-    }
     let event = if disabled { "person.disabled" } else { "person.enabled" };
     let record = AuditRecord { event: event.into(), ..record };
-    change(desk, id, record, |person| {
-        let after = Person { disabled, ..person.clone() };
+    change(desk, id, record, |seen| {
+        let after = Person { disabled, ..seen.person.clone() };
         let mut changes = vec![Change::PutPerson(after)];
         if disabled {
-            changes.extend(ends(desk, &person.id, "account disabled"));
+            seen.must_orphan_nobody()?;
+            changes.extend(ends(desk, &seen.person.id, "account disabled"));
         }
-        changes
+        Ok(changes)
     })
     .await
     .map(|person| Person { disabled, ..person })
 }
 
 /// Gives an account another password, and ends everything that was had with the one before. The password,
-/// where one was made.
+/// where one was made. Whoever has a place in an organization gets theirs by two operators: see
+/// [`crate::passwords`].
 ///
 /// # Errors
-/// [`Denial::Missing`], [`Denial::Invalid`] for a weak one, or trouble.
+/// [`Denial::Missing`], [`Denial::Invalid`] for a weak one, [`Denial::Conflict`] for somebody with a place,
+/// or trouble.
 pub async fn set_password(
     desk: &Desk,
     id: &str,
@@ -122,13 +125,17 @@ pub async fn set_password(
     record: AuditRecord,
 ) -> Result<Option<Secret>, Denial> {
     let person = find(desk, id).await?;
-    let names = [person.email.clone(), person.first_name.clone(), person.last_name.clone()];
+    let own = [&person.email, &person.first_name, &person.last_name];
+    let names = names(desk, own, person.organization.as_deref());
     let (password, shown) = keep(desk, chosen, &names).await?;
     let record = AuditRecord { event: "person.password".into(), ..record };
-    change(desk, id, record, |person| {
-        let mut changes = vec![Change::PutPerson(Person { password: password.clone(), ..person.clone() })];
-        changes.extend(ends(desk, &person.id, "password changed"));
-        changes
+    change(desk, id, record, |seen| {
+        if seen.has_a_place() {
+            return Err(Denial::conflict(
+                "This person has a place in an organization, and whoever sets their password can act as them: propose it with a reason, and have an approver confirm it.",
+            ));
+        }
+        Ok(renewed(desk, &seen.person, password.clone()))
     })
     .await?;
     Ok(shown)
@@ -140,7 +147,7 @@ pub async fn set_password(
 /// [`Denial::Missing`], or trouble.
 pub async fn end_all(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
     let record = AuditRecord { event: "person.logins.ended".into(), ..record };
-    change(desk, id, record, |person| ends(desk, &person.id, "ended by an operator")).await.map(drop)
+    change(desk, id, record, |seen| Ok(ends(desk, &seen.person.id, "ended by an operator"))).await.map(drop)
 }
 
 /// Deletes an account with its memberships and personal credentials. The audit keeps what happened.
@@ -148,33 +155,34 @@ pub async fn end_all(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), D
 /// # Errors
 /// [`Denial::Missing`], [`Denial::Conflict`] for the owner of an organization, or trouble.
 pub async fn delete(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
-    let memberships = desk.registry.memberships(id).await?;
-    if let Some(owned) = memberships.iter().find(|place| place.owner) {
-        let sentence =
-            format!("This person owns the organization {}; hand it over first.", owned.organization);
-        return Err(Denial::conflict(sentence));
-    }
-    must_orphan_nobody(desk, id).await?;
     let record = AuditRecord { event: "person.deleted".into(), ..record };
-    let directory = desk.registry.directory();
-    change(desk, id, record, |person| {
-        let mut changes = ends(desk, &person.id, "account deleted");
-        for own in directory.applications().filter(|it| it.user.as_ref() == Some(&person.id)) {
-            let exp = remembered_until(desk, &directory, Some(&own.client_id));
-            changes.push(Change::Raise { scope: Scope::Client, id: own.client_id.clone(), exp });
-            changes.push(Change::DropCard { kind: Kind::ApiCredential, id: own.id.clone() });
-            changes.push(Change::DropApplication { id: own.id.clone() });
+    change(desk, id, record, |seen| {
+        if let Some(owned) = seen.places().find(|place| place.owner) {
+            let sentence =
+                format!("This person owns the organization {}; hand it over first.", owned.organization);
+            return Err(Denial::conflict(sentence));
         }
-        for place in &memberships {
-            changes.push(Change::DropCard { kind: Kind::Membership, id: place.id.clone() });
-            changes.push(Change::DropMembership { id: place.id.clone() });
-        }
-        changes.push(Change::DropCard { kind: Kind::User, id: person.id.clone() });
-        changes.push(Change::DropPerson { id: person.id.clone() });
-        changes
+        seen.must_orphan_nobody()?;
+        Ok(deletion(desk, seen))
     })
     .await
     .map(drop)
+}
+
+fn deletion(desk: &Desk, seen: &Picture) -> Vec<Change> {
+    let directory = desk.registry.directory();
+    let person = &seen.person;
+    let mut changes = ends(desk, &person.id, "account deleted");
+    for own in seen.credentials() {
+        let exp = remembered_until(desk, &directory, Some(&own.client_id));
+        changes.push(Change::Raise { scope: Scope::Client, id: own.client_id.clone(), exp });
+        changes.push(Change::DropCard { kind: Kind::ApiCredential, id: own.id.clone() });
+        changes.push(Change::DropApplication { id: own.id.clone() });
+    }
+    changes.extend(seen.places().flat_map(|place| given_up(place, &seen.keepings)));
+    changes.push(Change::DropCard { kind: Kind::User, id: person.id.clone() });
+    changes.push(Change::DropPerson { id: person.id.clone() });
+    changes
 }
 
 /// A person, or the sentence that there is none.
@@ -186,35 +194,78 @@ pub async fn find(desk: &Desk, id: &str) -> Result<Person, Denial> {
     found.ok_or_else(|| Denial::missing("There is no such person."))
 }
 
+/// A person and all that hangs off them, of one version of the registry.
+pub(crate) struct Picture {
+    pub(crate) person: Person,
+    keepings: Keepings,
+}
+
+impl Picture {
+    pub(crate) async fn of(desk: &Desk, id: &str) -> Result<Self, Denial> {
+        // Of before the first look, so that whatever moves while we look undoes the deed.
+        let version = desk.registry.estate("", &[]).await?.version;
+        let person = find(desk, id).await?;
+        let places = desk.registry.memberships(id).await?;
+        let mut reach: BTreeSet<String> = places.into_iter().map(|place| place.organization).collect();
+        let directory = desk.registry.directory();
+        let own = directory.applications().filter(|it| it.user.as_deref() == Some(id));
+        reach.extend(own.map(|it| it.organization.clone()));
+        let reach: Vec<String> = reach.into_iter().collect();
+        let keepings = Keepings { version, ..desk.registry.estate(id, &reach).await? };
+        Ok(Self { person, keepings })
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.keepings.version
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Membership> {
+        self.keepings.memberships.iter().filter(|place| place.user == self.person.id)
+    }
+
+    fn credentials(&self) -> impl Iterator<Item = &Application> {
+        self.keepings.applications.iter().filter(|it| it.user.as_ref() == Some(&self.person.id))
+    }
+
+    /// Whether more than their own shopping hangs on the account: a membership, even one that is not
+    /// accepted yet, or a personal credential.
+    fn has_a_place(&self) -> bool {
+        self.places().next().is_some() || self.credentials().next().is_some()
+    }
+
+    /// To leave an organization without an owner or an admin takes two persons, whichever way it is done.
+    fn must_orphan_nobody(&self) -> Result<(), Denial> {
+        match self.places().filter(|place| place.active).any(|place| is_last(place, &self.keepings)) {
+            false => Ok(()),
+            true => Err(Denial::conflict(
+                "An organization would be left without an owner or without an admin: transfer the ownership or make another admin first, or propose the offboarding with force.",
+            )),
+        }
+    }
+}
+
 /// Decides on the person as it is, and does it if the registry has not changed since.
 async fn change(
     desk: &Desk,
     id: &str,
     record: AuditRecord,
-    decide: impl Fn(&Person) -> Vec<Change>,
+    decide: impl Fn(&Picture) -> Result<Vec<Change>, Denial>,
 ) -> Result<Person, Denial> {
     for _ in 0..ATTEMPTS {
-        let version = desk.registry.estate("", &[]).await?.version;
-        let person = find(desk, id).await?;
-        if amended(desk, version, decide(&person), about(&person, record.clone())).await? {
-            return Ok(person);
+        let seen = Picture::of(desk, id).await?;
+        let record = about(&seen.person, record.clone());
+        if amended(desk, seen.version(), decide(&seen)?, record).await? {
+            return Ok(seen.person);
         }
     }
     Err(busy())
 }
 
-/// To leave an organization without an owner or an admin takes two persons, whichever way it is done.
-async fn must_orphan_nobody(desk: &Desk, id: &str) -> Result<(), Denial> {
-    let places = desk.registry.memberships(id).await?;
-    let reach: Vec<String> = places.into_iter().map(|place| place.organization).collect();
-    let keepings = desk.registry.estate(id, &reach).await?;
-    let mut own = keepings.memberships.iter().filter(|place| place.user == id && place.active);
-    match own.find(|place| is_last(place, &keepings)) {
-        None => Ok(()),
-        Some(_) => Err(Denial::conflict(
-            "An organization would be left without an owner or without an admin: transfer the ownership or make another admin first, or propose the offboarding with force.",
-        )),
-    }
+/// The account with another password, and the end of all that was had with the one before.
+pub(crate) fn renewed(desk: &Desk, person: &Person, password: Option<String>) -> Vec<Change> {
+    let mut changes = vec![Change::PutPerson(Person { password, ..person.clone() })];
+    changes.extend(ends(desk, &person.id, "password changed"));
+    changes
 }
 
 pub(crate) async fn amended(
@@ -235,6 +286,14 @@ fn ends(desk: &Desk, person: &str, reason: &str) -> Vec<Change> {
         Change::Raise { scope: Scope::Actor, id: person.into(), exp },
         Change::EndPerson { person: person.into(), reason: reason.into(), now: desk.now() },
     ]
+}
+
+/// What somebody's password must not be made of: their own names, and those of their organization.
+fn names(desk: &Desk, own: [&String; 3], organization: Option<&str>) -> Vec<String> {
+    let directory = desk.registry.directory();
+    let home = organization.and_then(|id| directory.organization(id));
+    let homes = home.into_iter().flat_map(|home| [&home.slug, &home.name]);
+    own.into_iter().chain(homes).cloned().collect()
 }
 
 async fn keep(

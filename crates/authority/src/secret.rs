@@ -50,6 +50,7 @@ pub struct Seal {
     seeds: aead::LessSafeKey,
     signing: aead::LessSafeKey,
     recovery: hmac::Key,
+    passwords: hmac::Key,
 }
 
 impl std::fmt::Debug for Seal {
@@ -73,6 +74,7 @@ impl Seal {
             seeds: aead_key(&derive(&root, b"second factor seeds")),
             signing: aead_key(&derive(&root, b"signing keys")),
             recovery: mac(b"recovery codes"),
+            passwords: mac(b"proposed passwords"),
         }
     }
 
@@ -133,6 +135,11 @@ impl Seal {
     /// The stored form of a recovery code, bound to its owner.
     pub fn recovery_code(&self, whose: &str, code: &Secret) -> String {
         mac_text(&self.recovery, &[whose.as_bytes(), b"\0", code.expose().as_bytes()])
+    }
+
+    /// The password that a proposal sets when it is carried out, the same whenever it is asked for.
+    pub fn proposed_password(&self, proposal: &str) -> Secret {
+        Secret::from(mac_text(&self.passwords, &[proposal.as_bytes()]))
     }
 
     /// Opens [`Seal::seal_form`]; `None` for anything else.

@@ -9,13 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::keyring::KeyChain;
-use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose};
-use crate::proposals::Proposal;
+use crate::bystander::Bystander;
+use crate::ledger::{Act, AuditRecord, Deed, Done, Ledger};
 use crate::refusal::Trouble;
 
 /// Refusals that strangers can cause.
-const EVENTS: [&str; 4] = ["token.refused", "revocation.refused", "introspection.refused", "sign_in.refused"];
+const EVENTS: [&str; 5] = [
+    "token.refused",
+    "revocation.refused",
+    "introspection.refused",
+    "sign_in.refused",
+    "operator.login.refused",
+];
 /// How many of a kind are written down one by one until the next telling.
 const FEW: u64 = 3;
 /// Kinds that are told apart until the next telling; whatever comes beyond is counted together.
@@ -105,59 +110,16 @@ impl Strangers {
 }
 
 #[async_trait]
-impl Ledger for Strangers {
-    async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
+impl Bystander for Strangers {
+    fn books(&self) -> &Arc<dyn Ledger> {
+        &self.books
+    }
+
+    async fn pass(&self, deed: Deed) -> Result<Done, Trouble> {
         match strangers_note(&deed) {
             Some(record) if self.counts(record) => Ok(Done::Committed { position: None }),
             _ => self.books.commit(deed).await,
         }
-    }
-
-    async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
-        self.books.code(hash).await
-    }
-
-    async fn family(&self, id: &str) -> Result<Option<Family>, Trouble> {
-        self.books.family(id).await
-    }
-
-    async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
-        self.books.session(hash).await
-    }
-}
-
-#[async_trait]
-impl Survey for Strangers {
-    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
-        self.books.key_chain().await
-    }
-
-    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
-        self.books.live_logins(whose, now, most).await
-    }
-
-    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble> {
-        self.books.issued(whose, since).await
-    }
-
-    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble> {
-        self.books.live_sessions(person, now).await
-    }
-
-    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble> {
-        self.books.logins_ended(person, reason).await
-    }
-
-    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble> {
-        self.books.proposal(id).await
-    }
-
-    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
-        self.books.proposals(open, most).await
-    }
-
-    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
-        self.books.broken_glass().await
     }
 }
 

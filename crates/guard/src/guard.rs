@@ -57,7 +57,8 @@ pub(crate) enum Look {
 /// A token that is good as far as the guard can tell.
 pub(crate) struct Open {
     access: Access,
-    digest: cache::Digest,
+    /// Of what was signed.
+    name: cache::Digest,
     now_ms: u64,
     timeout: Duration,
 }
@@ -149,8 +150,8 @@ impl Guard {
         let now_ms = now_ms.max(post.revocations.not_before_ms());
         let found = post.find(token, now_ms);
         let decision = match (found, on_stale) {
-            (Ok(Found::Stale(access, digest)), OnStale::Introspect { timeout }) if post.may_ask(now_ms) => {
-                return Look::AskIssuer(Open { access, digest, now_ms, timeout });
+            (Ok(Found::Stale(access, name)), OnStale::Introspect { timeout }) if post.may_ask(now_ms) => {
+                return Look::AskIssuer(Open { access, name, now_ms, timeout });
             }
             (Ok(Found::Stale(access, _)), OnStale::AllowUpTo(bound)) => {
                 post.on_old_news(access, now_ms, bound)
@@ -171,10 +172,10 @@ impl Guard {
 
     /// Asks the issuer what [`Guard::look`] could not tell. Waits.
     pub(crate) fn ask_issuer(&self, token: &str, open: Open) -> Result<Access, Denied> {
-        let Open { access, digest, now_ms, timeout } = open;
+        let Open { access, name, now_ms, timeout } = open;
         let post = &*self.0;
         let (now, as_of_ms) = (now_ms / 1000, post.revocations.not_before_ms());
-        let question = Question { token, digest, access: &access, within: timeout, now, as_of_ms };
+        let question = Question { token, name, access: &access, within: timeout, now, as_of_ms };
         let answer = match &post.inquiry {
             Some(inquiry) => inquiry.judge(&question, || post.issuer_ms(now_ms)),
             None => Err(Denied::Stale),
@@ -344,18 +345,28 @@ impl Post {
             if !self.revocations.unchanged(entry.version.load(Acquire), now_ms) {
                 match self.alive(&entry.access, now_ms)? {
                     Some(version) => entry.version.store(version, Release),
-                    None => return self.stale(entry.access.clone(), digest),
+                    None => return self.stale(entry.access.clone(), signing_input),
                 }
             }
-            return self.undoubted(entry.access.clone(), &digest);
+            return self.undoubted(entry.access.clone(), signing_input);
         }
         let access = self.verify(token, &keys)?;
         access.contents().in_time(now_ms / 1000)?;
         let alive = self.alive(&access, now_ms)?;
         let version = AtomicU64::new(alive.unwrap_or(NEVER));
-        let (signing_input, kept) = (signing_input.into(), access.clone());
-        self.cache.keep(Entry { digest, signing_input, access: kept, reading: keys.reading(), version });
-        if alive.is_some() { self.undoubted(access, &digest) } else { self.stale(access, digest) }
+        let kept = access.clone();
+        let reading = keys.reading();
+        self.cache.keep(Entry {
+            digest,
+            signing_input: signing_input.into(),
+            access: kept,
+            reading,
+            version,
+        });
+        match alive {
+            Some(_) => self.undoubted(access, signing_input),
+            None => self.stale(access, signing_input),
+        }
     }
 
     /// That the token has not ended: which version the list had just before it was asked, or nothing when it
@@ -369,18 +380,20 @@ impl Post {
         }
     }
 
-    fn undoubted(&self, access: Access, digest: &cache::Digest) -> Result<Found, Denied> {
-        self.no_doubt(digest).map(|()| Found::Alive(access))
+    fn undoubted(&self, access: Access, signing_input: &str) -> Result<Found, Denied> {
+        self.no_doubt(|| cache::digest(signing_input)).map(|()| Found::Alive(access))
     }
 
-    fn stale(&self, access: Access, digest: cache::Digest) -> Result<Found, Denied> {
-        self.no_doubt(&digest).map(|()| Found::Stale(access, digest))
+    fn stale(&self, access: Access, signing_input: &str) -> Result<Found, Denied> {
+        let name = cache::digest(signing_input);
+        self.no_doubt(|| name).map(|()| Found::Stale(access, name))
     }
 
-    /// That the issuer has not called the token inactive a moment ago.
-    fn no_doubt(&self, digest: &cache::Digest) -> Result<(), Denied> {
+    /// That the issuer has not called the token inactive a moment ago. Asked by what was signed: a token has
+    /// more than one good signature (with ES256 anybody can make the other), and is the same token with each.
+    fn no_doubt(&self, name: impl FnOnce() -> cache::Digest) -> Result<(), Denied> {
         let doubted =
-            self.inquiry.as_ref().is_some_and(|it| it.doubts(digest, self.revocations.not_before_ms()));
+            self.inquiry.as_ref().is_some_and(|it| it.doubts(name, self.revocations.not_before_ms()));
         if doubted { Err(Denied::Inactive) } else { Ok(()) }
     }
 

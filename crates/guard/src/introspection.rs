@@ -96,7 +96,8 @@ struct Active {
 /// One question.
 pub(crate) struct Question<'a> {
     pub token: &'a str,
-    pub digest: Digest,
+    /// Of what was signed: the token, whatever signature it came with.
+    pub name: Digest,
     pub access: &'a Access,
     pub within: Duration,
     /// Now, in seconds.
@@ -113,9 +114,9 @@ impl Inquiry {
     /// Whether the issuer has said lately that this token is not active, and the feed has not come so far
     /// yet that it would say so itself. Without this question, a guard that went from stale to late could
     /// accept again what it had refused.
-    pub fn doubts(&self, digest: &Digest, as_of_ms: u64) -> bool {
+    pub fn doubts(&self, name: impl FnOnce() -> Digest, as_of_ms: u64) -> bool {
         let in_doubt = as_of_ms <= self.doubt_until_ms.load(Acquire);
-        in_doubt && self.ledger().inactive.get(digest).is_some_and(|until_ms| as_of_ms <= *until_ms)
+        in_doubt && self.ledger().inactive.get(&name()).is_some_and(|until_ms| as_of_ms <= *until_ms)
     }
 
     /// That the issuer calls the token active. `issuer_ms` tells how far the feed has come and the latest
@@ -144,7 +145,7 @@ impl Inquiry {
     /// True when the answer is known, false when it is to be asked for.
     fn begin(&self, question: &Question<'_>, now: Instant) -> Result<bool, Denied> {
         let mut ledger = self.ledger();
-        let kept = ledger.active.get(&question.digest);
+        let kept = ledger.active.get(&question.name);
         if kept.is_some_and(|kept| now.duration_since(kept.asked) < KEPT && question.now < kept.exp) {
             ledger.counts.kept += 1;
             return Ok(true);
@@ -178,8 +179,8 @@ impl Inquiry {
             Ok(Word::Inactive) => {
                 ledger.answered();
                 ledger.counts.inactive += 1;
-                ledger.inactive.insert(question.digest, latest_ms);
-                ledger.active.remove(&question.digest);
+                ledger.inactive.insert(question.name, latest_ms);
+                ledger.active.remove(&question.name);
                 self.doubt_until_ms.fetch_max(latest_ms, Release);
                 Err(Denied::Inactive)
             }
@@ -187,10 +188,10 @@ impl Inquiry {
                 ledger.answered();
                 ledger.counts.active += 1;
                 // Somebody who asked at the same time may have heard that it has ended.
-                if ledger.inactive.get(&question.digest).is_some_and(|until_ms| as_of_ms <= *until_ms) {
+                if ledger.inactive.get(&question.name).is_some_and(|until_ms| as_of_ms <= *until_ms) {
                     return Err(Denied::Inactive);
                 }
-                ledger.keep(question.digest, Active { asked, exp });
+                ledger.keep(question.name, Active { asked, exp });
                 Ok(())
             }
             Ok(Word::Active { .. }) | Err(Unanswered) => {

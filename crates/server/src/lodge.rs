@@ -2,7 +2,7 @@
 
 use actix_web::web;
 use portcullis_authority::desk::Desk;
-use portcullis_authority::operators::{Porter, SessionTerms, Turnstile};
+use portcullis_authority::operators::{Porter, SessionTerms};
 use portcullis_store::Store;
 
 use crate::house::House;
@@ -13,12 +13,11 @@ pub struct Lodge {
     pub house: web::Data<House>,
     /// The books, for questions that only operators ask.
     pub store: Store,
-    turnstile: Turnstile,
 }
 
 impl Lodge {
     pub fn new(house: web::Data<House>, store: Store) -> Self {
-        Self { house, store, turnstile: Turnstile::default() }
+        Self { house, store }
     }
 
     pub fn desk(&self) -> &Desk {
@@ -35,7 +34,6 @@ impl Lodge {
         Porter {
             desk: self.desk(),
             staff: &self.store,
-            turnstile: &self.turnstile,
             terms: SessionTerms {
                 idle: admin.session_idle.into(),
                 absolute: admin.session_lifetime.into(),

@@ -193,6 +193,8 @@ pub struct Admin {
     pub address: std::net::IpAddr,
     /// 0 takes a free one.
     pub port: u16,
+    /// Names that it is called by, beside `localhost` and its addresses; requests for others are refused.
+    pub names: Vec<String>,
     /// Seconds after which a session that is not used has ended.
     pub session_idle: u32,
     /// Seconds after which a session has ended, however much it is used.
@@ -448,6 +450,7 @@ impl Default for Admin {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             port: 8090,
             tls: None,
+            names: Vec::new(),
             session_idle: 30 * 60,
             session_lifetime: 8 * 3600,
             proposal_lifetime: Terms::default().proposal_lifetime,

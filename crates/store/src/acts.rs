@@ -108,6 +108,7 @@ both! {
                 Act::PutCode(code) => self.put_code(code).await,
                 Act::SpendCode { hash, now, family } => self.spend_code(hash, *now, family).await,
                 Act::OpenFamily(family) => self.open_family(family).await,
+                Act::Unmoved { version } => self.hold(*version).await,
                 Act::UseAssertion { client_id, digest, exp, family } => {
                     self.use_assertion(client_id, digest, *exp, family.as_ref()).await
                 }

@@ -21,6 +21,8 @@ use crate::seed::{NEVER, Seeding};
 pub(crate) trait Amending {
     /// Does all of it, or is [`Effect::Lost`] when the registry has moved on.
     async fn amend(&mut self, amendment: &Amendment, salt: &[u8]) -> Result<Effect, Fault>;
+    /// Holds this version until the transaction ends; [`Effect::Lost`] when the registry has moved on.
+    async fn hold(&mut self, version: u64) -> Result<Effect, Fault>;
     async fn step(&mut self, change: &Change, salt: &[u8], news: &mut News) -> Result<(), Fault>;
     async fn put_card(&mut self, card: &Card) -> Result<(), Fault>;
     async fn end_logins(&mut self, of: &Logins<'_>) -> Result<Vec<Record>, Fault>;
@@ -66,6 +68,16 @@ both! {
                 id: name_id(salt, Line::Policy, ""),
             });
             Ok(Effect::Amended { records: news.records, raised: news.raised })
+        }
+
+        async fn hold(&mut self, version: u64) -> Result<Effect, Fault> {
+            // Written as it is, which takes the lock that a change would wait for, in both databases.
+            let held = diesel::update(registry_version::table.find(1))
+                .filter(registry_version::version.eq(signed(version)))
+                .set(registry_version::version.eq(registry_version::version))
+                .execute(self)
+                .await?;
+            Ok(if held == 1 { Effect::Quiet } else { Effect::Lost })
         }
 
         async fn step(&mut self, change: &Change, salt: &[u8], news: &mut News) -> Result<(), Fault> {

@@ -49,7 +49,7 @@ pub async fn another_password_ends_what_was_had_with_the_one_before(ground: &Gro
     let ann = town.operator(OperatorRole::Operator).await;
     let jane = town.jane(&STOREFRONT).await;
     let path = format!("{JANE}/password");
-    for weak in ["short", "password1234", "jane@example.com"] {
+    for weak in ["short", "password1234", "jane@example.com", "password-password", "acme-jane-acme-jane"] {
         let refused = ann.put(&path, &json!({ "password": weak })).await.with_status(422);
         assert_eq!(refused.json()["errors"][0]["pointer"], "#/password");
         assert!(!refused.body.contains(weak), "{refused:?}");
@@ -93,6 +93,11 @@ pub async fn whoever_looks_at_people_is_noted_and_auditors_change_nothing(ground
     let town = Town::open_with_office(ground).await;
     let auditor = town.operator(OperatorRole::Auditor).await;
     auditor.get(JANE).await.with_status(200);
+    auditor.get("/people?search=example.com").await.with_status(200);
+    let cut =
+        auditor.request(reqwest::Method::POST, "/cuts/preview").header("x-reason", "INC-7: laptop stolen");
+    Answer::to(cut.json(&json!({ "kind": "person", "id": "custJaneAA" }))).await.with_status(200);
+    auditor.post("/offboardings/preview", &json!({ "person": "custJaneAA" })).await.with_status(200);
     for (method, path) in [("POST", "disable"), ("PUT", "password"), ("DELETE", "sessions")] {
         let method = method.parse().unwrap();
         let asked = auditor.request(method, &format!("{JANE}/{path}")).json(&json!({}));
@@ -109,6 +114,18 @@ pub async fn whoever_looks_at_people_is_noted_and_auditors_change_nothing(ground
         .await;
     let looked = noted.iter().find(|it| it.event == "personal_data.read").expect("the look was noted");
     assert_eq!(looked.subject.as_deref(), Some("custJaneAA"));
+    let of = |call: &str| {
+        let found = noted.iter().filter(|it| it.event == "personal_data.read");
+        let mut with = found.filter(|it| it.detail.as_deref().is_some_and(|detail| detail.contains(call)));
+        with.next_back().expect("the look was noted")
+    };
+    let many: Value = serde_json::from_str(of("GET /people\"").detail.as_deref().unwrap()).unwrap();
+    assert_eq!((many["people"].as_array().unwrap().len(), &many["more"]), (5, &json!(0)), "{many}");
+    assert!(many["people"].as_array().unwrap().contains(&json!("custJaneAA")));
+    for call in ["POST /cuts/preview", "POST /offboardings/preview"] {
+        assert_eq!(of(call).subject.as_deref(), Some("custJaneAA"), "{call}");
+    }
+    assert_eq!(of("POST /cuts/preview").reason.as_deref(), Some("INC-7: laptop stolen"));
     assert_eq!(noted.iter().filter(|it| it.event == "operator.refused").count(), 4);
 }
 

@@ -71,6 +71,36 @@ pub async fn what_a_destination_refuses_is_put_aside_and_told_again_on_request(g
     assert!(receiver.wait_for(2).iter().any(|record| record["seq"] == letter.first));
 }
 
+pub async fn of_many_records_only_the_one_that_is_not_wanted_is_put_aside(ground: &Ground) {
+    let receiver = Receiver::open(&[Manner::Dawdles(Duration::from_millis(900))]);
+    let town = Town::open_with(ground, |settings| tell(settings, &receiver, 2)).await;
+    wait(&town, async |store| !store.audit_deliveries().await.expect("it reads").is_empty()).await;
+    let begin = head(&town).await;
+    let disliked = begin + 11;
+    receiver.dislike(Some(disliked));
+    // The first is being told while the others come, so they are told together.
+    for _ in 0..24 {
+        town.client_token(&BACKEND).await;
+    }
+    wait(&town, async |store| !store.dead_letters(None, 9).await.expect("it reads").is_empty()).await;
+    let taken = receiver.wait_for(23);
+    let mut numbers: Vec<u64> =
+        taken.iter().map(|record| record["seq"].as_u64().expect("a number")).collect();
+    numbers.dedup();
+    let wanted: Vec<u64> = (begin + 1..=begin + 24).filter(|seq| *seq != disliked).collect();
+    assert_eq!(numbers, wanted, "the rest comes in order");
+    let letters = town.look(async |store| store.dead_letters(None, 9).await).await.expect("it reads");
+    let rows: Vec<_> = letters.iter().map(|letter| (letter.first, letter.last)).collect();
+    assert_eq!(rows, [(disliked, disliked)]);
+    // Refused again it stays; once it is wanted it is told.
+    town.look(async |store| store.requeue("siem", None).await).await.expect("it writes");
+    wait(&town, async |store| !store.dead_letters(None, 9).await.expect("it reads")[0].again).await;
+    receiver.dislike(None);
+    town.look(async |store| store.requeue("siem", None).await).await.expect("it writes");
+    wait(&town, async |store| store.dead_letters(None, 9).await.expect("it reads").is_empty()).await;
+    assert!(receiver.wait_for(24).iter().any(|record| record["seq"] == disliked));
+}
+
 pub async fn the_command_line_proves_the_log_and_names_what_was_altered(ground: &Ground) {
     let mut town = Town::open(ground).await;
     for _ in 0..3 {
@@ -155,6 +185,21 @@ pub async fn looking_into_the_log_leaves_a_record(ground: &Ground) {
     let lines = audit(&town, &["export", "--event", "audit.exported"]);
     assert_eq!(text(&lines.stdout).lines().count(), 2, "the one before, and this one");
     assert!(audit(&town, &["verify"]).status.success());
+}
+
+pub async fn what_is_looked_for_in_the_log_is_bounded(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let long = "x".repeat(257);
+    for path in [
+        format!("/audit?subject={long}"),
+        format!("/audit/export?jti={long}"),
+        "/audit?event=a%00b".to_owned(),
+        format!("/audit?organization={}", "%C3%A4".repeat(129)),
+    ] {
+        auditor.get(&path).await.with_status(422);
+    }
+    auditor.get(&format!("/audit?subject={}", "x".repeat(256))).await.with_status(200);
 }
 
 pub async fn an_auditor_reviews_the_log_and_others_do_not(ground: &Ground) {

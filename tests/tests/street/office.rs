@@ -46,11 +46,14 @@ pub async fn who_keeps_failing_has_to_wait(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
     let mut ann = Colleague::make(&town, "ann@town.test", &[OperatorRole::Operator]).await;
     ann.password = "hush-not-this".into();
-    for _ in 0..10 {
+    for _ in 0..5 {
         ann.sign_in("000000").await.with_status(401);
     }
     let later = ann.sign_in("000000").await.with_status(429);
     assert!(!later.header("retry-after").is_empty());
+    // Of another account nothing was tried from here.
+    let bob = Colleague::make(&town, "bob@town.test", &[OperatorRole::Operator]).await;
+    bob.sign_in(&bob.code(town.now())).await.with_status(201);
 }
 
 pub async fn a_role_opens_its_own_doors_and_no_others(ground: &Ground) {
@@ -106,4 +109,25 @@ pub async fn a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_w
     bob.get("/sessions/current").await.with_status(401);
     town.clock.forward(10 * 60);
     ann.get("/sessions/current").await.with_status(401);
+}
+
+pub async fn a_name_that_was_pointed_here_and_a_page_of_another_site_are_not_heard(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let called = |name: &str| ann.request(reqwest::Method::GET, "/sessions/current").header("host", name);
+    for ours in ["localhost", "localhost:8090", "127.0.0.1:1", "[::1]:8090"] {
+        Answer::to(called(ours)).await.with_status(200);
+    }
+    for other in ["evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", ""] {
+        let answer = Answer::to(called(other)).await.with_status(421);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    let health = ann.request(reqwest::Method::GET, "/../../healthz").header("host", "evil.example");
+    Answer::to(health).await.with_status(421);
+    for (name, value) in
+        [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
+        let page = ann.request(reqwest::Method::GET, "/sessions/current").header(name, value);
+        Answer::to(page).await.with_status(403);
+    }
 }

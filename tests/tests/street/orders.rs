@@ -2,12 +2,15 @@
 //! and every way of being refused.
 
 use portcullis_authority::operators::OperatorRole;
-use portcullis_tests::client::{BACKEND, HELPER, PERSONAL, RIVAL, STOREFRONT, SUPPORT, claims_of, kid_of};
+use portcullis_tests::client::{
+    BACKEND, HELPER, PARTNER, PERSONAL, RIVAL, STOREFRONT, SUPPORT, claims_of, kid_of,
+};
 use portcullis_tests::office::Colleague;
 use portcullis_tests::street::no;
 use portcullis_tests::{Answer, Ground, Town};
 use serde_json::{Value, json};
 
+use crate::code::PARTNER_BACK;
 use crate::exchange::exchange;
 
 const WHY: &str = "INC-7: laptop stolen";
@@ -274,4 +277,49 @@ pub async fn a_proposal_that_nobody_confirms_in_time_is_over(ground: &Ground) {
     assert!(late.text("detail").contains("expired"), "{late:?}");
     let listed = ap.get("/proposals").await.with_status(200).json();
     assert_eq!(listed["proposals"][0]["state"], "expired");
+}
+
+pub async fn who_made_or_changed_the_other_is_no_second_person_for_a_day(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let both = [OperatorRole::Operator, OperatorRole::Approver];
+    let boss = with_roles(&town, "boss@town.test", &[OperatorRole::Owner, OperatorRole::Approver]).await;
+    let ann = with_roles(&town, "ann@town.test", &both).await;
+    let eve = with_roles(&town, "eve@town.test", &[OperatorRole::Owner]).await;
+    let roles = |id: &str| format!("/operators/{id}/roles");
+    let words = json!({ "roles": ["operator", "approver"] });
+    boss.put(&roles(&ann.id), &words).await.with_status(200);
+    // A later change by somebody else washes nothing clean.
+    eve.put(&roles(&ann.id), &words).await.with_status(200);
+    let of_boss = propose(&boss, "organization", "acme").await;
+    approve(&ann, &of_boss).await.with_status(403);
+    let of_ann = propose(&ann, "organization", "acme").await;
+    let refused = approve(&boss, &of_ann).await.with_status(403);
+    assert!(refused.text("detail").contains("made or changed"), "{refused:?}");
+}
+
+pub async fn nobody_sets_the_password_of_somebody_with_a_place_alone(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let alone = ann.put("/people/userRingoA/password", &json!({})).await.with_status(409);
+    assert!(alone.text("detail").contains("approver"), "{alone:?}");
+    let wish = json!({ "kind": "password", "what": { "person": "userRingoA" }, "reason": WHY });
+    let proposal = ann.post("/proposals", &wish).await.with_status(201);
+    let password = proposal.text("password");
+    let proposal = proposal.json();
+    let id = proposal["id"].as_str().unwrap();
+    let shown = bob.get(&format!("/proposals/{id}")).await.with_status(200);
+    assert!(!shown.body.contains(&password), "it is shown once, and not to the approver");
+    assert_eq!(signing_in(&town, &password).await, 401, "before it is confirmed it opens nothing");
+    approve(&bob, &proposal).await.with_status(200);
+    assert_eq!(signing_in(&town, "hush-ringo").await, 401, "the one before is over");
+    assert_eq!(signing_in(&town, &password).await, 303);
+    let kept = town.look(async |store| store.audit_page(0, 1000).await).await.expect("the audit reads");
+    assert!(!format!("{kept:?}").contains(&password), "and stands in no record");
+}
+
+async fn signing_in(town: &Town, password: &str) -> u16 {
+    let browser = town.browser();
+    let page = browser.authorize(&PARTNER, PARTNER_BACK, &[]).await.with_status(200);
+    browser.sign_in(&page, "ringo@example.com", password).await.status
 }

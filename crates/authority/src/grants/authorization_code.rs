@@ -63,6 +63,7 @@ async fn entitle(desk: &Desk, caller: &Caller, code: CodeRow, now: u64) -> Resul
     let application = caller.application();
     let owner = (OwnerKind::User, code.person.as_str());
     let directory = caller.directory();
+    let version = desk.registry.estate("", &[]).await?.version;
     let admitted = admit(desk, directory, application, owner, Code::InvalidGrant).await?;
     let reach = scope::resolve(Some(&code.scope), application, directory, None)?;
     let reach = admitted.within(reach, directory, &application.organization)?;
@@ -74,7 +75,7 @@ async fn entitle(desk: &Desk, caller: &Caller, code: CodeRow, now: u64) -> Resul
     entitlement.roles = admitted.roles_through(directory, application);
     entitlement.subject = Subject::Owner(OwnerKind::User, admitted.person.id);
     entitlement.auth_time = code.auth_time;
-    entitlement.promise = Promise::Login(Via::Code { hash: code.hash });
+    entitlement.promise = Promise::Login(Via::Code { hash: code.hash, version });
     Ok(entitlement)
 }
 

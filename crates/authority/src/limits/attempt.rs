@@ -20,8 +20,19 @@ const SENTENCE: &str = "Too many attempts to sign in to this account from here";
 #[derive(Clone, Copy, Debug)]
 pub enum Account<'a> {
     User(&'a str),
-    Customer { organization: &'a str, email: &'a str },
+    Customer {
+        organization: &'a str,
+        email: &'a str,
+    },
+    /// Of an operator, by its folded address.
+    Operator(&'a str),
+    /// The second factor of an operator, by its id. Whoever tries one knows the password.
+    Codes(&'a str),
 }
+
+/// What a try at a second factor weighs among those of all strangers together. Six digits can be guessed as
+/// passwords cannot: twenty tries an hour leave a guesser who knows the password a year for even odds.
+const WEIGHT_OF_A_CODE: u32 = 5;
 
 /// A try that has begun. If nothing more is said about it, it was wrong.
 pub struct Attempt<'a> {
@@ -34,6 +45,8 @@ pub struct Attempt<'a> {
     device: Option<Device>,
     /// Strangers share one more count.
     stranger: bool,
+    /// What the try weighs there.
+    weight: u32,
 }
 
 impl<'a> Attempt<'a> {
@@ -42,7 +55,10 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// `too_many_requests`, in the same words whether there is such an account or not.
     pub async fn begin(desk: &'a Desk, account: Account<'_>, origin: &Origin) -> Result<Self, Refusal> {
+        let weight = if let Account::Codes(_) = account { WEIGHT_OF_A_CODE } else { 1 };
         let account = match account {
+            Account::Operator(email) => format!("operator:{email}"),
+            Account::Codes(operator) => format!("codes:{operator}"),
             Account::User(email) => format!("user:{email}"),
             Account::Customer { organization, email } => format!("customer:{organization}:{email}"),
         };
@@ -52,7 +68,7 @@ impl<'a> Attempt<'a> {
         let known_device = device.as_ref().and_then(|device| device.place_of(&account));
         let stranger = known_device.is_none() && !limits.known.knows(&account, &place, desk.now());
         let here = known_device.unwrap_or_else(|| place.clone());
-        let attempt = Self { desk, account, place, here, device, stranger };
+        let attempt = Self { desk, account, place, here, device, stranger, weight };
         attempt.count()?;
         attempt.agree().await?;
         Ok(attempt)
@@ -85,6 +101,21 @@ impl<'a> Attempt<'a> {
         Device::cookie(self.device, self.desk, &self.account)
     }
 
+    /// Whether a password fits that is kept elsewhere, at the same cost whether there is one or not. Says
+    /// nothing yet about the attempt, which may need more than a password.
+    ///
+    /// # Errors
+    /// Trouble; then nothing was tried.
+    pub async fn fits(self, phc: Option<String>, password: Secret) -> Result<(bool, Self), Trouble> {
+        match self.desk.slow.password_fits(phc, password).await {
+            Ok(fits) => Ok((fits, self)),
+            Err(trouble) => {
+                self.was_not_made();
+                Err(trouble)
+            }
+        }
+    }
+
     async fn compare(&self, who: Who<'_>, password: Secret) -> Result<Option<Person>, Trouble> {
         let found = self.desk.registry.person(who).await?.filter(|person| !person.disabled);
         let known = found.as_ref().and_then(|person| person.password.clone());
@@ -103,7 +134,7 @@ impl<'a> Attempt<'a> {
     fn take_back_in_all(&self) {
         if self.stranger {
             let [_, _, (key, allowance)] = self.keys();
-            self.desk.limits.meter.give_back(&key, allowance, 1);
+            self.desk.limits.meter.give_back(&key, allowance, self.weight);
         }
     }
 
@@ -117,7 +148,8 @@ impl<'a> Attempt<'a> {
             limits.look(key, *allowance, now, SENTENCE)?;
         }
         for (key, allowance) in keys.iter().filter(|one| held(one)) {
-            limits.take(key, *allowance, 1, now, SENTENCE)?;
+            let cost = if key.rule == PASSWORDS_IN_ALL { self.weight } else { 1 };
+            limits.take(key, *allowance, cost, now, SENTENCE)?;
         }
         Ok(())
     }

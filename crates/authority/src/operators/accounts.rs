@@ -67,6 +67,7 @@ pub async fn enrol(
         demo: newcomer.demo_seed.is_some(),
         created_at: desk.now(),
         changed: None,
+        changes: Vec::new(),
         id,
     };
     let put = |staff: &Staff| match staff.by_email(&operator.email) {
@@ -105,7 +106,8 @@ pub async fn set_disabled(
 /// [`Denial::Conflict`] for the last owner.
 pub(crate) fn closed(staff: &Staff, id: &str, (by, now): (&str, u64)) -> Result<Option<Operator>, Denial> {
     let Some(open) = staff.by_id(id).filter(|it| !it.disabled) else { return Ok(None) };
-    let after = Operator { disabled: true, changed: Some((by.to_owned(), now)), ..open.clone() };
+    let mut after = Operator { disabled: true, ..open.clone() };
+    after.was_changed(by, now);
     keeps_an_owner(staff, &after)?;
     Ok(Some(after))
 }
@@ -146,7 +148,9 @@ async fn change(
         let staff = book.staff().await?;
         let (mut operator, ends) = decide(&staff)?;
         let by = record.actors.first().and_then(|actor| actor.strip_prefix("operator:"));
-        operator.changed = by.map(|by| (by.to_owned(), desk.now()));
+        if let Some(by) = by {
+            operator.was_changed(by, desk.now());
+        }
         let audit = AuditRecord { event: event.into(), subject: Some(operator.actor()), ..record.clone() };
         let act = StaffAct::Put {
             expected: staff.version,

@@ -9,7 +9,6 @@ mod denial;
 mod second_factor;
 mod shelf;
 mod sign_in;
-mod turnstile;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -23,10 +22,13 @@ pub use denial::Denial;
 pub use second_factor::{SecondFactor, recovery_codes};
 pub(crate) use shelf::Shelf;
 pub use sign_in::{Credentials, Entry, Porter, SessionTerms, Standing};
-pub use turnstile::Turnstile;
 
 /// How every operator's token begins, so that scanners find one that leaked.
 pub const TOKEN_PREFIX: &str = "pco_";
+
+/// Two operators of whom one made or changed the account of the other are no two persons for so long,
+/// seconds: a colleague who was made for the purpose confirms nothing, whoever of the two proposes.
+pub const FRESH: u64 = 24 * 3600;
 
 /// What somebody may do at the operators' listener. Who holds several may do what any of them may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,10 +83,13 @@ pub struct Operator {
     #[serde(default)]
     pub demo: bool,
     pub created_at: u64,
-    /// Which operator last opened, closed or gave roles to the account, and when, seconds. For a while it is
-    /// no second person to that one's proposals.
+    /// Which operator last made or changed the account, and when, seconds.
     #[serde(default)]
     pub changed: Option<(String, u64)>,
+    /// Everybody who did so within [`FRESH`], each with their last time: for so long neither is a second
+    /// person to the other.
+    #[serde(default)]
+    pub changes: Vec<(String, u64)>,
 }
 
 impl Operator {
@@ -95,6 +100,19 @@ impl Operator {
 
     pub fn may(&self, any_of: &[OperatorRole]) -> bool {
         self.roles.iter().any(|role| any_of.contains(role))
+    }
+
+    /// Notes that somebody has made or changed the account; what is no longer fresh is forgotten.
+    pub fn was_changed(&mut self, by: &str, now: u64) {
+        self.changes.retain(|(who, at)| who != by && now < at.saturating_add(FRESH));
+        self.changes.push((by.to_owned(), now));
+        self.changed = Some((by.to_owned(), now));
+    }
+
+    /// Whether somebody has made or changed the account a short time ago.
+    fn is_fresh_from(&self, who: &str, now: u64) -> bool {
+        let mut known = self.changes.iter().chain(&self.changed);
+        known.any(|(by, at)| by == who && now < at.saturating_add(FRESH))
     }
 }
 
@@ -142,6 +160,15 @@ impl Staff {
         self.operators.iter().find(|operator| operator.id == id)
     }
 
+    /// Ids of those who are no second person to this operator, nor it to them: one of the two has made or
+    /// changed the account of the other a short time ago.
+    pub fn kin(&self, operator: &Operator, now: u64) -> Vec<String> {
+        let near =
+            |it: &&Operator| it.is_fresh_from(&operator.id, now) || operator.is_fresh_from(&it.id, now);
+        let others = self.operators.iter().filter(|it| it.id != operator.id);
+        others.filter(near).map(|it| it.id.clone()).collect()
+    }
+
     pub fn by_email(&self, email: &str) -> Option<&Operator> {
         let folded = folded(email);
         self.operators.iter().find(|operator| operator.email == folded)
@@ -187,4 +214,57 @@ pub enum Taken {
 /// An address as it is compared.
 pub fn folded(email: &str) -> String {
     email.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(id: &str) -> Operator {
+        Operator {
+            id: id.into(),
+            email: format!("{id}@example.com"),
+            roles: vec![OperatorRole::Approver],
+            password: String::new(),
+            seed: String::new(),
+            recovery: Vec::new(),
+            last_step: 0,
+            disabled: false,
+            demo: false,
+            created_at: 0,
+            changed: None,
+            changes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn who_changed_an_account_is_near_to_it_for_a_day_and_the_other_way_round() {
+        let mut bob = operator("bob");
+        bob.was_changed("ann", 10);
+        // A third who changes the account afterwards does not wash it clean.
+        bob.was_changed("eve", 20);
+        let staff = Staff { version: 1, operators: vec![operator("ann"), bob, operator("eve")] };
+        let kin = |id, now| staff.kin(staff.by_id(id).expect("on the list"), now);
+        assert_eq!(kin("bob", 30), ["ann", "eve"]);
+        assert_eq!(kin("ann", 30), ["bob"]);
+        assert_eq!(kin("ann", 9 + FRESH), ["bob"]);
+        assert!(kin("ann", 10 + FRESH).is_empty());
+        assert_eq!(kin("bob", 10 + FRESH), ["eve"]);
+    }
+
+    #[test]
+    fn what_is_no_longer_fresh_is_not_kept() {
+        let mut bob = operator("bob");
+        for by in 0..100 {
+            bob.was_changed(&format!("o{}", by % 3), by * FRESH / 2);
+        }
+        assert_eq!(bob.changes.len(), 2);
+    }
+
+    #[test]
+    fn what_an_older_release_wrote_still_counts() {
+        let bob = Operator { changed: Some(("ann".into(), 10)), ..operator("bob") };
+        let staff = Staff { version: 1, operators: vec![operator("ann"), bob] };
+        assert_eq!(staff.kin(&staff.operators[0], 20), ["bob"]);
+    }
 }

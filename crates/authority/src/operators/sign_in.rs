@@ -1,19 +1,17 @@
 //! Coming in: password and second factor become a session, and the session's token proves an operator at every
 //! call. Every reason to be turned away sounds alike; the audit knows which it was.
 
-use super::{Denial, Operator, OperatorSession, StaffAct, StaffBook, TOKEN_PREFIX, Turnstile, second_factor};
+use super::{Denial, Operator, OperatorSession, StaffAct, StaffBook, TOKEN_PREFIX, folded, second_factor};
 use crate::ask::Origin;
 use crate::audit;
 use crate::desk::Desk;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
-use crate::refusal::Trouble;
+use crate::limits::{Account, Attempt};
+use crate::refusal::{Refusal, Trouble};
 use crate::secret::{Secret, hash_random};
 
-/// Failures from one address within the turnstile's window.
-const FROM_ONE_PLACE: u32 = 10;
-/// Wrong second factors of one account within the window. Whoever comes so far knows the password, so this
-/// holds up nobody by strangers; and a guess in a million stays one.
-const WRONG_CODES: u32 = 5;
+/// No address is longer (RFC 5321 section 4.5.3.1.3).
+const LONGEST_ADDRESS: usize = 254;
 /// Uses are noted at most so often, seconds, unless the place changes.
 const NOTED: u64 = 60;
 
@@ -67,25 +65,26 @@ impl Standing {
 pub struct Porter<'a> {
     pub desk: &'a Desk,
     pub staff: &'a dyn StaffBook,
-    pub turnstile: &'a Turnstile,
     pub terms: SessionTerms,
 }
 
 impl Porter<'_> {
-    /// Signs in.
+    /// Signs in. Tries are counted as those of people are: each place by itself, all strangers together, and
+    /// over all servers; a place that the account has come in from is not held up by what strangers do.
     ///
     /// # Errors
     /// [`Denial::Unknown`] in the same words for every reason, [`Denial::Later`], or trouble.
     pub async fn sign_in(&self, shown: Credentials, origin: &Origin) -> Result<Entry, Denial> {
-        let place = format!("place {}", origin.address.as_deref().unwrap_or_default());
-        self.turnstile.enter(place.clone(), FROM_ONE_PLACE, self.desk.now())?;
+        self.desk.limits.visit(self.desk, origin).map_err(later)?;
+        let email = folded(&shown.email);
+        if email.len() > LONGEST_ADDRESS {
+            return Err(turned_away());
+        }
+        let attempt = Attempt::begin(self.desk, Account::Operator(&email), origin).await.map_err(later)?;
         let staff = self.staff.staff().await?;
-        let operator = staff.by_email(&shown.email);
-        match self.try_sign_in(operator, shown, origin).await? {
-            Ok(entry) => {
-                self.turnstile.forgive(&place);
-                Ok(entry)
-            }
+        let operator = staff.by_email(&email);
+        match self.try_sign_in(operator, shown, attempt, origin).await? {
+            Ok(entry) => Ok(entry),
             Err(reason) => {
                 let mut record = audit::event("operator.login.refused", self.desk.now(), origin);
                 // What a stranger types as an address may be a password, so it is kept only when it is ours.
@@ -102,10 +101,11 @@ impl Porter<'_> {
         &self,
         operator: Option<&Operator>,
         shown: Credentials,
+        attempt: Attempt<'_>,
         origin: &Origin,
     ) -> Result<Result<Entry, &'static str>, Denial> {
         let phc = operator.map(|operator| operator.password.clone());
-        let fits = self.desk.slow.password_fits(phc, shown.password).await?;
+        let (fits, attempt) = attempt.fits(phc, shown.password).await?;
         let Some(operator) = operator else { return Ok(Err("unknown account")) };
         if !fits {
             return Ok(Err("wrong password"));
@@ -113,11 +113,10 @@ impl Porter<'_> {
         if operator.disabled || operator.demo && !self.terms.demo {
             return Ok(Err("disabled account"));
         }
-        let codes = format!("codes {}", operator.id);
         // Said in the same words as a wrong code, or it would tell that the password is right.
-        if self.turnstile.enter(codes.clone(), WRONG_CODES, self.desk.now()).is_err() {
+        let Ok(codes) = Attempt::begin(self.desk, Account::Codes(&operator.id), origin).await else {
             return Ok(Err("too many wrong codes"));
-        }
+        };
         let Some(factor) = second_factor::taken(self.desk, operator, shown.code.expose())? else {
             return Ok(Err("wrong second factor"));
         };
@@ -128,7 +127,10 @@ impl Porter<'_> {
         let act = StaffAct::SignIn { factor, session: session.clone() };
         match self.desk.ledger.commit(Deed::new(Act::Staff(act), record)).await? {
             Done::Committed { .. } => {
-                self.turnstile.forgive(&codes);
+                // Not before: a count that is forgotten with the right password would tell that it is right.
+                // There is no browser here that could keep the device's cookie.
+                attempt.was_right().await;
+                codes.was_right().await;
                 Ok(Ok(Entry { token, session, operator: operator.clone() }))
             }
             Done::Spent { .. } => Ok(Err("second factor used before")),
@@ -211,6 +213,10 @@ impl Porter<'_> {
         let act = StaffAct::EndSession { id: session.into(), now: self.desk.now() };
         self.desk.ledger.commit(Deed::new(Act::Staff(act), record)).await.map(drop)
     }
+}
+
+fn later(refusal: Refusal) -> Denial {
+    Denial::Later(refusal.limited.map_or(1, |limited| limited.retry_after))
 }
 
 fn turned_away() -> Denial {

@@ -8,7 +8,7 @@ mod order;
 mod proposal;
 mod roster;
 
-pub use order::{FRESH, Hand, Reason, Room};
+pub use order::{Hand, Reason, Room};
 pub use proposal::{Acknowledgement, Proposal, Settlement, State, digest_of};
 pub use roster::{Executor, Order, ROSTER, Work};
 
@@ -116,7 +116,11 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`].
     pub async fn acknowledge(self, hand: &Hand, id: &str) -> Result<Proposal, Denial> {
-        hand.must_approve()?;
+        if !hand.approves && !hand.owns {
+            return Err(Denial::forbidden(
+                "Only an approver or an owner acknowledges broken glass; ask one.",
+            ));
+        }
         let proposal = self.proposal(id).await?;
         if !proposal.break_glass || proposal.acknowledged_by.is_some() {
             return Err(Denial::conflict("There is nothing to acknowledge here."));
@@ -256,11 +260,9 @@ impl<'a> Room<'a> {
         if hand.id == proposal.proposer {
             return Err(Denial::forbidden(format!("You may not {what}.")));
         }
-        let now = self.desk.now();
-        let made_for_it = |(by, at): &(String, u64)| *by == proposal.proposer && now < at + FRESH;
-        if hand.changed.as_ref().is_some_and(made_for_it) {
+        if hand.kin.contains(&proposal.proposer) {
             return Err(Denial::forbidden(
-                "The proposer changed your account within the last day, so you are no second person here; ask another approver.",
+                "One of you made or changed the account of the other within the last day, so you are no second person here; ask another approver.",
             ));
         }
         Ok(())

@@ -11,9 +11,6 @@ use crate::operators::Denial;
 
 /// The longest reason, characters: a sentence or two and the number of a ticket.
 const LONGEST_REASON: usize = 500;
-/// Whoever changed an operator's account may have that operator approve nothing of theirs for so long,
-/// seconds: a colleague who was made for the purpose is no second person.
-pub const FRESH: u64 = 24 * 3600;
 
 /// An operator at work.
 #[derive(Clone, Debug)]
@@ -26,8 +23,8 @@ pub struct Hand {
     pub approves: bool,
     /// May break glass.
     pub owns: bool,
-    /// Who last made or changed this account, and when, seconds.
-    pub changed: Option<(String, u64)>,
+    /// Operators who are no second person to this one: see [`crate::operators::Staff::kin`].
+    pub kin: Vec<String>,
     pub origin: Origin,
 }
 
@@ -104,7 +101,7 @@ impl Hand {
     /// # Errors
     /// [`Denial::Forbidden`] for those who may not decide.
     pub fn must_approve(&self) -> Result<(), Denial> {
-        let sentence = "Only an approver or an owner decides on proposals; ask one.";
+        let sentence = "Only an approver decides on proposals; ask one.";
         self.approves.then_some(()).ok_or(Denial::forbidden(sentence))
     }
 }

@@ -21,7 +21,11 @@ pub async fn update(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined
     }
     reader.finish(&super::with_common(&["otp_required_for_login", "id"]))?;
     if let Some(email) = email.filter(|email| !is_same(email, &it.email)) {
-        if office.desk.registry.person(Who::UserEmail(&email)).await?.is_some() {
+        // Without a way to the new address there is nothing but the answer to say that it is somebody else's. So
+        // it can be asked as seldom as an invitation, whichever way it is answered (docs/permissions.md).
+        let desk = office.desk;
+        desk.limits.invite(desk, &it.id).map_err(Declined::Unknown)?;
+        if desk.registry.person(Who::UserEmail(&email)).await?.is_some() {
             return Err(Objection::attribute("email", "has already been taken").into());
         }
         it.email = email;

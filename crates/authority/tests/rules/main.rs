@@ -13,6 +13,8 @@ mod limits;
 mod mint;
 mod narrowing;
 mod offboarding;
+mod operators;
+mod people;
 mod proposals;
 mod races;
 mod refresh;

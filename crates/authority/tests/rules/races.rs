@@ -1,6 +1,7 @@
 //! Revocations that arrive between a decision and its writing down: the revocation wins.
 
 use portcullis_authority::ledger::Act;
+use portcullis_authority::provisioning::change::{Amendment, Change};
 use portcullis_authority::refusal::Code;
 use portcullis_authority::registry::Scope;
 use serde_json::json;
@@ -46,6 +47,29 @@ async fn a_code_that_was_overtaken_opens_a_dead_login() {
             [("grant_type", "refresh_token"), ("refresh_token", login.refresh_token.as_deref().unwrap())];
         assert_eq!(house.by("web", &form).await.unwrap_err().code, Code::InvalidGrant, "{act:?}");
     }
+}
+
+#[tokio::test]
+async fn a_code_does_not_outrun_the_loss_of_a_place() {
+    let house = House::new();
+    let code = house.code(&[("client_id", "web")]).await;
+    let registry = &house.authority.desk().registry;
+    let version = registry.estate("", &[]).await.unwrap().version;
+    let places = registry.memberships("UserAdaAAA").await.unwrap();
+    let place = places.into_iter().find(|place| place.organization == ACME).unwrap();
+    let lost = vec![
+        Change::DropMembership { id: place.id },
+        Change::EndLogins {
+            organization: ACME.into(),
+            person: "UserAdaAAA".into(),
+            reason: "left".into(),
+            now: START,
+            exp: START + 86400,
+        },
+    ];
+    house.interrupt(Act::Amend(Amendment { expected: version, changes: lost }));
+    assert_eq!(house.redeem(&code).await.unwrap_err().code, Code::InvalidGrant);
+    assert!(house.memory.audit().iter().all(|record| record.event != "token.issued"));
 }
 
 #[tokio::test]

@@ -119,6 +119,27 @@ pub fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
+/// The same token with the other good ES256 signature.
+pub fn twin_of(token: &str) -> String {
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let signature = decode(signature);
+    let (r, s) = signature.split_at(32);
+    format!("{input}.{}", encode(&[r, &other_s(s)].concat()))
+}
+
+/// The order of P-256 less `s`.
+fn other_s(s: &[u8]) -> Vec<u8> {
+    let order = decode("_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE");
+    let mut borrow = 0i16;
+    let mut other = vec![0; 32];
+    for at in (0..32).rev() {
+        let digit = i16::from(order[at]) - i16::from(s[at]) - borrow;
+        borrow = i16::from(digit < 0);
+        other[at] = (digit & 0xff) as u8;
+    }
+    other
+}
+
 /// An RSA key that Wycheproof has published with its private half; ring makes none.
 fn published_rsa() -> (RsaKeyPair, Value) {
     let all: Value = serde_json::from_str(WYCHEPROOF).unwrap();

@@ -10,7 +10,7 @@ use portcullis_guard::{
     Word,
 };
 
-use crate::issuer::{Issuer, NOW, claims};
+use crate::issuer::{Issuer, NOW, claims, twin_of};
 
 const ASK: OnStale = OnStale::Introspect { timeout: Duration::from_millis(300) };
 const ALLOW: OnStale = OnStale::AllowUpTo(Duration::from_secs(900));
@@ -264,6 +264,20 @@ fn an_inactive_token_stays_refused_until_the_feed_has_caught_up() {
     assert_eq!(scene.footing(&token, OnStale::Deny), Ok(Footing::Fresh), "now the feed would say so itself");
     scene.ages(11);
     assert_eq!(scene.footing(&token, ASK), Ok(Footing::Introspected), "and an old answer is forgotten");
+}
+
+/// Anybody who has an ES256 token can make its twin with the other `s` (case 10 in `forgery.rs`).
+#[test]
+fn the_twin_of_an_inactive_token_is_inactive_too() {
+    let scene = Scene::stale();
+    let token = scene.token();
+    scene.says(Ok(Word::Inactive));
+    assert_eq!(scene.footing(&token, ASK), Err(Denied::Inactive));
+    scene.says(active());
+    for policy in [OnStale::Deny, ASK, ALLOW] {
+        assert_eq!(scene.footing(&twin_of(&token), policy), Err(Denied::Inactive));
+    }
+    assert_eq!(scene.asked(), 1);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Telling a destination outside, in order and at least once. How far it has been told is kept in SQL, and of
 //! several servers the one that holds the lease tells it. The log itself is the queue, so a destination that
 //! is away costs nobody anything, and nothing is lost while it is.
+//!
+//! A destination that says no to many rows is told fewer, until the one that it does not want stands alone:
+//! only that one is put aside.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +13,16 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_store::{AuditEntry, DeadLetter, Delivery, Lease, Store};
 use tokio::sync::watch;
 
+use super::export::line;
 use super::syslog::Syslog;
 use super::webhook::Webhook;
 use crate::means::Means;
 use crate::settings::{Destination, Road};
 
-/// Rows that are told at once.
+/// Rows that are told at once,
 const BITE: usize = 100;
+/// and their bytes, unless it is one alone: receivers bound what they read.
+const BYTES: usize = 256 * 1024;
 /// How often new rows are looked for.
 const GLANCE: Duration = Duration::from_secs(1);
 /// How long a server has the destination for itself, milliseconds: longer than anything it does in between.
@@ -53,6 +59,23 @@ pub(super) trait Way: Send + Sync {
     fn tell(&self, batch: &Batch, now: u64) -> Result<(), NotTaken>;
 }
 
+/// What a batch held, once it is given away.
+struct Told {
+    rows: usize,
+    last: u64,
+    checkpoint: u64,
+}
+
+/// How many of the first rows are told together; always one.
+fn within_bytes(entries: &[AuditEntry]) -> usize {
+    let mut bytes = 0;
+    let fitting = entries.iter().take_while(|entry| {
+        bytes += line(entry).to_string().len();
+        bytes <= BYTES
+    });
+    fitting.count().max(1)
+}
+
 /// Tells one destination.
 pub struct Sender {
     lease: Lease,
@@ -61,6 +84,8 @@ pub struct Sender {
     dice: Arc<dyn Dice>,
     way: Arc<dyn Way>,
     tries: u64,
+    /// Rows that are told at once now: fewer while one that was refused is looked for.
+    bite: usize,
     /// Failures since the last success.
     strikes: u32,
 }
@@ -85,6 +110,7 @@ impl Sender {
             dice: means.dice.clone(),
             way,
             tries: to.tries.into(),
+            bite: BITE,
             strikes: 0,
         })
     }
@@ -122,23 +148,25 @@ impl Sender {
         if batch.entries.is_empty() && batch.statements.is_empty() {
             return Ok(GLANCE);
         }
-        let (last, checkpoint) = (batch.last, batch.checkpoint);
+        let told = Told { rows: batch.entries.len(), last: batch.last, checkpoint: batch.checkpoint };
         match self.tell(batch).await? {
             Ok(()) => {
-                self.strikes = 0;
-                self.store.audit_told(&self.lease, last, checkpoint).await?;
+                self.went_on();
+                self.store.audit_told(&self.lease, told.last, told.checkpoint).await?;
                 Ok(Duration::ZERO)
             }
-            Err(why) => self.failed(why, &delivery, last).await,
+            Err(why) => self.failed(why, &delivery, &told).await,
         }
     }
 
     /// Rows after the last that it was told, and checkpoints of rows that it has.
     async fn next(&self, delivery: &Delivery) -> Result<Batch, Trouble> {
-        let entries = self.store.audit_page(delivery.seq, BITE).await?;
+        let mut entries = self.store.audit_page(delivery.seq, self.bite).await?;
+        entries.truncate(within_bytes(&entries));
         let last = entries.last().map_or(delivery.seq, |entry| entry.seq);
         let mut statements = self.store.checkpoints(delivery.checkpoint, BITE).await?;
-        statements.retain(|it| it.seq <= last);
+        // While a row that was refused is looked for, nothing else goes with it that could be the reason.
+        statements.retain(|it| it.seq <= last && (self.bite == BITE || entries.is_empty()));
         let checkpoint = statements.last().map_or(delivery.checkpoint, |it| it.seq);
         Ok(Batch {
             id: format!("{}-{}-{last}-{checkpoint}", self.lease.destination, delivery.seq + 1),
@@ -149,20 +177,48 @@ impl Sender {
         })
     }
 
-    /// What was put aside and is to be tried again; once, because it has its own place in the list.
+    /// What was put aside and is to be tried again; once, because it has its own place in the list. Of what
+    /// is refused again, what is wanted is told and the rest stays, each row by itself.
     async fn retell(&self) -> Result<(), Trouble> {
         let letters = self.store.dead_letters(Some(&self.lease.destination), BITE).await?;
         for letter in letters.into_iter().filter(|letter| letter.again) {
-            let mut entries = self.store.audit_page(letter.first.saturating_sub(1), BITE).await?;
-            entries.retain(|entry| entry.seq <= letter.last);
-            let id = format!("{}-{}-{}-again", self.lease.destination, letter.first, letter.last);
-            let trouble = match self.tell(Batch { id, entries, ..Batch::default() }).await? {
-                Ok(()) => None,
-                Err(NotTaken::Away(why) | NotTaken::Refused(why)) => Some(why),
-            };
-            self.store.audit_retold(&letter, trouble.as_deref()).await?;
+            let Some(refused) = self.retell_one(&letter).await? else { return Ok(()) };
+            self.store.audit_retold(&letter, &refused).await?;
         }
         Ok(())
+    }
+
+    /// Which rows of a letter are still not wanted, and why; nothing when the destination is away or somebody
+    /// else's by now, and then the letter stays as it is.
+    async fn retell_one(&self, letter: &DeadLetter) -> Result<Option<Vec<(u64, String)>>, Trouble> {
+        let mut refused = Vec::new();
+        let mut pieces = vec![(letter.first, letter.last)];
+        while let Some((first, last)) = pieces.pop() {
+            let now = self.clock.now_ms();
+            if self.store.audit_claim(&self.lease, now, now.saturating_add(LEASE)).await?.is_none() {
+                return Ok(None);
+            }
+            let mut entries = self.store.audit_page(first.saturating_sub(1), BITE).await?;
+            entries.retain(|entry| entry.seq <= last);
+            entries.truncate(within_bytes(&entries));
+            // What is older than the log may be is gone by now, and is not told.
+            let Some(end) = entries.last().map(|entry| entry.seq) else { continue };
+            if end < last {
+                pieces.push((end + 1, last));
+            }
+            let rows = entries.len();
+            let id = format!("{}-{first}-{end}-again", self.lease.destination);
+            match self.tell(Batch { id, entries, ..Batch::default() }).await? {
+                Ok(()) => {}
+                Err(NotTaken::Away(_)) => return Ok(None),
+                Err(NotTaken::Refused(why)) if rows == 1 => refused.push((end, why)),
+                Err(NotTaken::Refused(_)) => {
+                    let middle = first + (end - first) / 2;
+                    pieces.extend([(middle + 1, end), (first, middle)]);
+                }
+            }
+        }
+        Ok(Some(refused))
     }
 
     async fn tell(&self, batch: Batch) -> Result<Result<(), NotTaken>, Trouble> {
@@ -171,33 +227,73 @@ impl Sender {
         telling.await.map_err(|why| Trouble::new("audit.destinations", why))
     }
 
-    /// A destination that is away is waited for; one that refuses the same again and again is told what
-    /// comes after, and what it refused is put aside for a person to look at.
-    async fn failed(&mut self, why: NotTaken, delivery: &Delivery, last: u64) -> Result<Duration, Trouble> {
-        let destination = &self.lease.destination;
-        let (why, counts) = match why {
+    /// A destination that is away is waited for. One that says no is told half as much; one that refuses the
+    /// same row again and again is told what comes after, and the row is put aside for a person to look at.
+    async fn failed(&mut self, why: NotTaken, from: &Delivery, told: &Told) -> Result<Duration, Trouble> {
+        let (why, no) = match why {
             NotTaken::Away(why) => (why, false),
             NotTaken::Refused(why) => (why, true),
         };
-        let tries = self.store.audit_untold(&self.lease, &why, counts).await?;
-        tracing::warn!(destination, why, tries, after = delivery.seq, "audit rows were not taken");
-        if counts && tries >= self.tries && last > delivery.seq {
+        let many = told.rows > 1;
+        let tries = self.store.audit_untold(&self.lease, &why, no && !many).await?;
+        let destination = &self.lease.destination;
+        tracing::warn!(
+            destination,
+            why,
+            tries,
+            after = from.seq,
+            rows = told.rows,
+            "audit rows were not taken"
+        );
+        if no && many {
+            self.bite = told.rows / 2;
+            return Ok(Duration::ZERO);
+        }
+        if no && tries >= self.tries {
+            return self.put_aside(why, from, told, tries).await;
+        }
+        self.strikes = self.strikes.saturating_add(1);
+        Ok(self.pause())
+    }
+
+    /// Goes on behind what is not wanted: one row, or statements that came alone, which can be had from the
+    /// operators' listener at any time.
+    async fn put_aside(
+        &mut self,
+        why: String,
+        from: &Delivery,
+        told: &Told,
+        tries: u64,
+    ) -> Result<Duration, Trouble> {
+        let destination = &self.lease.destination;
+        if told.rows == 0 {
+            self.store.audit_told(&self.lease, told.last, told.checkpoint).await?;
+            tracing::error!(destination, why, "signed checkpoints were left out");
+        } else {
             let letter = DeadLetter {
                 destination: destination.clone(),
-                first: delivery.seq + 1,
-                last,
+                first: from.seq + 1,
+                last: told.last,
                 at: self.clock.now(),
                 tries,
                 trouble: why,
                 again: false,
             };
             self.store.audit_bury(&self.lease, &letter).await?;
-            tracing::error!(destination, first = letter.first, last, "audit rows were put aside");
-            self.strikes = 0;
-            return Ok(Duration::ZERO);
+            tracing::error!(
+                destination,
+                first = letter.first,
+                last = letter.last,
+                "an audit row was put aside"
+            );
         }
-        self.strikes = self.strikes.saturating_add(1);
-        Ok(self.pause())
+        self.went_on();
+        Ok(Duration::ZERO)
+    }
+
+    fn went_on(&mut self) {
+        self.strikes = 0;
+        self.bite = (self.bite * 2).min(BITE);
     }
 
     /// Doubles with every failure; between half and all of it, so that servers which failed together do not

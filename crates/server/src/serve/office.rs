@@ -95,6 +95,7 @@ mod tests {
             demo,
             created_at: 0,
             changed: None,
+            changes: Vec::new(),
         };
         Staff { version: 1, operators: vec![operator] }
     }

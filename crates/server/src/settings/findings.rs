@@ -188,6 +188,11 @@ impl Settings {
         if admin.tls.as_ref().is_some_and(|tls| tls.redirect_port.is_some()) {
             found.refuse("admin.tls.redirect_port: only the public address sends readers over.");
         }
+        let sane =
+            |name: &String| url::Host::parse(name).is_ok_and(|host| host.to_string() == name.to_lowercase());
+        if let Some(name) = admin.names.iter().find(|name| !sane(name)) {
+            found.refuse(format!("admin.names: {name:?} is no name of a host; leave out scheme and port."));
+        }
         if admin.port != 0 && admin.port == self.listen.port {
             found.refuse("admin.port must not be the public port.");
         }

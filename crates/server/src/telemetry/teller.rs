@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use portcullis_authority::bystander::Bystander;
 use portcullis_authority::grants::ROSTER;
-use portcullis_authority::keyring::chain::KeyChain;
-use portcullis_authority::ledger::{
-    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
-};
-use portcullis_authority::proposals::Proposal;
+use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Session};
 use portcullis_authority::refusal::{Code, Trouble};
 use portcullis_authority::registry::Scope;
 
@@ -110,8 +107,12 @@ fn grant(record: &AuditRecord) -> &'static str {
 }
 
 #[async_trait]
-impl Ledger for Teller {
-    async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
+impl Bystander for Teller {
+    fn books(&self) -> &Arc<dyn Ledger> {
+        &self.books
+    }
+
+    async fn pass(&self, deed: Deed) -> Result<Done, Trouble> {
         let (gist, began) = (Gist::of(&deed), Instant::now());
         let span = step("commit");
         let done = self.books.commit(deed).await;
@@ -126,54 +127,19 @@ impl Ledger for Teller {
         done
     }
 
-    async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
+    async fn find_code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
         let _span = step("read code");
         self.books.code(hash).await
     }
 
-    async fn family(&self, id: &str) -> Result<Option<Family>, Trouble> {
+    async fn find_family(&self, id: &str) -> Result<Option<Family>, Trouble> {
         let _span = step("read login");
         self.books.family(id).await
     }
 
-    async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
+    async fn find_session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         let _span = step("read session");
         self.books.session(hash).await
-    }
-}
-
-#[async_trait]
-impl Survey for Teller {
-    async fn key_chain(&self) -> Result<KeyChain, Trouble> {
-        self.books.key_chain().await
-    }
-
-    async fn live_logins(&self, whose: &Whose, now: u64, most: usize) -> Result<Vec<Family>, Trouble> {
-        self.books.live_logins(whose, now, most).await
-    }
-
-    async fn issued(&self, whose: &Whose, since: u64) -> Result<Issued, Trouble> {
-        self.books.issued(whose, since).await
-    }
-
-    async fn live_sessions(&self, person: &str, now: u64) -> Result<u64, Trouble> {
-        self.books.live_sessions(person, now).await
-    }
-
-    async fn logins_ended(&self, person: &str, reason: &str) -> Result<u64, Trouble> {
-        self.books.logins_ended(person, reason).await
-    }
-
-    async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble> {
-        self.books.proposal(id).await
-    }
-
-    async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
-        self.books.proposals(open, most).await
-    }
-
-    async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
-        self.books.broken_glass().await
     }
 }
 

@@ -207,20 +207,30 @@ impl Store {
         Ok(self.bite(write).await?)
     }
 
-    /// What came of trying it again: taken, or not.
-    pub async fn audit_retold(&self, letter: &DeadLetter, trouble: Option<&str>) -> Result<(), Trouble> {
-        let this = letters::table.find((&letter.destination, signed(letter.first)));
-        let write = async {
-            Ok(on!(self.books.db, |c| match trouble {
-                None => diesel::delete(this).execute(c).await?,
-                Some(trouble) => {
-                    let news = (letters::again.eq(false), letters::trouble.eq(trouble));
-                    diesel::update(this).set(news).execute(c).await?
-                }
-            }))
-        };
-        self.bite(write).await?;
-        Ok(())
+    /// What came of trying it again: all was taken, or these rows were not, and why. Each of them is put
+    /// aside by itself.
+    pub async fn audit_retold(&self, letter: &DeadLetter, refused: &[(u64, String)]) -> Result<(), Trouble> {
+        Ok(self.bite(self.retold(letter, refused)).await?)
+    }
+
+    async fn retold(&self, letter: &DeadLetter, refused: &[(u64, String)]) -> Result<(), Fault> {
+        tx!(self.books.db, |c| {
+            let this = letters::table.find((&letter.destination, signed(letter.first)));
+            diesel::delete(this).execute(c).await?;
+            for (seq, trouble) in refused {
+                let row = (
+                    letters::destination.eq(&letter.destination),
+                    letters::first_seq.eq(signed(*seq)),
+                    letters::last_seq.eq(signed(*seq)),
+                    letters::at.eq(signed(letter.at)),
+                    letters::tries.eq(signed(letter.tries)),
+                    letters::trouble.eq(trouble),
+                    letters::again.eq(false),
+                );
+                diesel::insert_into(letters::table).values(row).on_conflict_do_nothing().execute(c).await?;
+            }
+            Ok::<_, Fault>(())
+        })
     }
 }
 

@@ -267,9 +267,14 @@ pub async fn what_a_destination_refuses_is_put_aside_and_can_be_tried_again(benc
     assert_eq!(store.requeue("siem", Some(2)).await.unwrap(), 0);
     assert_eq!(store.requeue("siem", None).await.unwrap(), 1);
     assert!(store.dead_letters(None, 10).await.unwrap()[0].again);
-    store.audit_retold(&letter, Some("still no")).await.unwrap();
-    assert_eq!(store.dead_letters(None, 10).await.unwrap()[0].trouble, "still no");
-    store.audit_retold(&letter, None).await.unwrap();
+    let refused = [(1, "still no".to_owned()), (3, "never".to_owned())];
+    store.audit_retold(&letter, &refused).await.unwrap();
+    let left = store.dead_letters(None, 10).await.unwrap();
+    let rows: Vec<_> = left.iter().map(|it| (it.first, it.last, it.trouble.as_str(), it.again)).collect();
+    assert_eq!(rows, [(1, 1, "still no", false), (3, 3, "never", false)], "each by itself");
+    for one in &left {
+        store.audit_retold(one, &[]).await.unwrap();
+    }
     assert_eq!(store.dead_letters(None, 10).await.unwrap(), []);
 }
 

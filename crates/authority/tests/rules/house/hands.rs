@@ -11,7 +11,7 @@ use super::{House, origin};
 
 /// Ends things and proposes.
 pub fn operator(id: &str) -> Hand {
-    Hand { id: id.into(), operates: true, approves: false, owns: false, changed: None, origin: origin() }
+    Hand { id: id.into(), operates: true, approves: false, owns: false, kin: Vec::new(), origin: origin() }
 }
 
 /// Decides, and proposes as well.

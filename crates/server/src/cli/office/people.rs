@@ -68,6 +68,10 @@ enum Command {
     Password {
         #[command(flatten)]
         one: One,
+        /// Why. It takes this for somebody with a place in an organization: then it is proposed, and the password
+        /// that is printed opens nothing before an approver has confirmed it.
+        #[arg(long, conflicts_with = "password_file")]
+        reason: Option<String>,
         /// A file that holds the password; one is made and printed once unless it is given.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
@@ -173,7 +177,12 @@ impl People {
                 let answer = one.counter.post(&one.path("/enable"), &json!({}))?;
                 one.counter.say(&answer, format!("{} is open again.", text(&answer, "email")))
             }
-            Command::Password { one, password_file } => {
+            Command::Password { one, reason: Some(reason), .. } => {
+                let body = json!({ "kind": "password", "what": { "person": one.person }, "reason": reason });
+                let made = one.counter.post("/proposals", &body)?;
+                one.counter.say(&made, format!("{}{}", proposed(&made), shown(&made)))
+            }
+            Command::Password { one, reason: None, password_file } => {
                 let password = password_file.as_deref().map(secret_in).transpose()?;
                 let body = json!({ "password": password.as_ref().map(|password| password.expose()) });
                 let answer = one.counter.put(&one.path("/password"), &body)?;

@@ -22,6 +22,8 @@ const REVIEWING: &[OperatorRole] = &[OperatorRole::Auditor, OperatorRole::Owner]
 const MENDING: &[OperatorRole] = &[OperatorRole::Owner];
 /// Records on a page unless said.
 const PAGE: usize = 50;
+/// Bytes of a text that is looked for.
+const LONGEST_TEXT: usize = 256;
 /// Checkpoints and dead letters in one answer.
 const MANY: usize = 1000;
 
@@ -213,14 +215,14 @@ struct Requeued {
 }
 
 async fn search(visit: Visit) -> Answer {
-    let query: AuditQuery = visit.query::<Filter>()?.into();
+    let query: AuditQuery = visit.query::<Filter>()?.checked()?.into();
     note(&visit, "audit.searched", &query).await?;
     let page = visit.store().audit_search(&query).await?;
     json(&RecordPage { records: page.entries.iter().map(line).collect(), next: page.next })
 }
 
 async fn export(visit: Visit) -> Answer {
-    let filter: Filter = visit.query()?;
+    let filter = visit.query::<Filter>()?.checked()?;
     let form: &'static (dyn Written + Sync) = match filter.format.as_deref() {
         None | Some("jsonl") => &JsonLines,
         Some("csv") => &Csv,
@@ -283,6 +285,9 @@ async fn dead_letters(visit: Visit) -> Answer {
 
 async fn requeue(visit: Visit) -> Answer {
     let destination = visit.part("destination");
+    if destination.len() > LONGEST_TEXT || destination.contains('\0') {
+        return Err(Denial::missing("There is no such destination."));
+    }
     let requeued = visit.store().requeue(destination, None).await?;
     let mut record = visit.record("audit.requeued");
     record.detail = Some(object!({ "destination": destination, "letters": requeued }).to_string());
@@ -296,6 +301,35 @@ async fn note(visit: &Visit, event: &str, query: &AuditQuery) -> Result<(), Deni
     record.detail = Some(asked(query).to_string());
     visit.act(Act::Note, record).await?;
     Ok(())
+}
+
+impl Filter {
+    /// What is asked for is written down with the asking, so it is bounded; and PostgreSQL knows no NUL.
+    fn checked(self) -> Result<Self, Denial> {
+        let texts = [
+            ("organization", &self.organization),
+            ("client_id", &self.client_id),
+            ("subject", &self.subject),
+            ("actor", &self.actor),
+            ("event", &self.event),
+            ("sid", &self.sid),
+            ("jti", &self.jti),
+            ("address", &self.address),
+            ("request_id", &self.request_id),
+            ("format", &self.format),
+        ];
+        let bad = |text: &String| text.len() > LONGEST_TEXT || text.contains('\0');
+        let wrong =
+            texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(bad)).map(|(member, _)| member);
+        match wrong {
+            None => Ok(self),
+            Some(member) => {
+                let sentence =
+                    format!("A filter is at most {LONGEST_TEXT} bytes, without a NUL; shorten it.");
+                Err(Denial::invalid(member, sentence))
+            }
+        }
+    }
 }
 
 impl From<Filter> for AuditQuery {

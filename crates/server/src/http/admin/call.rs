@@ -1,7 +1,9 @@
 //! What a handler has in hand: the call, parsed on demand, and the operator who was proved.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::web::{self, Bytes};
@@ -9,6 +11,7 @@ use portcullis_authority::ask::Origin;
 use portcullis_authority::desk::Desk;
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Done};
 use portcullis_authority::operators::{Denial, Operator, OperatorSession, Standing};
+use portcullis_authority::proposals::Reason;
 use portcullis_authority::provisioning::{Objection, Place};
 use portcullis_authority::refusal::Trouble;
 use portcullis_store::Store;
@@ -24,6 +27,10 @@ pub struct Call {
     pub origin: Origin,
     /// `Prefer: wait=N`.
     pub wait: Option<Duration>,
+    /// Why the caller says that it asks.
+    pub(super) reason: Option<Reason>,
+    /// Whose data the answer shows, as far as the handler has said.
+    pub(super) seen: Rc<RefCell<Vec<String>>>,
     pub(super) path: BTreeMap<String, String>,
     pub(super) query: String,
     pub(super) body: Bytes,
@@ -51,6 +58,16 @@ impl Call {
     /// A part of the path, by the name that it has in the table; empty for a name that it has not.
     pub fn part(&self, name: &str) -> &str {
         self.path.get(name).map_or("", String::as_str)
+    }
+
+    /// Notes whose data the answer shows, by their ids.
+    pub fn shows(&self, people: impl IntoIterator<Item = String>) {
+        let mut seen = self.seen.borrow_mut();
+        for person in people {
+            if !seen.contains(&person) {
+                seen.push(person);
+            }
+        }
     }
 
     /// The query as a struct with `deny_unknown_fields`.

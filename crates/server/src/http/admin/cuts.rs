@@ -95,6 +95,7 @@ async fn preview(visit: Visit) -> Answer {
     let named: Named = visit.body()?;
     let cut = Cut { kind: named.kind, id: named.id };
     let preview = visit.order(async |room| room.preview(&cut).await).await?;
+    visit.shows(preview.names.people.iter().cloned());
     let hub = &visit.lodge.house.hub;
     let connected = hub.reports.connected(hub.time_ms(), hub.max_staleness_ms());
     let guards = connected.into_iter().map(|state| state.guard).collect();
@@ -110,7 +111,7 @@ async fn make(visit: Visit) -> Answer {
         digest: asked.digest.as_deref(),
         break_glass: asked.break_glass,
     };
-    let hand = visit.hand();
+    let hand = visit.hand().await?;
     match visit.order(async |room| room.cut(&hand, &order).await).await? {
         Ordered::Ended { cut, position } => {
             if asked.break_glass {

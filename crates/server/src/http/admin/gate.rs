@@ -1,12 +1,15 @@
 //! The gate: hears a call out, proves the operator, looks at the roles, and has what must be noted noted.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use actix_web::http::header;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
-use portcullis_authority::ledger::Act;
+use portcullis_authority::ledger::{Act, AuditRecord, Deed};
 use portcullis_authority::operators::Denial;
+use portcullis_authority::proposals::Reason;
 use portcullis_authority::provisioning::{Objection, Place};
 use portcullis_authority::refusal::Trouble;
 use serde_json::json;
@@ -16,6 +19,11 @@ use super::route::{Answer, Handler, Reply, Route};
 use crate::http::reply::{Denied, admin};
 use crate::http::{heard, visit};
 use crate::lodge::Lodge;
+
+/// People who are named in the record of one read; the rest is counted.
+const MOST_NAMED: usize = 100;
+/// The header in which a caller may say why.
+const REASON: &str = "x-reason";
 
 /// Answers a call to this endpoint.
 pub async fn answer(
@@ -48,23 +56,49 @@ async fn pass(
             let call = call(route, lodge, request, payload).await?;
             let visit = Visit { call, standing };
             allow(&visit).await?;
-            let noted = route.personal.then(|| look(&visit));
-            let desk = visit.lodge.clone();
+            let noted = route.personal.then(|| Look::begin(&visit));
+            let lodge = visit.lodge.clone();
             let answer = handler(visit).await?;
-            if let Some(record) = noted {
-                desk.desk().ledger.commit(record).await?;
+            if let Some(look) = noted {
+                lodge.desk().ledger.commit(look.deed()).await?;
             }
             Ok(answer)
         }
     }
 }
 
-/// What a read of personal data leaves behind: who looked at whom. It is written before the answer goes out.
-fn look(visit: &Visit) -> portcullis_authority::ledger::Deed {
-    let mut record = visit.record("personal_data.read");
-    record.subject = visit.path.get("person").cloned();
-    record.detail = Some(json!({ "call": named(visit.route) }).to_string());
-    portcullis_authority::ledger::Deed::new(Act::Note, record)
+/// What a read of personal data leaves behind: who looked at whom, and why when they said so. It is written
+/// before the answer goes out, and after it is known who is in it.
+struct Look {
+    record: AuditRecord,
+    call: String,
+    seen: Rc<RefCell<Vec<String>>>,
+}
+
+impl Look {
+    fn begin(visit: &Visit) -> Self {
+        let mut record = visit.record("personal_data.read");
+        record.subject = visit.path.get("person").cloned();
+        record.reason = visit.reason.as_ref().map(|reason| reason.as_str().to_owned());
+        Self { record, call: named(visit.route), seen: visit.seen.clone() }
+    }
+
+    fn deed(mut self) -> Deed {
+        let seen = self.seen.borrow();
+        let mut detail = json!({ "call": self.call });
+        match &seen[..] {
+            [] => {}
+            [one] if self.record.subject.is_none() => self.record.subject = Some(one.clone()),
+            [one] if self.record.subject.as_ref() == Some(one) => {}
+            several => {
+                let first: Vec<_> = several.iter().take(MOST_NAMED).collect();
+                detail["people"] = json!(first);
+                detail["more"] = json!(several.len() - first.len());
+            }
+        }
+        self.record.detail = Some(detail.to_string());
+        Deed::new(Act::Note, self.record)
+    }
 }
 
 async fn allow(visit: &Visit) -> Result<(), Denial> {
@@ -100,7 +134,16 @@ async fn call(
         request.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let query = request.query_string().to_owned();
     let (origin, wait) = (visit::origin(request), heard::asked_wait(request));
-    Ok(Call { lodge, route, origin, wait, path, query, body })
+    let reason = reason(request)?;
+    Ok(Call { lodge, route, origin, wait, reason, seen: Rc::default(), path, query, body })
+}
+
+/// Why somebody looks, for calls that have no body to say it in.
+fn reason(request: &HttpRequest) -> Result<Option<Reason>, Denial> {
+    let Some(said) = request.headers().get(REASON) else { return Ok(None) };
+    let text = std::str::from_utf8(said.as_bytes())
+        .map_err(|_| Denial::invalid("reason", "The header x-reason is not UTF-8; write it so."))?;
+    Reason::read(text).map(Some)
 }
 
 async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Denial> {

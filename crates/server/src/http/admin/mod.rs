@@ -21,6 +21,7 @@ mod secrets;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod threshold;
 mod used;
 
 use actix_web::body::MessageBody;
@@ -69,7 +70,12 @@ pub fn door(
         InitError = (),
     >,
 > {
-    App::new().app_data(lodge.house.clone()).app_data(lodge).wrap(from_fn(visit::accompany)).configure(routes)
+    App::new()
+        .app_data(lodge.house.clone())
+        .app_data(lodge)
+        .wrap(from_fn(threshold::cross))
+        .wrap(from_fn(visit::accompany))
+        .configure(routes)
 }
 
 fn routes(app: &mut web::ServiceConfig) {

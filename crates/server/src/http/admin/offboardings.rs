@@ -82,6 +82,7 @@ struct Outcome {
 async fn preview(visit: Visit) -> Answer {
     let named: Named = visit.body()?;
     let farewell = visit.order(async |room| room.farewell(&named.person).await).await?;
+    visit.shows([farewell.person.clone()]);
     json(&Told { farewell })
 }
 
@@ -93,7 +94,7 @@ async fn offboard(visit: Visit) -> Answer {
         force: asked.force,
         break_glass: asked.break_glass,
     };
-    let hand = visit.hand();
+    let hand = visit.hand().await?;
     match visit.order(async |room| room.offboard(&hand, &order).await).await? {
         Left::Gone { farewell, position } => {
             if asked.break_glass {

@@ -2,7 +2,7 @@
 //! guards has heard of it.
 
 use portcullis_authority::ledger::Position;
-use portcullis_authority::operators::OperatorRole;
+use portcullis_authority::operators::{Denial, OperatorRole, StaffBook as _};
 use portcullis_authority::proposals::{Hand, Proposal, Room};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,16 +11,20 @@ use super::call::Visit;
 
 impl Visit {
     /// This operator, as the rules of orders see them.
-    pub(super) fn hand(&self) -> Hand {
+    ///
+    /// # Errors
+    /// Trouble.
+    pub(super) async fn hand(&self) -> Result<Hand, Denial> {
         let operator = self.operator();
-        Hand {
+        let staff = self.store().staff().await?;
+        Ok(Hand {
             id: operator.id.clone(),
             operates: operator.may(&[OperatorRole::Operator, OperatorRole::Owner]),
             approves: operator.may(&[OperatorRole::Approver]),
             owns: operator.may(&[OperatorRole::Owner]),
-            changed: operator.changed.clone(),
+            kin: staff.kin(operator, self.now()),
             origin: self.origin.clone(),
-        }
+        })
     }
 
     /// Has something done where orders are carried out.

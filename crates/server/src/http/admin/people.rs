@@ -220,6 +220,7 @@ async fn search(visit: Visit) -> Answer {
     let mut found = visit.store().people(&search).await?;
     let more = found.len() > limit;
     found.truncate(limit);
+    visit.shows(found.iter().map(|person| person.id.clone()));
     let next = found.last().filter(|_| more).map(|person| person.id.clone());
     json(&PeopleList { people: found.into_iter().map(ShownPerson::from).collect(), next })
 }
@@ -227,6 +228,7 @@ async fn search(visit: Visit) -> Answer {
 async fn show(visit: Visit) -> Answer {
     let person = people::find(visit.desk(), visit.part("person")).await?;
     let memberships = visit.desk().registry.memberships(&person.id).await?;
+    visit.shows([person.id.clone()]);
     let directory = visit.desk().registry.directory();
     let own = directory.applications().filter(|it| it.user.as_ref() == Some(&person.id));
     let mut credentials: Vec<_> = own.map(|it| it.client_id.clone()).collect();

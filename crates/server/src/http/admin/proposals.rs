@@ -2,6 +2,7 @@
 
 use portcullis_authority::erasure;
 use portcullis_authority::operators::OperatorRole;
+use portcullis_authority::passwords;
 use portcullis_authority::proposals::{Proposal, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub const ROUTES: &[Route] = &[
         Box::pin(propose(visit))
     })
     .takes(shape::<Draft>)
-    .creates(shape::<Shown>),
+    .creates(shape::<Made>),
     Route::new(Method::Get, "/proposals/{proposal}", ANYBODY, "Shows a proposal.", |visit| {
         Box::pin(show(visit))
     })
@@ -113,6 +114,17 @@ struct Why {
     reason: String,
 }
 
+/// A proposal that was made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProposalMade")]
+struct Made {
+    #[serde(flatten)]
+    proposal: Shown,
+    /// Of a `password`: the one that it sets once it is carried out; it is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
 /// A proposal that was carried out.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ProposalApproved")]
@@ -134,7 +146,7 @@ async fn list(visit: Visit) -> Answer {
 async fn propose(visit: Visit) -> Answer {
     let draft: Draft = visit.body()?;
     let wish = Wish { kind: &draft.kind, what: &draft.what, reason: &draft.reason, digest: None };
-    let hand = visit.hand();
+    let hand = visit.hand().await?;
     let made = match draft.break_glass {
         true => visit.order(async |room| room.break_glass(&hand, &wish).await).await?.proposal,
         false => visit.order(async |room| room.propose(&hand, &wish).await).await?,
@@ -143,7 +155,8 @@ async fn propose(visit: Visit) -> Answer {
         forget(&visit, &made).await;
         cry(&visit, &made.kind);
     }
-    json(&Shown::of(made, visit.now()))
+    let password = passwords::proposed(visit.desk(), &made).map(|secret| secret.expose().to_owned());
+    json(&Made { proposal: Shown::of(made, visit.now()), password })
 }
 
 async fn show(visit: Visit) -> Answer {
@@ -153,7 +166,7 @@ async fn show(visit: Visit) -> Answer {
 
 async fn approve(visit: Visit) -> Answer {
     let approval: Approval = visit.body()?;
-    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let (hand, id) = (visit.hand().await?, visit.part("proposal"));
     let settled = visit.order(async |room| room.approve(&hand, id, &approval.digest).await).await?;
     forget(&visit, &settled.proposal).await;
     let heard = visit.heard_by(settled.position).await;
@@ -162,20 +175,20 @@ async fn approve(visit: Visit) -> Answer {
 
 async fn refuse(visit: Visit) -> Answer {
     let why: Why = visit.body()?;
-    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let (hand, id) = (visit.hand().await?, visit.part("proposal"));
     let closed = visit.order(async |room| room.refuse(&hand, id, &why.reason).await).await?;
     json(&Shown::of(closed, visit.now()))
 }
 
 async fn withdraw(visit: Visit) -> Answer {
     let why: Why = visit.body()?;
-    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let (hand, id) = (visit.hand().await?, visit.part("proposal"));
     let closed = visit.order(async |room| room.withdraw(&hand, id, &why.reason).await).await?;
     json(&Shown::of(closed, visit.now()))
 }
 
 async fn acknowledge(visit: Visit) -> Answer {
-    let (hand, id) = (visit.hand(), visit.part("proposal"));
+    let (hand, id) = (visit.hand().await?, visit.part("proposal"));
     let seen = visit.order(async |room| room.acknowledge(&hand, id).await).await?;
     json(&Shown::of(seen, visit.now()))
 }

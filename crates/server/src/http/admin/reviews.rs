@@ -1,7 +1,9 @@
 //! `/access` and `/reviews`: who has what, and its yearly review, signed line by line and kept as evidence.
 
 use portcullis_authority::operators::Denial;
-use portcullis_authority::reviews::{Decision, Extent, Review, ReviewBook as _, Reviews, Signature, survey};
+use portcullis_authority::reviews::{
+    Access, AccessKind, Decision, Extent, Review, ReviewBook as _, Reviews, Signature, survey,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -224,6 +226,7 @@ async fn access(visit: Visit) -> Answer {
     let extent = Extent::read(visit.desk(), asked.organization.as_deref(), asked.stale_days)?;
     let mut found = survey(visit.desk(), visit.store(), visit.store(), &extent).await?;
     found.retain(|it| !asked.stale || it.remarks.contains(&portcullis_authority::reviews::Remark::Unused));
+    visit.shows(people_in(&found));
     let access = found.iter().map(|it| serde_json::to_value(it).unwrap_or_default()).collect();
     json(&AccessList { access })
 }
@@ -236,24 +239,26 @@ async fn list(visit: Visit) -> Answer {
 async fn open(visit: Visit) -> Answer {
     let asked: Opening = visit.body()?;
     let extent = Extent::read(visit.desk(), asked.organization.as_deref(), asked.stale_days)?;
-    let made = visit.reviews().open(&visit.hand(), extent, asked.assignee.as_deref()).await?;
+    let made = visit.reviews().open(&visit.hand().await?, extent, asked.assignee.as_deref()).await?;
     json(&Shown::from(made))
 }
 
 async fn show(visit: Visit) -> Answer {
-    whole(Evidence::of(visit.store(), visit.reviews(), visit.part("review")).await?)
+    let seen = Evidence::of(visit.store(), visit.reviews(), visit.part("review")).await?;
+    visit.shows(people_in(seen.rows.iter().map(|row| &row.access)));
+    whole(seen)
 }
 
 async fn assign(visit: Visit) -> Answer {
     let asked: Assignment = visit.body()?;
-    let after = visit.reviews().assign(&visit.hand(), visit.part("review"), &asked.operator).await?;
+    let after = visit.reviews().assign(&visit.hand().await?, visit.part("review"), &asked.operator).await?;
     json(&Shown::from(after))
 }
 
 async fn sign(visit: Visit, decision: Decision) -> Answer {
     let why: Why = visit.body()?;
     let row = visit.part("row").parse().map_err(|_| Denial::missing("The review has no such line."))?;
-    let hand = visit.hand();
+    let hand = visit.hand().await?;
     let signature = Signature { hand: &hand, email: &visit.operator().email, decision, reason: &why.reason };
     let position = visit.reviews().sign(visit.part("review"), row, &signature).await?;
     let heard = visit.heard_by(position).await;
@@ -261,18 +266,25 @@ async fn sign(visit: Visit, decision: Decision) -> Answer {
 }
 
 async fn close(visit: Visit) -> Answer {
-    json(&Shown::from(visit.reviews().close(&visit.hand(), visit.part("review")).await?))
+    json(&Shown::from(visit.reviews().close(&visit.hand().await?, visit.part("review")).await?))
 }
 
 async fn evidence(visit: Visit) -> Answer {
     let form: Form = visit.query()?;
     let seen = Evidence::of(visit.store(), visit.reviews(), visit.part("review")).await?;
+    visit.shows(people_in(seen.rows.iter().map(|row| &row.access)));
     match form.format.as_deref() {
         None | Some("json") => whole(seen),
         Some("csv") => Ok(Reply::Other(admin::text("text/csv; charset=utf-8", seen.csv()))),
         Some("html") => Ok(Reply::Other(page::show(&seen.page(), None))),
         Some(_) => Err(Denial::invalid("format", "The format is html, csv or json.")),
     }
+}
+
+/// Ids of the people whose access it is; what an application has by itself is nobody's.
+fn people_in<'a>(access: impl IntoIterator<Item = &'a Access>) -> Vec<String> {
+    let personal = access.into_iter().filter(|it| it.kind == AccessKind::Membership);
+    personal.map(|it| it.holder.clone()).collect()
 }
 
 fn whole(seen: Evidence) -> Answer {

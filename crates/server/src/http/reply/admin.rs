@@ -80,6 +80,19 @@ pub fn denied(denial: Denial, path: &str, origin: &Origin) -> HttpResponse {
     }
 }
 
+/// Somebody calls us by a name that is not ours (RFC 9110 section 15.5.20).
+pub fn misdirected() -> HttpResponse {
+    let sentence =
+        "This is not called so here; use its address, localhost, or a name that the setting admin.names has.";
+    problem(StatusCode::MISDIRECTED_REQUEST, "misdirected", sentence)
+}
+
+/// A page of another site asks.
+pub fn of_another_site() -> HttpResponse {
+    let sentence = "No page of another site is answered here; use the command line or a program.";
+    problem(StatusCode::FORBIDDEN, "forbidden", sentence)
+}
+
 /// The address does not exist.
 pub fn nothing_here() -> HttpResponse {
     problem(
