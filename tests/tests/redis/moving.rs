@@ -106,9 +106,12 @@ fn is_well(node: &Redis, size: usize) -> bool {
     info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{size}"))
 }
 
+/// What changes its role drops its connections; then it is asked again.
 fn is_master(redis: &Redis) -> bool {
-    let info: String = redis.ask(&["INFO", "replication"]);
-    info.contains("role:master")
+    let info = redis::Client::open(redis.url())
+        .and_then(|client| client.get_connection_with_timeout(Duration::from_millis(500)))
+        .and_then(|mut connection| redis::cmd("INFO").arg("replication").query::<String>(&mut connection));
+    info.is_ok_and(|info| info.contains("role:master"))
 }
 
 #[test]

@@ -148,7 +148,8 @@ impl Link {
                 (state.manager, state.silences) = (None, 0);
             }
         } else if state.silences >= SILENCES
-            && let Ok(manager) = self.door.find().map_err(prepared).and_then(|at| self.door.connect_to(at, self.deadline))
+            && let Ok(manager) =
+                self.door.find().map_err(prepared).and_then(|at| self.door.connect_to(at, self.deadline))
         {
             (state.manager, state.silences) = (Some(manager), 0);
         }

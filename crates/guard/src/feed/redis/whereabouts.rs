@@ -7,8 +7,8 @@
 use std::{io, time::Duration};
 
 use redis::{
-    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    RedisError, RedisResult, ServerErrorKind, Value,
+    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo as _, RedisError, RedisResult, ServerErrorKind, Value,
 };
 use url::Url;
 
@@ -47,9 +47,8 @@ impl Whereabouts {
     /// # Errors
     /// An address that is none of them; it is not repeated, because it may hold a password.
     pub fn parse(address: &str, feed: &str) -> io::Result<Self> {
-        Self::read(address, feed).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the address of Redis cannot be read")
-        })
+        Self::read(address, feed)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the address of Redis cannot be read"))
     }
 
     fn read(address: &str, feed: &str) -> Option<Self> {
@@ -65,9 +64,10 @@ impl Whereabouts {
         let behind = url.as_str().strip_prefix(scheme)?.to_owned();
         let plain_url = |database: &str| format!("{plain}{behind}/{database}");
         let (way, first) = match kind {
-            "cluster" if path.is_empty() => {
-                (Way::Cluster { key: format!("rv:{{{feed}}}:log") }, plain_url("").into_connection_info().ok()?)
-            }
+            "cluster" if path.is_empty() => (
+                Way::Cluster { key: format!("rv:{{{feed}}}:log") },
+                plain_url("").into_connection_info().ok()?,
+            ),
             "sentinel" => {
                 let (service, database) = path.split_once('/').unwrap_or((&path, "0"));
                 let master = plain_url(database).into_connection_info().ok()?;
@@ -195,12 +195,9 @@ fn connect(
 fn elsewhere(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     match like {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: *insecure,
-            tls_params: tls_params.clone(),
-        },
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
         _ => ConnectionAddr::Tcp(host, port),
     }
 }
@@ -230,7 +227,10 @@ mod tests {
         let fixed = Whereabouts::parse("redis://u:p@redis.internal:6380/2", "live:eu1").unwrap();
         assert!(!fixed.moves());
         let found = fixed.find(Client::open).unwrap();
-        assert_eq!((found.addr().to_string().as_str(), found.redis_settings().db()), ("redis.internal:6380", 2));
+        assert_eq!(
+            (found.addr().to_string().as_str(), found.redis_settings().db()),
+            ("redis.internal:6380", 2)
+        );
     }
 
     #[test]
