@@ -209,7 +209,8 @@ pub struct Admin {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// `redis://[user@]host[:port][/database]`, or `rediss://` for TLS.
+    /// `redis://[user@]host[:port][/database]`, or `rediss://` for TLS; `redis+sentinel://` and
+    /// `redis+cluster://` as docs/redis.md has it.
     pub url: String,
     /// Where it is not in the address; best from a file, `PORTCULLIS__REDIS__PASSWORD_FILE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

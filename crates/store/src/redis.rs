@@ -31,7 +31,7 @@ const BULK: Duration = Duration::from_secs(2);
 /// Which Redis, and for which feed.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS with the system's roots.
+    /// As [`Whereabouts::parse`](portcullis_guard::feed::Whereabouts::parse) reads it.
     pub url: String,
     /// Who may vouch for it (PEM), instead of the system's authorities.
     pub root_certificate: Option<PathBuf>,
@@ -121,7 +121,7 @@ impl RedisFeed {
     /// Trouble with the address.
     pub fn open(settings: &RedisSettings) -> Result<Self, Trouble> {
         Ok(Self {
-            link: Link::new(&settings.url, settings.root_certificate.as_deref(), settings.deadline)?,
+            link: Link::new(settings)?,
             // One hash tag, so that a cluster keeps the keys of a feed where one script reaches them.
             prefix: format!("rv:{{{}}}:", settings.feed),
             append: Script::new(concat!(include_str!("redis/index.lua"), include_str!("redis/append.lua"))),

@@ -8,6 +8,7 @@ mod evil;
 mod faults;
 mod index;
 mod limits;
+mod moving;
 mod script;
 mod town;
 mod watchers;

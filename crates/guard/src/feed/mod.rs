@@ -41,7 +41,7 @@ pub use manifest::{Manifest, Segment};
 pub use names::{Names, feed_id};
 pub use record::{FLAG_EMERGENCY, FLAG_TIME, Id, Kind, RECORD_BYTES, Record, name_id};
 #[cfg(feature = "redis-feed")]
-pub use redis::{RedisConfig, RedisFeed, Trust};
+pub use redis::{RedisConfig, RedisFeed, Trust, Whereabouts};
 pub use view::{Freshness, MAX_STALENESS, Picture, Position, State, View};
 #[cfg(feature = "http-feed")]
 pub use worker::{Following, Gauge, KeyHint, Sink};

@@ -5,6 +5,7 @@
 //! time, never comes from Redis: see [`Trust`].
 
 mod source;
+mod whereabouts;
 
 use std::{
     fmt, io,
@@ -16,13 +17,16 @@ use std::{
 use self::source::RedisSource;
 use super::{FeedKeys, HttpConfig, Sink, View, http::source::HttpSource, worker::Following};
 
+pub use whereabouts::Whereabouts;
+
 /// How far a wall clock may be off that nobody compares.
 pub const CLOCK_ERROR: Duration = Duration::from_secs(2);
 
 /// Where Redis is, and what is believed without it.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS with the system's roots.
+    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS with the system's roots;
+    /// for Sentinel and clusters see [`Whereabouts::parse`].
     pub url: String,
     pub trust: Trust,
 }

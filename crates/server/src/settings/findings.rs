@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use portcullis_authority::keyring::{ALGORITHMS, StoredKey};
+use portcullis_guard::feed::Whereabouts;
 use url::{Host, Url};
 
 use super::{Mode, Settings, Tls};
@@ -201,9 +202,10 @@ impl Settings {
     fn check_redis(&self, found: &mut Found) {
         let Some(redis) = &self.redis else { return };
         match Url::parse(&redis.url) {
-            Ok(url) if matches!(url.scheme(), "redis" | "rediss") && url.has_host() => {
+            Ok(url) if Whereabouts::parse(&redis.url, &self.feed.name).is_ok() && url.has_host() => {
                 let near = url.host().is_some_and(|host| near(&host));
-                if url.scheme() == "redis" && !near && self.mode == Mode::Production {
+                let plain = !url.scheme().starts_with("rediss");
+                if plain && !near && self.mode == Mode::Production {
                     found.warn(
                         "redis.url: without TLS (rediss://) its password crosses the network in the clear.",
                     );
@@ -212,7 +214,7 @@ impl Settings {
                     found.refuse("redis.password: the address holds one as well; give one of them.");
                 }
             }
-            _ => found.refuse("redis.url must be an address such as rediss://redis.example.com:6379."),
+            _ => found.refuse("redis.url must be an address such as rediss://redis.example.com:6379 (Sentinel and clusters: docs/redis.md)."),
         }
         if !(10..=5_000).contains(&redis.patience_ms) {
             found.refuse(format!(

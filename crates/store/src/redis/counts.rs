@@ -25,7 +25,7 @@ impl RedisCounts {
     /// Trouble with the address.
     pub fn open(settings: &RedisSettings) -> Result<Self, Trouble> {
         Ok(Self {
-            link: Link::new(&settings.url, settings.root_certificate.as_deref(), settings.deadline)?,
+            link: Link::new(settings)?,
             // The feed's hash tag, because one call adds to many keys.
             prefix: format!("rv:{{{}}}:limit:", settings.feed),
             add: Script::new(include_str!("counts.lua")),

@@ -7,8 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_authority::refusal::Trouble;
+use portcullis_guard::feed::Whereabouts;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisResult, TlsCertificates};
+use redis::{Client, ConnectionInfo, RedisError, RedisResult, TlsCertificates};
+use tokio::task::JoinHandle;
+
+use super::RedisSettings;
 
 /// After the first failure nobody is asked for so long; doubled with each further one,
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -19,14 +23,27 @@ const SILENCES: u32 = 4;
 /// How a certificate begins in a PEM file.
 const MARK: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
+/// What a node says when its work is done elsewhere now.
+const ELSEWHERE: [&str; 6] = ["MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED"];
+
 pub(super) struct Link {
-    client: Client,
+    door: Door,
     deadline: Duration,
     state: Mutex<State>,
 }
 
+/// How connections are made.
+#[derive(Clone)]
+struct Door {
+    whereabouts: Whereabouts,
+    roots: Option<TlsCertificates>,
+}
+
 struct State {
-    manager: ConnectionManager,
+    /// `None` until it is known where Redis is.
+    manager: Option<ConnectionManager>,
+    /// Who looks for it.
+    search: Option<JoinHandle<RedisResult<ConnectionInfo>>>,
     failures: u32,
     silences: u32,
     shut_until: Option<Instant>,
@@ -34,11 +51,16 @@ struct State {
 
 impl Link {
     /// Connects at the first question, so that Redis may come later than we do. Needs a runtime.
-    pub fn new(url: &str, root: Option<&Path>, deadline: Duration) -> Result<Self, Trouble> {
-        let client = client(url, root)?;
-        let manager = connect(&client, deadline)?;
-        let state = State { manager, failures: 0, silences: 0, shut_until: None };
-        Ok(Self { client, deadline, state: Mutex::new(state) })
+    pub fn new(settings: &RedisSettings) -> Result<Self, Trouble> {
+        let whereabouts = Whereabouts::parse(&settings.url, &settings.feed);
+        let whereabouts = whereabouts.map_err(|why| Trouble::new("redis", why))?;
+        let roots = settings.root_certificate.as_deref().map(roots).transpose()?;
+        let door = Door { whereabouts, roots };
+        let mut state = State { manager: None, search: None, failures: 0, silences: 0, shut_until: None };
+        if !door.whereabouts.moves() {
+            state.manager = Some(door.connect_to(door.find().map_err(prepared)?, settings.deadline)?);
+        }
+        Ok(Self { door, deadline: settings.deadline, state: Mutex::new(state) })
     }
 
     /// Asks, and waits at most for the deadline and `longer`. What was asked may have been done although the
@@ -48,11 +70,16 @@ impl Link {
         longer: Duration,
         question: impl FnOnce(ConnectionManager) -> F,
     ) -> Result<T, Trouble> {
-        let manager = self.enter()?;
-        match tokio::time::timeout(self.deadline + longer, question(manager)).await {
+        let patience = self.deadline + longer;
+        let manager = self.enter(patience).await?;
+        match tokio::time::timeout(patience, question(manager)).await {
             Ok(Ok(answer)) => {
                 self.good();
                 Ok(answer)
+            }
+            Ok(Err(why)) if self.door.whereabouts.moves() && went_elsewhere(&why) => {
+                self.state().manager = None;
+                Err(Trouble::new("redis", why))
             }
             // Redis is there and says no; asking something else may well succeed.
             Ok(Err(why)) if why.code().is_some() => {
@@ -70,13 +97,37 @@ impl Link {
         }
     }
 
-    fn enter(&self) -> Result<ConnectionManager, Trouble> {
-        let state = self.state();
-        match state.shut_until {
-            Some(until) if Instant::now() < until => {
-                Err(Trouble::new("redis", "did not answer a moment ago"))
+    /// The connection. Where Redis has to be found first, that goes on beside whoever asks, and they wait for
+    /// it no longer than for an answer.
+    async fn enter(&self, patience: Duration) -> Result<ConnectionManager, Trouble> {
+        let mut search = {
+            let mut state = self.state();
+            if state.shut_until.is_some_and(|until| Instant::now() < until) {
+                return Err(Trouble::new("redis", "did not answer a moment ago"));
             }
-            _ => Ok(state.manager.clone()),
+            if let Some(manager) = &state.manager {
+                return Ok(manager.clone());
+            }
+            let door = self.door.clone();
+            state.search.take().unwrap_or_else(|| tokio::task::spawn_blocking(move || door.find()))
+        };
+        let Ok(found) = tokio::time::timeout(patience, &mut search).await else {
+            self.state().search = Some(search);
+            return Err(Trouble::new("redis", "it is being looked for"));
+        };
+        let manager = found
+            .map_err(|why| Trouble::new("redis", why))
+            .and_then(|found| found.map_err(|why| Trouble::new("redis", why)))
+            .and_then(|found| self.door.connect_to(found, self.deadline));
+        match manager {
+            Ok(manager) => {
+                self.state().manager = Some(manager.clone());
+                Ok(manager)
+            }
+            Err(why) => {
+                self.bad(false);
+                Err(why)
+            }
         }
     }
 
@@ -91,10 +142,16 @@ impl Link {
         state.failures = state.failures.saturating_add(1);
         state.shut_until = Some(Instant::now() + pause);
         state.silences = if silent { state.silences + 1 } else { 0 };
-        if state.silences >= SILENCES
-            && let Ok(manager) = connect(&self.client, self.deadline)
+        if self.door.whereabouts.moves() {
+            // Whoever is not reached may have been replaced.
+            if !silent || state.silences >= SILENCES {
+                (state.manager, state.silences) = (None, 0);
+            }
+        } else if state.silences >= SILENCES
+            && let Ok(manager) =
+                self.door.find().map_err(prepared).and_then(|at| self.door.connect_to(at, self.deadline))
         {
-            (state.manager, state.silences) = (manager, 0);
+            (state.manager, state.silences) = (Some(manager), 0);
         }
     }
 
@@ -104,28 +161,47 @@ impl Link {
     }
 }
 
-/// `root` are the authorities that may vouch for Redis; without them the system's may.
-fn client(url: &str, root: Option<&Path>) -> Result<Client, Trouble> {
-    // The cause could repeat the address with its password.
-    let unread = |_| Trouble::new("redis", "the address cannot be read");
-    let Some(root) = root else { return Client::open(url).map_err(unread) };
-    let pem = std::fs::read(root);
-    let pem = pem.map_err(|e| Trouble::new("redis", format!("{}: {e}", root.display())))?;
-    // No certificate at all would be taken for the wish to trust nobody, and be found out at the first question.
-    if !pem.windows(MARK.len()).any(|window| window == MARK) {
-        return Err(Trouble::new("redis", format!("{}: there is no certificate in it", root.display())));
+impl Door {
+    /// Blocks where somebody has to be asked, and only there.
+    fn find(&self) -> RedisResult<ConnectionInfo> {
+        self.whereabouts.find(|at| self.client(at))
     }
-    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-    Client::build_with_tls(url, certificates).map_err(unread)
+
+    fn client(&self, at: ConnectionInfo) -> RedisResult<Client> {
+        match &self.roots {
+            Some(roots) => Client::build_with_tls(at, roots.clone()),
+            None => Client::open(at),
+        }
+    }
+
+    fn connect_to(&self, at: ConnectionInfo, deadline: Duration) -> Result<ConnectionManager, Trouble> {
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(20))
+            .set_connection_timeout(Some(deadline))
+            // The deadline is ours, and longer for large things.
+            .set_response_timeout(Some(Duration::from_secs(10)));
+        let client = self.client(at).map_err(prepared)?;
+        ConnectionManager::new_lazy_with_config(client, config).map_err(prepared)
+    }
 }
 
-fn connect(client: &Client, deadline: Duration) -> Result<ConnectionManager, Trouble> {
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_min_delay(Duration::from_millis(20))
-        .set_connection_timeout(Some(deadline))
-        // The deadline is ours, and longer for large things.
-        .set_response_timeout(Some(Duration::from_secs(10)));
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-        .map_err(|_| Trouble::new("redis", "no connection can be prepared"))
+/// A node that answers and is not the right one any more.
+fn went_elsewhere(why: &RedisError) -> bool {
+    why.code().is_some_and(|code| ELSEWHERE.contains(&code))
+}
+
+/// The cause could repeat the address with its password.
+fn prepared(_: RedisError) -> Trouble {
+    Trouble::new("redis", "no connection can be prepared")
+}
+
+/// The authorities that may vouch for Redis instead of the system's.
+fn roots(file: &Path) -> Result<TlsCertificates, Trouble> {
+    let pem = std::fs::read(file).map_err(|e| Trouble::new("redis", format!("{}: {e}", file.display())))?;
+    // No certificate at all would be taken for the wish to trust nobody, and be found out at the first question.
+    if !pem.windows(MARK.len()).any(|window| window == MARK) {
+        return Err(Trouble::new("redis", format!("{}: there is no certificate in it", file.display())));
+    }
+    Ok(TlsCertificates { client_tls: None, root_cert: Some(pem) })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use redis::{Client, Connection, FromRedisValue, RedisError, streams::StreamReadReply};
 
-use super::{RedisConfig, Trust};
+use super::{RedisConfig, Trust, Whereabouts};
 use crate::feed::{
     Digest, FeedFault, FeedKeys, Position, SealedBatch,
     http::source::HttpSource,
@@ -21,6 +21,8 @@ const COUNT: usize = 1_000;
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Silence for so long means that the connection is not alive, although the stream may be idle.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+/// So many reads without even a beat mean that the stream may have gone on elsewhere.
+const SILENCES: u32 = 3;
 
 impl From<RedisError> for Trouble {
     fn from(_: RedisError) -> Self {
@@ -30,7 +32,9 @@ impl From<RedisError> for Trouble {
 
 /// A feed's keys in Redis, and who is asked for what Redis is not believed about.
 pub(in crate::feed) struct RedisSource {
-    client: Client,
+    whereabouts: Whereabouts,
+    /// Reads of the stream in a row that brought nothing.
+    silences: u32,
     connection: Option<Connection>,
     prefix: String,
     roots: Roots,
@@ -45,14 +49,11 @@ enum Roots {
 
 impl RedisSource {
     pub fn new(config: &RedisConfig, feed: &str) -> io::Result<Self> {
-        if config.url.starts_with("rediss:") {
+        if config.url.starts_with("rediss") {
             // TLS needs to know whose cryptography it uses. Somebody may have said so already.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        // The cause could repeat the address with its password.
-        let client = Client::open(&*config.url).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the address of Redis cannot be read")
-        })?;
+        let whereabouts = Whereabouts::parse(&config.url, feed)?;
         let roots = match &config.trust {
             Trust::Issuer(http) => Roots::Issuer(HttpSource::new(http, feed)?),
             Trust::Pinned { keys, clock_error, .. } => {
@@ -60,7 +61,8 @@ impl RedisSource {
                 Roots::Pinned { keys: keys.clone(), error_ms, agreed: false }
             }
         };
-        Ok(Self { client, connection: None, prefix: format!("rv:{{{feed}}}:"), roots, has_hole: false })
+        let prefix = format!("rv:{{{feed}}}:");
+        Ok(Self { whereabouts, silences: 0, connection: None, prefix, roots, has_hole: false })
     }
 
     /// Asks on the connection that is there, or on a new one. After any failure it is given up, because an
@@ -76,7 +78,8 @@ impl RedisSource {
     }
 
     fn connect(&self) -> Result<Connection, Trouble> {
-        let connection = self.client.get_connection_with_timeout(CONNECT_WITHIN)?;
+        let found = self.whereabouts.find(Client::open)?;
+        let connection = Client::open(found)?.get_connection_with_timeout(CONNECT_WITHIN)?;
         connection.set_read_timeout(Some(ANSWER_WITHIN))?;
         connection.set_write_timeout(Some(ANSWER_WITHIN))?;
         Ok(connection)
@@ -148,6 +151,10 @@ impl Source for RedisSource {
         command.arg("STREAMS").arg(format!("{}log", self.prefix));
         command.arg(format!("{}-{}", after.epoch, after.seq));
         let answer: Option<StreamReadReply> = self.ask(&command)?;
+        self.silences = if answer.is_some() { 0 } else { self.silences + 1 };
+        if self.whereabouts.moves() && self.silences >= SILENCES {
+            (self.connection, self.silences) = (None, 0);
+        }
         let entries = answer.into_iter().flat_map(|answer| answer.keys).flat_map(|stream| stream.ids);
         Ok(Some(entries.map(|entry| read_entry(entry.map.get("b"))).collect()))
     }
