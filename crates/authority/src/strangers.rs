@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use crate::keyring::KeyChain;
-use crate::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose};
+use crate::ledger::{
+    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, PersonFactor, Session, Survey, Whose,
+};
 use crate::proposals::Proposal;
 use crate::refusal::Trouble;
 
@@ -123,6 +125,10 @@ impl Ledger for Strangers {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.books.session(hash).await
+    }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        self.books.factor(person).await
     }
 }
 

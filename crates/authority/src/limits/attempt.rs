@@ -20,7 +20,13 @@ const SENTENCE: &str = "Too many attempts to sign in to this account from here";
 #[derive(Clone, Copy, Debug)]
 pub enum Account<'a> {
     User(&'a str),
-    Customer { organization: &'a str, email: &'a str },
+    Customer {
+        organization: &'a str,
+        email: &'a str,
+    },
+    /// The second factor of this person. Who gets so far knows the password, so one count for all addresses
+    /// holds up nobody by strangers, and a guess in a million stays one.
+    Factor(&'a str),
 }
 
 /// A try that has begun. If nothing more is said about it, it was wrong.
@@ -42,12 +48,16 @@ impl<'a> Attempt<'a> {
     /// # Errors
     /// `too_many_requests`, in the same words whether there is such an account or not.
     pub async fn begin(desk: &'a Desk, account: Account<'_>, origin: &Origin) -> Result<Self, Refusal> {
+        let place = match account {
+            Account::Factor(_) => String::new(),
+            Account::User(_) | Account::Customer { .. } => place(origin).into_owned(),
+        };
         let account = match account {
             Account::User(email) => format!("user:{email}"),
             Account::Customer { organization, email } => format!("customer:{organization}:{email}"),
+            Account::Factor(person) => format!("factor:{person}"),
         };
         let limits = &desk.limits;
-        let place = place(origin).into_owned();
         let device = origin.device.as_deref().and_then(|cookie| Device::open(desk, cookie));
         let known_device = device.as_ref().and_then(|device| device.place_of(&account));
         let stranger = known_device.is_none() && !limits.known.knows(&account, &place, desk.now());

@@ -10,10 +10,10 @@ use crate::refusal::Trouble;
 use crate::secret::{Secret, hash_random};
 
 /// Failures from one address within the turnstile's window.
-const FROM_ONE_PLACE: u32 = 10;
+pub(super) const FROM_ONE_PLACE: u32 = 10;
 /// Wrong second factors of one account within the window. Whoever comes so far knows the password, so this
 /// holds up nobody by strangers; and a guess in a million stays one.
-const WRONG_CODES: u32 = 5;
+pub(super) const WRONG_CODES: u32 = 5;
 /// Uses are noted at most so often, seconds, unless the place changes.
 const NOTED: u64 = 60;
 
@@ -118,7 +118,7 @@ impl Porter<'_> {
         if self.turnstile.enter(codes.clone(), WRONG_CODES, self.desk.now()).is_err() {
             return Ok(Err("too many wrong codes"));
         }
-        let Some(factor) = second_factor::taken(self.desk, operator, shown.code.expose())? else {
+        let Some(factor) = second_factor::taken(self.desk, operator.into(), shown.code.expose())? else {
             return Ok(Err("wrong second factor"));
         };
         let (token, session) = self.session_for(operator, origin);

@@ -14,6 +14,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::offboarding::Forced,
     &crate::erasure::Erasure,
     &crate::keyring::chain::Handover,
+    &crate::operators::FactorReset,
 ];
 
 /// One kind of privileged change.
