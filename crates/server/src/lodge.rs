@@ -13,12 +13,15 @@ pub struct Lodge {
     pub house: web::Data<House>,
     /// The books, for questions that only operators ask.
     pub store: Store,
+    /// When this server began, seconds.
+    pub began: u64,
     turnstile: Turnstile,
 }
 
 impl Lodge {
     pub fn new(house: web::Data<House>, store: Store) -> Self {
-        Self { house, store, turnstile: Turnstile::default() }
+        let began = house.authority.desk().now();
+        Self { house, store, began, turnstile: Turnstile::default() }
     }
 
     pub fn desk(&self) -> &Desk {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use portcullis_authority::grants::ROSTER;
 use portcullis_authority::keyring::chain::KeyChain;
 use portcullis_authority::ledger::{
-    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
+    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, PersonFactor, Session, Survey, Whose,
 };
 use portcullis_authority::proposals::Proposal;
 use portcullis_authority::refusal::{Code, Trouble};
@@ -131,6 +131,10 @@ impl Ledger for Teller {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.books.session(hash).await
+    }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        self.books.factor(person).await
     }
 }
 
