@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make demo`: the whole story by itself. Starts a server and a shop in a temporary folder on free ports,
 # earns a token by every grant, uses each at the shop, revokes, and is refused; an operator previews and ends a
-# person, and a second person agrees to what is wide. Then ten guards follow a feed of their own, hear of one
+# person, a second person agrees to what is wide, and an altered record of the audit log is found. Then ten guards follow a feed of their own, hear of one
 # revocation, and close when the feed is cut. Stops at the first step that does not go as told.
 set -euo pipefail
 . "$(dirname "$0")/stage.sh"
@@ -352,6 +352,28 @@ a_second_person_agrees() {
     done_with "a second person approves, and everything of the organization is refused; once"
 }
 
+# On a copy of the books, once the server has closed them. Of servers that were running before, the books are
+# theirs, and the tests alter them (tests/tests/street/audit.rs).
+a_tampered_record_is_found() {
+    [ -z "${PORTCULLIS_DEMO_SERVER:-}" ] || return 0
+    begin
+    leave
+    local books=$PORTCULLIS__STORE__URL
+    "$portcullis" audit verify >"$folder/verified" || fail "the audit log does not prove itself"
+    done_with "the audit log proves itself: $(head -1 "$folder/verified")"
+    begin
+    cp "$folder/portcullis.db" "$folder/altered.db"
+    # As long as before, so that the file stays a database.
+    LC_ALL=C sed -i 's/their admin was robbed/their admin was asleep/g' "$folder/altered.db"
+    ! cmp -s "$folder/portcullis.db" "$folder/altered.db" || fail "there was no record to alter"
+    export PORTCULLIS__STORE__URL=sqlite:$folder/altered.db
+    ! "$portcullis" audit verify >"$folder/verified" 2>&1 || fail "an altered record was not found"
+    export PORTCULLIS__STORE__URL=$books
+    grep -q 'was changed' "$folder/verified" || fail "the altered record is not named: $(cat "$folder/verified")"
+    done_with "one word of a record is altered in a copy of the books, and the record is found:"
+    sed 's/^/               /' "$folder/verified"
+}
+
 build -p portcullis-tests
 say
 began=$(now_ms)
@@ -368,5 +390,6 @@ revoke_and_be_refused
 ten_guards_and_a_cut
 an_operator_ends_a_person
 a_second_person_agrees
+a_tampered_record_is_found
 say
 say "All of it in $(($(now_ms) - began)) ms."

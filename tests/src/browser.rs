@@ -50,6 +50,18 @@ impl Browser {
         self.post("/oauth/authorize/sign-in", &form).await
     }
 
+    /// Shows a code on the page that asks for one.
+    pub async fn show_code(&self, page: &Answer, code: &str) -> Answer {
+        let form = [("form", form_of(page)), ("code", code.into())];
+        self.post("/oauth/authorize/second-factor", &form).await
+    }
+
+    /// Enrols or removes a second factor on the page of one's own account.
+    pub async fn look_after_account(&self, page: &Answer, code: &str, password: &str) -> Answer {
+        let form = [("form", form_of(page)), ("code", code.into()), ("password", password.into())];
+        self.post("/oauth/account", &form).await
+    }
+
     /// Answers the question on the page that is open: `allow`, `deny` or `switch`.
     pub async fn decide(&self, page: &Answer, decision: &str) -> Answer {
         let form = [("form", form_of(page)), ("decision", decision.into())];

@@ -61,6 +61,70 @@ impl Colleague {
         }
     }
 
+    /// Somebody who is to be one: nothing is known of them but their address.
+    pub fn stranger(town: &Town, email: &str) -> Self {
+        Self {
+            id: String::new(),
+            email: email.into(),
+            token: String::new(),
+            password: PASSWORD.into(),
+            recovery: Vec::new(),
+            otpauth: String::new(),
+            office: town.office(),
+            http: street::walker(),
+        }
+    }
+
+    /// Accepts an invitation with the code that the new authenticator shows.
+    pub async fn accept(&mut self, invitation: &str, now: u64) -> Answer {
+        let opened = self.ask_at("/invitations/open", &json!({ "code": invitation })).await;
+        if opened.status != 200 {
+            return opened;
+        }
+        let before = std::mem::replace(&mut self.otpauth, opened.text("otpauth"));
+        let sent = json!({
+            "code": invitation,
+            "password": self.password,
+            "enrolment": opened.text("enrolment"),
+            "first_code": self.code(now),
+        });
+        let accepted = self.ask_at("/invitations/accept", &sent).await;
+        match accepted.status {
+            201 => self.learn(&accepted),
+            _ => self.otpauth = before,
+        }
+        accepted
+    }
+
+    /// Puts another authenticator in the place of this one; the present code is the one to show.
+    pub async fn renew_factor(&mut self, code: &str, now: u64) -> Answer {
+        let offer = self.post("/account/second-factor/offer", &json!({})).await.with_status(200);
+        let before = std::mem::replace(&mut self.otpauth, offer.text("otpauth"));
+        let sent = json!({
+            "code": code, "enrolment": offer.text("enrolment"), "first_code": self.code(now),
+        });
+        let renewed = self.put("/account/second-factor", &sent).await;
+        match renewed.status {
+            200 => self.learn(&renewed),
+            _ => self.otpauth = before,
+        }
+        renewed
+    }
+
+    /// A call by nobody.
+    pub async fn ask_at(&self, path: &str, body: &Value) -> Answer {
+        Answer::to(self.http.post(format!("{}/admin/v1{path}", self.office)).json(body)).await
+    }
+
+    fn learn(&mut self, answer: &Answer) {
+        let answer = answer.json();
+        if let Some(id) = answer["operator"].as_str() {
+            self.id = id.to_owned();
+        }
+        let codes = answer["recovery_codes"].as_array().expect("codes are shown");
+        self.recovery = codes.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    }
+
     /// The operators' listener has another address now.
     pub fn move_to(&mut self, office: &str) {
         self.office = office.to_owned();
@@ -68,9 +132,7 @@ impl Colleague {
 
     /// What the authenticator shows at this time.
     pub fn code(&self, now: u64) -> String {
-        let (_, rest) = self.otpauth.split_once("secret=").expect("the address holds a seed");
-        let seed = rest.split('&').next().unwrap_or_default();
-        SecondFactor::of(&base32(seed), &self.email).expect("the seed is long enough").code(now)
+        code_of(&self.otpauth, now)
     }
 
     pub async fn sign_in(&self, code: &str) -> Answer {
@@ -98,6 +160,13 @@ impl Colleague {
     pub async fn delete(&self, path: &str) -> Answer {
         Answer::to(self.request(Method::DELETE, path)).await
     }
+}
+
+/// What an authenticator with this address shows at this time.
+pub fn code_of(otpauth: &str, now: u64) -> String {
+    let (_, rest) = otpauth.split_once("secret=").expect("the address holds a seed");
+    let seed = rest.split('&').next().unwrap_or_default();
+    SecondFactor::of(&base32(seed), "").expect("the seed is long enough").code(now)
 }
 
 /// RFC 4648 section 6, as authenticators write it.

@@ -38,6 +38,8 @@ struct State {
     taken: Vec<Value>,
     /// Statements of checkpoints among it.
     checkpoints: Vec<String>,
+    /// Records that came apart from the others.
+    alerts: Vec<Value>,
     requests: usize,
     /// The number of a record that it does not want.
     disliked: Option<u64>,
@@ -87,6 +89,11 @@ impl Receiver {
         self.lock().disliked = seq;
     }
 
+    /// What was told apart, because it cannot wait.
+    pub fn alerts(&self) -> Vec<Value> {
+        self.lock().alerts.clone()
+    }
+
     pub fn requests(&self) -> usize {
         self.lock().requests
     }
@@ -120,7 +127,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     if (200..300).contains(&status) {
         let body: Value = serde_json::from_slice(&request.body).expect("a body of JSON");
         let mut state = lock(state);
-        state.taken.extend(body["data"]["records"].as_array().cloned().expect("records"));
+        let records = body["data"]["records"].as_array().cloned().expect("records");
+        match body["type"].as_str() {
+            Some("alert") => state.alerts.extend(records),
+            _ => state.taken.extend(records),
+        }
         let statements = body["data"]["checkpoints"].as_array().cloned().expect("checkpoints");
         state.checkpoints.extend(statements.iter().filter_map(Value::as_str).map(str::to_owned));
     }

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::ask::{Ask, Origin};
 use crate::audit;
-use crate::authorize::{self, Consent, SignedIn, Turned, Visitor};
+use crate::authorize::{self, Consent, Entered, Half, SignedIn, Turned, Visitor};
 use crate::client::{self, Caller};
 use crate::desk::Desk;
 use crate::endings;
@@ -166,8 +166,22 @@ impl Authority {
         email: &str,
         password: Secret,
         origin: &Origin,
-    ) -> Result<SignedIn, Not> {
+    ) -> Result<Entered, Not> {
         authorize::sign_in(&self.desk, consent, email, password, origin).await
+    }
+
+    /// See [`authorize::sign_in_second`].
+    ///
+    /// # Errors
+    /// A refusal in the same words for every reason, or trouble.
+    pub async fn sign_in_second(
+        &self,
+        consent: &Consent,
+        half: &Half,
+        code: &Secret,
+        origin: &Origin,
+    ) -> Result<SignedIn, Not> {
+        authorize::sign_in_second(&self.desk, consent, half, code, origin).await
     }
 
     /// See [`authorize::signed_in`].

@@ -17,6 +17,7 @@ use crate::ask::{Ask, Origin};
 use crate::audit;
 use crate::desk::Desk;
 use crate::entitlement::{admit, generations};
+use crate::factors;
 use crate::ledger::{Act, CodeRow, Deed, Session};
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
@@ -67,6 +68,25 @@ pub struct SignedIn {
     /// What the browser shall keep, so that strangers cannot slow this person down here.
     pub device: String,
     pub visitor: Visitor,
+}
+
+/// What a right password comes to.
+#[derive(Debug)]
+pub enum Entered {
+    /// Inside.
+    In(Box<SignedIn>),
+    /// The second factor is asked for.
+    Half(Half),
+}
+
+/// Somebody whose password was right and whose second factor is still to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Half {
+    pub person: String,
+    /// Of the person when the password was right: what has ended since ends this, too.
+    pub generation: u32,
+    /// What the browser shall keep, as in [`SignedIn`].
+    pub device: String,
 }
 
 /// Validates an authorization request.
@@ -137,7 +157,7 @@ pub fn consider(desk: &Desk, ask: &Ask) -> Result<Consent, Turned> {
     })
 }
 
-/// Signs a person in with a password and opens a session.
+/// Signs a person in with a password, and opens a session unless there is a second factor to ask for.
 ///
 /// # Errors
 /// `access_denied`, in the same words for every reason, or `too_many_requests`.
@@ -147,7 +167,7 @@ pub async fn sign_in(
     email: &str,
     password: Secret,
     origin: &Origin,
-) -> Result<SignedIn, Not> {
+) -> Result<Entered, Not> {
     let email = email.trim().to_lowercase();
     desk.limits.visit(desk, origin)?;
     let attempt = Attempt::begin(desk, Account::User(&email), origin).await?;
@@ -167,7 +187,65 @@ pub async fn sign_in(
         )
         .into());
     };
+    if desk.ledger.factor(&person.id).await?.is_some() {
+        let device = attempt.was_right().await;
+        return Ok(Entered::Half(Half { person: person.id, generation: person.generation, device }));
+    }
+    let (cookie, session) = session_of(desk, &person);
+    let mut record = audit::event("sign_in", now, origin);
+    record.subject = Some(person.id.clone());
+    record.client_id = Some(consent.client_id.clone());
+    desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await?;
+    let device = attempt.was_right().await;
+    let visitor = Visitor { person, auth_time: now };
+    Ok(Entered::In(Box::new(SignedIn { cookie, device, visitor })))
+}
+
+/// Signs a person in whose password was right, by the second factor.
+///
+/// # Errors
+/// `access_denied`, in the same words for every reason, `too_many_requests`, or `invalid_request` when the
+/// person has changed since.
+pub async fn sign_in_second(
+    desk: &Desk,
+    consent: &Consent,
+    half: &Half,
+    code: &Secret,
+    origin: &Origin,
+) -> Result<SignedIn, Not> {
+    desk.limits.visit(desk, origin)?;
+    let attempt = Attempt::begin(desk, Account::Factor(&half.person), origin).await?;
+    let found = desk.registry.person(Who::Id(&half.person)).await?;
+    let found = found.filter(|person| !person.disabled && person.generation == half.generation);
+    let person = match found {
+        Some(person) => welcome(desk, consent, person).await?,
+        None => None,
+    };
+    let person = person.ok_or_else(|| {
+        Refusal::new(Code::InvalidRequest, "The account has changed meanwhile; go back and start again.")
+    })?;
+    let (cookie, session) = session_of(desk, &person);
+    let mut record = audit::event("sign_in", desk.now(), origin);
+    record.subject = Some(person.id.clone());
+    record.client_id = Some(consent.client_id.clone());
+    let opened = Act::OpenSession(session);
+    if !factors::take(desk, &person, code, (opened, record)).await? {
+        let mut record = audit::event("sign_in.refused", desk.now(), origin);
+        record.subject = Some(person.id.clone());
+        record.client_id = Some(consent.client_id.clone());
+        record.reason = Some("wrong second factor, or used before".into());
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+        return Err(Refusal::new(Code::AccessDenied, factors::WRONG).into());
+    }
+    attempt.was_right().await;
+    let auth_time = desk.now();
+    Ok(SignedIn { cookie, device: half.device.clone(), visitor: Visitor { person, auth_time } })
+}
+
+/// A new session of a person, and its cookie.
+fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
     let cookie = Secret::from(desk.token());
+    let now = desk.now();
     let session = Session {
         hash: hash_random(cookie.expose()),
         person: person.id.clone(),
@@ -176,12 +254,7 @@ pub async fn sign_in(
         expires_at: now + u64::from(desk.terms.session_lifetime),
         ended_at: None,
     };
-    let mut record = audit::event("sign_in", now, origin);
-    record.subject = Some(person.id.clone());
-    record.client_id = Some(consent.client_id.clone());
-    desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await?;
-    let device = attempt.was_right().await;
-    Ok(SignedIn { cookie, device, visitor: Visitor { person, auth_time: now } })
+    (cookie, session)
 }
 
 /// The person behind a session cookie, if the session is live and the person may use the application.
@@ -189,16 +262,22 @@ pub async fn sign_in(
 /// # Errors
 /// Trouble only.
 pub async fn signed_in(desk: &Desk, consent: &Consent, cookie: &str) -> Result<Option<Visitor>, Trouble> {
+    let Some(Visitor { person, auth_time }) = visitor(desk, cookie).await? else { return Ok(None) };
+    Ok(welcome(desk, consent, person).await?.map(|person| Visitor { person, auth_time }))
+}
+
+/// The person behind a session cookie, if the session is live, whatever application it was opened for.
+///
+/// # Errors
+/// Trouble only.
+pub async fn visitor(desk: &Desk, cookie: &str) -> Result<Option<Visitor>, Trouble> {
     let Some(session) = desk.ledger.session(&hash_random(cookie)).await? else { return Ok(None) };
     if session.ended_at.is_some() || desk.now() >= session.expires_at {
         return Ok(None);
     }
     let person = desk.registry.person(Who::Id(&session.person)).await?;
-    let Some(person) = person.filter(|p| !p.disabled && p.generation == session.generation) else {
-        return Ok(None);
-    };
-    let auth_time = session.auth_time;
-    Ok(welcome(desk, consent, person).await?.map(|person| Visitor { person, auth_time }))
+    let person = person.filter(|p| !p.disabled && p.generation == session.generation);
+    Ok(person.map(|person| Visitor { person, auth_time: session.auth_time }))
 }
 
 /// Ends a session.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::keyring::KeyChain;
-use crate::ledger::{CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose};
+use crate::ledger::{CodeRow, Deed, Done, Family, Issued, Ledger, PersonFactor, Session, Survey, Whose};
 use crate::proposals::Proposal;
 use crate::refusal::Trouble;
 
@@ -49,6 +49,10 @@ impl<B: Bystander> Ledger for B {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.find_session(hash).await
+    }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        self.books().factor(person).await
     }
 }
 

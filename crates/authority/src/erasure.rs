@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cuts::person as find_person;
-use crate::ledger::Act;
+use crate::ledger::{Act, FactorAct};
 use crate::offboarding::Departure;
 use crate::operators::Denial;
 use crate::proposals::{Executor, Order, Proposal, Reason, Room, State, Work};
@@ -91,6 +91,7 @@ impl Executor for Erasure {
                 amendment.changes.extend(personal.clone());
             }
         }
+        acts.push(Act::Factor(FactorAct::Drop { person: departure.person.id.clone() }));
         Ok(Work { acts, audit: vec![record] })
     }
 }

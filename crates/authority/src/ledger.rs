@@ -11,7 +11,7 @@ use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{KeyChain, KeyChange};
-use crate::operators::StaffAct;
+use crate::operators::{StaffAct, Taken};
 use crate::proposals::{Acknowledgement, Proposal, Settlement};
 use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
@@ -33,6 +33,8 @@ pub trait Ledger: Survey + Send + Sync {
     async fn family(&self, id: &str) -> Result<Option<Family>, Trouble>;
     /// A live or ended browser session by the hash of its cookie.
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble>;
+    /// The second factor of a person, if there is one.
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble>;
 }
 
 /// What operators look up before and after they end something. Every look is bounded.
@@ -161,6 +163,8 @@ pub enum Act {
     },
     /// Something about operators and their sessions.
     Staff(StaffAct),
+    /// Something about the second factor of a person.
+    Factor(FactorAct),
     /// Changes the signing keys, if nobody has changed them meanwhile; else [`Done::Lost`]. A key that has
     /// ended stays so.
     Keys(KeyChange),
@@ -303,6 +307,31 @@ pub struct Session {
     pub auth_time: u64,
     pub expires_at: u64,
     pub ended_at: Option<u64>,
+}
+
+/// The second factor of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonFactor {
+    pub person: String,
+    /// Sealed for the person.
+    pub seed: String,
+    /// The last time step whose code was taken: none is taken twice.
+    pub last_step: u64,
+    /// When it was enrolled, seconds.
+    pub since: u64,
+    /// Keyed hashes of the recovery codes that are left.
+    pub recovery: Vec<String>,
+}
+
+/// What a deed does to the second factor of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactorAct {
+    /// [`Done::Lost`] when there is one already.
+    Enrol(PersonFactor),
+    /// [`Done::Spent`] when it was taken before, or there is none.
+    Take { person: String, factor: Taken },
+    /// Takes it away with its recovery codes. Twice is fine.
+    Drop { person: String },
 }
 
 /// Who did what, for whom, from where, and what came of it. Never a token, a code or a secret.

@@ -10,9 +10,10 @@ use portcullis_guard::claims::OwnerKind;
 
 use crate::keyring::{KeyChain, KeyState};
 use crate::ledger::{
-    Act, AuditRecord, CodeRow, Deed, Done, Family, Issued, Ledger, Position, Session, Survey, Whose,
+    Act, AuditRecord, CodeRow, Deed, Done, FactorAct, Family, Issued, Ledger, PersonFactor, Position,
+    Session, Survey, Whose,
 };
-use crate::operators::{Operator, OperatorSession, Shelf, Staff, StaffBook};
+use crate::operators::{Invitation, Operator, OperatorSession, Shelf, Staff, StaffBook, Taken};
 use crate::proposals::{Proposal, State};
 use crate::provisioning::change::{CHANGED, Change, Keepings, Traced};
 use crate::provisioning::{Card, Kind};
@@ -33,6 +34,7 @@ struct Books {
     codes: HashMap<String, CodeRow>,
     families: HashMap<String, Family>,
     sessions: HashMap<String, Session>,
+    factors: HashMap<String, PersonFactor>,
     assertions: HashSet<(String, String)>,
     cards: Vec<Card>,
     audit: Vec<AuditRecord>,
@@ -162,6 +164,10 @@ impl Ledger for Memory {
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         Ok(self.books().sessions.get(hash).cloned())
     }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        Ok(self.books().factors.get(person).cloned())
+    }
 }
 
 #[async_trait]
@@ -179,6 +185,11 @@ impl StaffBook for Memory {
     async fn operator_sessions(&self, now: u64) -> Result<Vec<OperatorSession>, Trouble> {
         let live = |it: &&OperatorSession| it.ended_at.is_none() && now < it.expires_at;
         Ok(self.books().staff.sessions.iter().filter(live).cloned().collect())
+    }
+
+    async fn invitations(&self, now: u64) -> Result<Vec<Invitation>, Trouble> {
+        let open = |it: &&Invitation| now < it.expires_at;
+        Ok(self.books().staff.invitations.iter().filter(open).cloned().collect())
     }
 }
 
@@ -250,6 +261,21 @@ impl Survey for Memory {
 }
 
 impl Books {
+    fn factor_act(&mut self, act: FactorAct) -> Done {
+        match act {
+            FactorAct::Enrol(factor) if self.factors.contains_key(&factor.person) => return Done::Lost,
+            FactorAct::Enrol(factor) => drop(self.factors.insert(factor.person.clone(), factor)),
+            FactorAct::Take { person, factor } => {
+                let kept = self.factors.get_mut(&person);
+                if !kept.is_some_and(|kept| take(kept, &factor)) {
+                    return Done::Spent { family: None };
+                }
+            }
+            FactorAct::Drop { person } => drop(self.factors.remove(&person)),
+        }
+        Done::Committed { position: None }
+    }
+
     fn act(&mut self, act: Act) -> Done {
         match act {
             Act::Note => Done::Committed { position: None },
@@ -332,6 +358,7 @@ impl Books {
                 Done::Committed { position: None }
             }
             Act::Staff(act) => self.staff.act(act),
+            Act::Factor(act) => self.factor_act(act),
             Act::Keys(change) if change.expected == self.chain.version => {
                 for row in change.rows {
                     put(&mut self.chain.keys, row, |it, other| it.kid == other.kid);
@@ -443,7 +470,10 @@ impl Books {
                     session.ended_at.get_or_insert(now);
                 }
             }
-            Change::DropPerson { id } => drop(self.people.remove(&id)),
+            Change::DropPerson { id } => {
+                self.people.remove(&id);
+                self.factors.remove(&id);
+            }
             Change::EndLogins { organization, person, reason, now, .. } => {
                 let own = |it: &&mut Family| it.organization == organization && owns(it, &person);
                 for family in self.families.values_mut().filter(own) {
@@ -496,4 +526,14 @@ fn owns(family: &Family, person: &str) -> bool {
 
 fn same_address(left: &str, right: &str) -> bool {
     left.trim().to_lowercase() == right.trim().to_lowercase()
+}
+
+/// Whether it was there to be taken.
+fn take(kept: &mut PersonFactor, factor: &Taken) -> bool {
+    match factor {
+        Taken::Step(step) if kept.last_step < *step => kept.last_step = *step,
+        Taken::Recovery(hash) if kept.recovery.contains(hash) => kept.recovery.retain(|left| left != hash),
+        _ => return false,
+    }
+    true
 }

@@ -13,11 +13,14 @@ pub struct Lodge {
     pub house: web::Data<House>,
     /// The books, for questions that only operators ask.
     pub store: Store,
+    /// When this server began, seconds.
+    pub began: u64,
 }
 
 impl Lodge {
     pub fn new(house: web::Data<House>, store: Store) -> Self {
-        Self { house, store }
+        let began = house.authority.desk().now();
+        Self { house, store, began }
     }
 
     pub fn desk(&self) -> &Desk {

@@ -13,6 +13,7 @@ use portcullis_guard::feed::{Kind as Line, Record, name_id};
 use crate::SeedSet;
 use crate::acts::{Acts, Effect, ending};
 use crate::db::{Fault, both};
+use crate::factors::Factoring;
 use crate::rows::{self, card_kind, signed, unsigned, word};
 use crate::schema::{applications, cards, families, memberships, people, registry_version, roles, sessions};
 use crate::seed::{NEVER, Seeding};
@@ -109,6 +110,7 @@ both! {
                 }
                 Change::EndPerson { person, reason, now } => self.end_person(person, reason, *now).await?,
                 Change::DropPerson { id } => {
+                    self.drop_factor(id).await?;
                     diesel::delete(people::table.find(id)).execute(self).await?;
                 }
                 Change::EndLogins { organization, person, reason, now, exp } => {

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind;
 use diesel_async::RunQueryDsl;
-use portcullis_authority::ledger::{CodeRow, Deed, Done, Family, Ledger, LogRow, Position, Session};
+use portcullis_authority::ledger::{
+    CodeRow, Deed, Done, Family, Ledger, LogRow, PersonFactor, Position, Session,
+};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Scope;
 use tokio::sync::{mpsc, oneshot};
@@ -90,6 +92,10 @@ impl Ledger for Store {
             })
             .await?;
         Ok(row.map(StoredFamily::read).transpose()?)
+    }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        self.factor_of(person).await
     }
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {

@@ -7,14 +7,16 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use portcullis_authority::operators::{Operator, OperatorSession, Staff, StaffAct, StaffBook, Taken};
+use portcullis_authority::operators::{
+    Invitation, Operator, OperatorSession, Staff, StaffAct, StaffBook, Taken,
+};
 use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
 use crate::acts::Effect;
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, signed, unsigned};
-use crate::schema::{operator_recovery, operator_sessions, operators, staff_version};
+use crate::schema::{operator_invitations, operator_recovery, operator_sessions, operators, staff_version};
 
 #[async_trait]
 impl StaffBook for Store {
@@ -43,6 +45,21 @@ impl StaffBook for Store {
             })
             .await?;
         Ok(rows.into_iter().map(StoredOperatorSession::read).collect::<Result<_, _>>()?)
+    }
+
+    async fn invitations(&self, now: u64) -> Result<Vec<Invitation>, Trouble> {
+        let read = async {
+            Ok(on!(self.books.db, |c| operator_invitations::table
+                .filter(operator_invitations::closed_at.is_null())
+                .filter(operator_invitations::expires_at.gt(signed(now)))
+                .order(operator_invitations::id)
+                .select(operator_invitations::doc)
+                .load::<String>(c)
+                .await?))
+        };
+        let docs = self.books.db.within(read).await?;
+        let invitations = docs.iter().map(|doc| rows::read("an invitation", doc));
+        Ok(invitations.collect::<Result<_, _>>()?)
     }
 }
 
@@ -121,6 +138,8 @@ pub(crate) trait Staffing {
     async fn put_operator(&mut self, expected: u64, operator: &Operator) -> Result<Effect, Fault>;
     async fn replace_factor(&mut self, operator: &Operator) -> Result<(), Fault>;
     async fn take_factor(&mut self, operator: &str, factor: &Taken) -> Result<bool, Fault>;
+    async fn invite(&mut self, invitation: &Invitation) -> Result<Effect, Fault>;
+    async fn close_invitation(&mut self, id: &str, now: u64) -> Result<bool, Fault>;
     async fn touch(&mut self, session: &OperatorSession) -> Result<Effect, Fault>;
     async fn end_operator_sessions(&mut self, of: Ended<'_>, now: u64) -> Result<(), Fault>;
 }
@@ -129,6 +148,8 @@ pub(crate) trait Staffing {
 pub(crate) enum Ended<'a> {
     One(&'a str),
     All(&'a str),
+    /// Of this operator, but for the second.
+    Others(&'a str, &'a str),
 }
 
 both! {
@@ -200,6 +221,25 @@ both! {
                     diesel::insert_into(operator_sessions::table).values(row).execute(self).await?;
                     Ok(Effect::Quiet)
                 }
+                StaffAct::Invite(invitation) => self.invite(invitation).await,
+                StaffAct::SpendInvitation { id, now } => Ok(match self.close_invitation(id, *now).await? {
+                    true => Effect::Quiet,
+                    false => Effect::Spent { family: None },
+                }),
+                StaffAct::Uninvite { id, now } => Ok(match self.close_invitation(id, *now).await? {
+                    true => Effect::Quiet,
+                    false => Effect::Lost,
+                }),
+                StaffAct::TakeFactor { operator, factor } => {
+                    Ok(match self.take_factor(operator, factor).await? {
+                        true => Effect::Quiet,
+                        false => Effect::Spent { family: None },
+                    })
+                }
+                StaffAct::EndOthers { operator, keep, now } => {
+                    self.end_operator_sessions(Ended::Others(operator, keep), *now).await?;
+                    Ok(Effect::Quiet)
+                }
                 StaffAct::Touch(session) => self.touch(session).await,
                 StaffAct::EndSession { id, now } => {
                     self.end_operator_sessions(Ended::One(id), *now).await?;
@@ -248,10 +288,16 @@ both! {
             Ok(Effect::Quiet)
         }
 
-        /// A new seed has no steps behind it, and recovery codes of its own.
+        /// A new seed has recovery codes of its own. Steps are moments, so that the last one stays the last
+        /// whatever the seed.
         async fn replace_factor(&mut self, operator: &Operator) -> Result<(), Fault> {
             diesel::update(operators::table.find(&operator.id))
-                .set((operators::seed.eq(&operator.seed), operators::last_step.eq(signed(operator.last_step))))
+                .set(operators::seed.eq(&operator.seed))
+                .execute(self)
+                .await?;
+            diesel::update(operators::table.find(&operator.id))
+                .filter(operators::last_step.lt(signed(operator.last_step)))
+                .set(operators::last_step.eq(signed(operator.last_step)))
                 .execute(self)
                 .await?;
             let old = operator_recovery::table.filter(operator_recovery::operator_id.eq(&operator.id));
@@ -285,6 +331,29 @@ both! {
             Ok(taken == 1)
         }
 
+        async fn invite(&mut self, invitation: &Invitation) -> Result<Effect, Fault> {
+            diesel::insert_into(operator_invitations::table)
+                .values((
+                    operator_invitations::id.eq(&invitation.id),
+                    operator_invitations::expires_at.eq(signed(invitation.expires_at)),
+                    operator_invitations::doc.eq(rows::written("an invitation", invitation)?),
+                ))
+                .execute(self)
+                .await?;
+            Ok(Effect::Quiet)
+        }
+
+        /// Whether it was open: of two who show the same code, the database says who was first.
+        async fn close_invitation(&mut self, id: &str, now: u64) -> Result<bool, Fault> {
+            let closed = diesel::update(operator_invitations::table.find(id))
+                .filter(operator_invitations::closed_at.is_null())
+                .filter(operator_invitations::expires_at.gt(signed(now)))
+                .set(operator_invitations::closed_at.eq(signed(now)))
+                .execute(self)
+                .await?;
+            Ok(closed == 1)
+        }
+
         async fn touch(&mut self, session: &OperatorSession) -> Result<Effect, Fault> {
             let row = StoredOperatorSession::of(session)?;
             let touched = diesel::update(operator_sessions::table.find(&session.hash))
@@ -302,6 +371,16 @@ both! {
                 Ended::One(id) => {
                     let one = diesel::update(operator_sessions::table);
                     one.filter(operator_sessions::id.eq(id)).filter(live).set(end).execute(self).await?
+                }
+                Ended::Others(operator, kept) => {
+                    let others = diesel::update(operator_sessions::table);
+                    others
+                        .filter(operator_sessions::operator_id.eq(operator))
+                        .filter(operator_sessions::id.ne(kept))
+                        .filter(live)
+                        .set(end)
+                        .execute(self)
+                        .await?
                 }
                 Ended::All(operator) => {
                     let all = diesel::update(operator_sessions::table);

@@ -13,7 +13,7 @@ use crate::Store;
 use crate::db::{Fault, on};
 use crate::feed::AFTERLIFE;
 use crate::rows::signed;
-use crate::schema::{assertions, codes, families, operator_sessions, rv_log, sessions};
+use crate::schema::{assertions, codes, families, operator_invitations, operator_sessions, rv_log, sessions};
 
 /// Beats and announcements that a later one has replaced stay as long as a stream's tail (design 1.5).
 const TAIL: u64 = 15 * 60;
@@ -62,7 +62,8 @@ impl Store {
         Ok(Purged {
             codes: self.bite(self.old_codes(signed(now.saturating_sub(SPENT)), limit)).await?,
             sessions: self.bite(self.old_sessions(signed(now), limit)).await?
-                + self.bite(self.old_operator_sessions(signed(now), limit)).await?,
+                + self.bite(self.old_operator_sessions(signed(now), limit)).await?
+                + self.bite(self.old_invitations(signed(now), limit)).await?,
             assertions: self.bite(self.old_assertions(now, limit)).await?,
             families: self.bite(self.old_families(now, limit)).await?,
             records: self.bite(self.old_records(now, limit)).await?,
@@ -89,6 +90,10 @@ impl Store {
 
     async fn old_operator_sessions(&self, now: i64, limit: i64) -> Result<usize, Fault> {
         sweep!(self.books.db, operator_sessions.hash, operator_sessions::expires_at.le(now), limit)
+    }
+
+    async fn old_invitations(&self, now: i64, limit: i64) -> Result<usize, Fault> {
+        sweep!(self.books.db, operator_invitations.id, operator_invitations::expires_at.le(now), limit)
     }
 
     async fn old_assertions(&self, now: u64, limit: i64) -> Result<usize, Fault> {

@@ -241,6 +241,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    operator_invitations (id) {
+        id -> Text,
+        expires_at -> BigInt,
+        closed_at -> Nullable<BigInt>,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
+    person_factors (person_id) { person_id -> Text, seed -> Text, last_step -> BigInt, since -> BigInt, }
+}
+
+diesel::table! {
+    person_recovery (person_id, hash) { person_id -> Text, hash -> Text, }
+}
+
+diesel::table! {
     operator_sessions (hash) {
         hash -> Text,
         id -> Text,

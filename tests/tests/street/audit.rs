@@ -54,7 +54,7 @@ pub async fn every_record_reaches_a_destination_in_order_whatever_happens_to_it(
 pub async fn what_a_destination_refuses_is_put_aside_and_told_again_on_request(ground: &Ground) {
     let receiver = Receiver::open(&[Manner::Answers(400), Manner::Answers(400)]);
     let town = Town::open_with(ground, |settings| tell(settings, &receiver, 2)).await;
-    wait(&town, async |store| !store.audit_deliveries().await.expect("it reads").is_empty()).await;
+    wait(&town, async |store| store.audit_deliveries().await.expect("it reads").len() == 2).await;
     town.client_token(&BACKEND).await;
     wait(&town, async |store| !store.dead_letters(None, 9).await.expect("it reads").is_empty()).await;
     let letter =
@@ -99,6 +99,68 @@ pub async fn of_many_records_only_the_one_that_is_not_wanted_is_put_aside(ground
     town.look(async |store| store.requeue("siem", None).await).await.expect("it writes");
     wait(&town, async |store| store.dead_letters(None, 9).await.expect("it reads").is_empty()).await;
     assert!(receiver.wait_for(24).iter().any(|record| record["seq"] == disliked));
+}
+
+pub async fn broken_glass_is_told_apart_and_does_not_wait_behind_others(ground: &Ground) {
+    let receiver = Receiver::open(&[]);
+    let town = Town::open_with(ground, |settings| {
+        tell(settings, &receiver, 3);
+        settings.admin.enabled = true;
+        settings.admin.port = 0;
+    })
+    .await;
+    wait(&town, async |store| store.audit_deliveries().await.expect("it reads").len() == 2).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    assert!(receiver.alerts().is_empty(), "to come in is nothing loud");
+    let body = json!({ "kind": "everything", "reason": "keys on the street", "break_glass": true });
+    owner.post("/cuts", &body).await.with_status(200);
+    let began = Instant::now();
+    while receiver.alerts().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody hears of it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let alerts = receiver.alerts();
+    assert_eq!(alerts.len(), 1, "one at a time");
+    assert_eq!(
+        (&alerts[0]["event"], &alerts[0]["reason"]),
+        (&json!("break_glass.used"), &json!("keys on the street"))
+    );
+    // It comes in its order as well, so that nothing is missing there.
+    let began = Instant::now();
+    while !receiver.wait_for(1).iter().any(|it| it["event"] == "break_glass.used") {
+        assert!(began.elapsed() < Duration::from_secs(20), "a gap in the order");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub async fn an_alert_that_nobody_takes_is_tried_again_and_put_aside(ground: &Ground) {
+    // The first request of all is the alert: nothing else has happened since the lanes were opened.
+    let receiver = Receiver::open(&[Manner::Answers(400); 12]);
+    let town = Town::open_with(ground, |settings| {
+        tell(settings, &receiver, 2);
+        settings.admin.enabled = true;
+        settings.admin.port = 0;
+    })
+    .await;
+    wait(&town, async |store| store.audit_deliveries().await.expect("it reads").len() == 2).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let body = json!({ "kind": "everything", "reason": "keys on the street", "break_glass": true });
+    owner.post("/cuts", &body).await.with_status(200);
+    wait(&town, async |store| {
+        !store.dead_letters(Some("siem.alerts"), 9).await.expect("it reads").is_empty()
+    })
+    .await;
+    let said = text(&audit(&town, &["dead-letters"]).stdout);
+    assert!(said.contains("siem.alerts"), "{said}");
+    assert!(
+        text(&audit(&town, &["dead-letters", "--requeue", "siem.alerts"]).stdout).starts_with("1 will be")
+    );
+    let began = Instant::now();
+    while receiver.alerts().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is not told again");
+        audit(&town, &["dead-letters", "--requeue", "siem.alerts"]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 pub async fn the_command_line_proves_the_log_and_names_what_was_altered(ground: &Ground) {

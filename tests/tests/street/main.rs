@@ -11,7 +11,9 @@ mod code;
 mod cuts;
 mod demo;
 mod door;
+mod enrolment;
 mod exchange;
+mod factors;
 mod feed;
 mod forgetting;
 mod grants;
@@ -23,6 +25,7 @@ mod orders;
 mod pages;
 mod races;
 mod refresh;
+mod refusals;
 mod restart;
 mod reviews;
 mod telemetry;
@@ -73,6 +76,8 @@ rules! {
         audit::what_a_destination_refuses_is_put_aside_and_told_again_on_request,
         audit::of_many_records_only_the_one_that_is_not_wanted_is_put_aside,
         audit::what_is_looked_for_in_the_log_is_bounded,
+        audit::broken_glass_is_told_apart_and_does_not_wait_behind_others,
+        audit::an_alert_that_nobody_takes_is_tried_again_and_put_aside,
         audit::the_command_line_proves_the_log_and_names_what_was_altered,
         audit::a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere,
         audit::strangers_are_written_down_a_few_times_and_then_counted,
@@ -111,11 +116,25 @@ rules! {
         door::the_old_host_of_an_organization_answers_until_its_day,
         door::the_issuer_never_comes_from_a_request,
         door::the_metadata_names_addresses_that_answer,
+        enrolment::the_invited_choose_what_nobody_else_knows,
+        enrolment::an_invitation_works_once_and_only_while_it_stands,
+        enrolment::a_password_of_ones_own_takes_the_present_one_and_a_code,
+        enrolment::another_second_factor_takes_the_present_one,
+        enrolment::new_recovery_codes_end_the_old_ones,
+        enrolment::who_guesses_at_a_session_that_was_left_open_has_to_wait,
+        enrolment::a_lost_second_factor_takes_two_persons_and_an_invitation,
+        enrolment::the_invited_come_in_by_the_command_line,
         exchange::an_application_acts_for_a_customer_and_the_token_says_so,
         exchange::a_signed_assertion_works_once,
         exchange::an_assertion_that_cannot_be_believed_is_refused,
         exchange::acting_for_somebody_is_for_enterprise_organizations,
         exchange::an_exchanged_token_says_who_acts_and_dies_with_the_login,
+        factors::a_person_enrols_and_is_asked_for_a_code_from_then_on,
+        factors::a_code_signs_in_once_and_so_does_a_recovery_code,
+        factors::guessing_at_codes_has_an_end,
+        factors::a_code_is_asked_of_the_one_whose_password_it_was,
+        factors::whoever_removes_it_shows_both_once_more,
+        factors::an_operator_takes_a_lost_one_away_and_it_is_noted,
         feed::a_shop_that_never_heard_the_feed_serves_nobody,
         feed::a_shop_that_lost_the_feed_asks_the_issuer_where_it_may,
         feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
@@ -140,6 +159,7 @@ rules! {
         memberships::a_member_who_is_kept_to_one_application_gets_no_token_through_another,
         memberships::a_token_that_was_asked_for_less_does_less_at_the_shop,
         office::a_name_that_was_pointed_here_and_a_page_of_another_site_are_not_heard,
+        office::the_state_of_the_server_is_one_screen,
         office::the_two_doors_share_nothing,
         office::a_code_comes_in_once,
         office::every_failure_to_come_in_sounds_alike,
@@ -195,6 +215,8 @@ rules! {
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
         clock::a_page_that_was_open_for_too_long_does_nothing,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
+        enrolment::an_invitation_expires,
+        refusals::every_refusal_has_its_exit_code_and_its_sentence,
         keys::keys_rotate_on_their_own_and_no_token_is_refused_for_it,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,
         refresh::a_refresh_token_that_comes_back_late_ends_everything,

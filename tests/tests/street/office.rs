@@ -3,6 +3,7 @@
 
 use portcullis_authority::operators::OperatorRole;
 use portcullis_tests::office::Colleague;
+use portcullis_tests::program::command;
 use portcullis_tests::{Answer, Ground, Town, golden};
 use serde_json::json;
 
@@ -129,5 +130,50 @@ pub async fn a_name_that_was_pointed_here_and_a_page_of_another_site_are_not_hea
     {
         let page = ann.request(reqwest::Method::GET, "/sessions/current").header(name, value);
         Answer::to(page).await.with_status(403);
+    }
+}
+
+pub async fn the_state_of_the_server_is_one_screen(ground: &Ground) {
+    let mut town = Town::open_with_office(ground).await;
+    town.open_shop();
+    town.shopfront().wait_until_ready();
+    town.until_shop_has_reported().await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let quiet = auditor.get("/status").await.with_status(200).json();
+    assert_eq!(
+        (&quiet["duties"]["open_proposals"], &quiet["duties"]["broken_glass"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!((&quiet["guards"]["stale"], &quiet["feed"]["alarm"]), (&json!(0), &json!(false)), "{quiet}");
+    assert_eq!(
+        quiet["guards"]["live"].as_u64().zip(quiet["guards"]["behind"].as_u64()).map(|(a, b)| a + b),
+        Some(1)
+    );
+    assert_eq!(quiet["keys"].as_array().map(Vec::len), Some(1), "{quiet}");
+    assert!(
+        quiet["feed"]["seq"].as_u64().is_some_and(|seq| seq > 0) && quiet["audit"]["head"].as_u64() > Some(0)
+    );
+    owner
+        .post("/invitations", &json!({ "email": "zoe@town.test", "roles": ["auditor"] }))
+        .await
+        .with_status(201);
+    owner
+        .post("/cuts", &json!({ "kind": "organization", "id": "rival", "reason": "drill" }))
+        .await
+        .with_status(200);
+    let glass = json!({ "kind": "organization", "id": "acme", "reason": "drill", "break_glass": true });
+    owner.post("/cuts", &glass).await.with_status(200);
+    let busy = auditor.get("/status").await.with_status(200).json();
+    for duty in ["open_proposals", "open_invitations", "broken_glass"] {
+        assert_eq!(busy["duties"][duty], 1, "{busy}");
+    }
+    let mut status = command("portcullis");
+    status.arg("status").env("PORTCULLIS_ADMIN_URL", town.office());
+    let seen = status.env("PORTCULLIS_ADMIN_TOKEN", &auditor.token).output().expect("it runs");
+    let said = String::from_utf8(seen.stdout).expect("text");
+    for part in ["server", "books", "redis", "feed", "guards", "key", "broken glass", "dead letters", "audit"]
+    {
+        assert!(said.lines().any(|line| line.starts_with(part)), "{part} in {said}");
     }
 }

@@ -96,6 +96,7 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
         names: names.into(),
     };
     crew.names.insert("REVIEWER", crew.operator.id.clone());
+    crew.names.insert("COLLEAGUE", town.operator(OperatorRole::Auditor).await.email);
     let jane = town.jane(&STOREFRONT).await.access_token();
     let blocks = blocks();
     assert_eq!(blocks.len(), BLOCKS);

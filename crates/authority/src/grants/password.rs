@@ -35,13 +35,14 @@ impl Grant for Password {
         let attempt = Attempt::begin(desk, account, &ask.origin).await?;
         let who = Who::CustomerEmail { organization, email: &email };
         let Some((person, attempt)) = attempt.look(who, password).await? else {
-            return Err(Refusal::new(
-                Code::InvalidGrant,
-                "The username or the password is wrong; try again.",
-            )
-            .because("unknown account, disabled account or wrong password")
-            .into());
+            return Err(wrong().because("unknown account, disabled account or wrong password").into());
         };
+        if desk.ledger.factor(&person.id).await?.is_some() {
+            // In the same words, and it stays counted: the answer must not tell that the password is right.
+            return Err(wrong()
+                .because("the account has a second factor, which this grant cannot ask for")
+                .into());
+        }
         attempt.was_right().await;
         let reach = scope::resolve(
             ask.get("scope"),
@@ -57,4 +58,8 @@ impl Grant for Password {
         entitlement.promise = Promise::Login(Via::Plain);
         Ok(entitlement)
     }
+}
+
+fn wrong() -> Refusal {
+    Refusal::new(Code::InvalidGrant, "The username or the password is wrong; try again.")
 }

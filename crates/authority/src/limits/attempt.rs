@@ -28,6 +28,9 @@ pub enum Account<'a> {
     Operator(&'a str),
     /// The second factor of an operator, by its id. Whoever tries one knows the password.
     Codes(&'a str),
+    /// The second factor of this person. Who gets so far knows the password, so one count for all addresses
+    /// holds up nobody by strangers, and a guess in a million stays one.
+    Factor(&'a str),
 }
 
 /// What a try at a second factor weighs among those of all strangers together. Six digits can be guessed as
@@ -56,14 +59,18 @@ impl<'a> Attempt<'a> {
     /// `too_many_requests`, in the same words whether there is such an account or not.
     pub async fn begin(desk: &'a Desk, account: Account<'_>, origin: &Origin) -> Result<Self, Refusal> {
         let weight = if let Account::Codes(_) = account { WEIGHT_OF_A_CODE } else { 1 };
+        let place = match account {
+            Account::Factor(_) => String::new(),
+            _ => place(origin).into_owned(),
+        };
         let account = match account {
             Account::Operator(email) => format!("operator:{email}"),
             Account::Codes(operator) => format!("codes:{operator}"),
             Account::User(email) => format!("user:{email}"),
             Account::Customer { organization, email } => format!("customer:{organization}:{email}"),
+            Account::Factor(person) => format!("factor:{person}"),
         };
         let limits = &desk.limits;
-        let place = place(origin).into_owned();
         let device = origin.device.as_deref().and_then(|cookie| Device::open(desk, cookie));
         let known_device = device.as_ref().and_then(|device| device.place_of(&account));
         let stranger = known_device.is_none() && !limits.known.knows(&account, &place, desk.now());

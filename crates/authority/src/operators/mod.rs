@@ -6,7 +6,10 @@
 
 mod accounts;
 mod denial;
-mod second_factor;
+mod invitation;
+mod own;
+mod reset;
+pub(crate) mod second_factor;
 mod shelf;
 mod sign_in;
 
@@ -19,6 +22,9 @@ pub(crate) use accounts::check_address;
 pub(crate) use accounts::closed;
 pub use accounts::{Enrolled, Newcomer, enrol, set_disabled, set_roles};
 pub use denial::Denial;
+pub use invitation::{Acceptance, INVITATION_PREFIX, Invitation, Invited, Wanted};
+pub use own::{Offered, Proof};
+pub use reset::{Awaiting, FactorReset};
 pub use second_factor::{SecondFactor, recovery_codes};
 pub(crate) use shelf::Shelf;
 pub use sign_in::{Credentials, Entry, Porter, SessionTerms, Standing};
@@ -74,6 +80,9 @@ pub struct Operator {
     pub password: String,
     /// The second factor's seed, sealed for this operator.
     pub seed: String,
+    /// Two colleagues took the second factor away, and none was enrolled since: an invitation lets one in again.
+    #[serde(default)]
+    pub awaits_factor: bool,
     /// Keyed hashes of the recovery codes that are left.
     pub recovery: Vec<String>,
     /// The last time step whose code was taken: none is taken twice.
@@ -184,6 +193,8 @@ pub trait StaffBook: Send + Sync {
     async fn operator_session(&self, hash: &str) -> Result<Option<(OperatorSession, Operator)>, Trouble>;
     /// Sessions that have not ended and expire after `now`.
     async fn operator_sessions(&self, now: u64) -> Result<Vec<OperatorSession>, Trouble>;
+    /// Invitations that were neither accepted nor withdrawn and expire after `now`, the oldest first.
+    async fn invitations(&self, now: u64) -> Result<Vec<Invitation>, Trouble>;
 }
 
 /// What a deed does to operators.
@@ -191,11 +202,22 @@ pub trait StaffBook: Send + Sync {
 pub enum StaffAct {
     /// Puts an account in, if the list still has the version that was expected. [`crate::ledger::Done::Lost`]
     /// otherwise, and when another account has the address. Which steps and recovery codes were taken is
-    /// kept, unless the seed is a new one.
+    /// kept, unless the seed is a new text; the last step never becomes an earlier one.
     Put { expected: u64, operator: Box<Operator>, end_sessions: Option<u64> },
     /// Takes the second factor and opens the session, both or neither. [`crate::ledger::Done::Spent`] when
     /// the factor was taken before.
     SignIn { factor: Taken, session: OperatorSession },
+    /// Puts down that somebody is invited.
+    Invite(Invitation),
+    /// [`crate::ledger::Done::Spent`] unless the invitation is open.
+    SpendInvitation { id: String, now: u64 },
+    /// Takes an invitation back. [`crate::ledger::Done::Lost`] unless it is open.
+    Uninvite { id: String, now: u64 },
+    /// Takes the second factor of an account that is open. [`crate::ledger::Done::Spent`] when it was taken
+    /// before.
+    TakeFactor { operator: String, factor: Taken },
+    /// Ends the sessions of an account but for one.
+    EndOthers { operator: String, keep: String, now: u64 },
     /// Notes a use of a session that has not ended.
     Touch(OperatorSession),
     /// Ends a session. Ending it twice is fine.

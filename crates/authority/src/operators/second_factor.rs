@@ -1,6 +1,7 @@
 //! The second factor: codes of a time step (RFC 6238) and recovery codes. Which steps and codes were taken
 //! before, the ledger knows.
 
+use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Totp};
 use url::Url;
 
@@ -18,6 +19,8 @@ const CODES: usize = 10;
 /// Without the letters and digits that are mistaken for one another.
 const ALPHABET: &[u8; 31] = b"abcdefghjkmnpqrstuvwxyz23456789";
 const CODE_LENGTH: usize = 12;
+/// How long somebody may take to put a new seed into an authenticator, seconds.
+const PATIENCE: u64 = 15 * 60;
 
 /// A seed, and what is made from it.
 pub struct SecondFactor(Totp);
@@ -46,21 +49,21 @@ impl SecondFactor {
         made.map(Self).map_err(|why| Trouble::new("second factor", why))
     }
 
-    /// The factor of an operator.
+    /// The factor that is kept of an account.
     ///
     /// # Errors
-    /// Trouble when the seed was not sealed by this server for this operator.
-    pub fn open(seal: &Seal, operator: &Operator) -> Result<Self, Trouble> {
-        let seed = seal.open_seed(&operator.id, &operator.seed);
+    /// Trouble when the seed was not sealed by this server for this account.
+    pub(crate) fn open(seal: &Seal, kept: &Kept<'_>) -> Result<Self, Trouble> {
+        let seed = seal.open_seed(kept.whose, kept.seed);
         let seed = seed.ok_or_else(|| Trouble::new("second factor", "a seed does not open"))?;
-        Self::of(&seed, &operator.email)
+        Self::of(&seed, kept.email)
     }
 
     /// For the account's row.
-    pub fn sealed(&self, desk: &Desk, operator: &str) -> String {
+    pub fn sealed(&self, desk: &Desk, whose: &str) -> String {
         let mut nonce = [0; 12];
         desk.dice.fill(&mut nonce);
-        desk.seal.seal_seed(nonce, operator, self.0.secret().as_bytes())
+        desk.seal.seal_seed(nonce, whose, self.0.secret().as_bytes())
     }
 
     /// What an authenticator application reads; shown once.
@@ -85,28 +88,123 @@ impl SecondFactor {
     }
 }
 
+/// A second factor as it is kept of an account.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    /// Account id.
+    pub whose: &'a str,
+    pub email: &'a str,
+    /// Sealed for the account.
+    pub seed: &'a str,
+    /// Keyed hashes of the recovery codes that are left.
+    pub recovery: &'a [String],
+}
+
+impl<'a> From<&'a Operator> for Kept<'a> {
+    fn from(operator: &'a Operator) -> Self {
+        Self {
+            whose: &operator.id,
+            email: &operator.email,
+            seed: &operator.seed,
+            recovery: &operator.recovery,
+        }
+    }
+}
+
 /// What a code that was typed takes, if it is right: of the authenticator, or a recovery code.
 ///
 /// # Errors
 /// Trouble when the seed does not open.
-pub(super) fn taken(desk: &Desk, operator: &Operator, code: &str) -> Result<Option<Taken>, Trouble> {
-    let plain: String = code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-    if plain.len() == 6 && plain.bytes().all(|b| b.is_ascii_digit()) {
-        let step = SecondFactor::open(&desk.seal, operator)?.step(&plain, desk.now());
+pub(crate) fn taken(desk: &Desk, kept: Kept<'_>, code: &str) -> Result<Option<Taken>, Trouble> {
+    let plain = plain(code);
+    if is_step(&plain) {
+        let step = SecondFactor::open(&desk.seal, &kept)?.step(&plain, desk.now());
         return Ok(step.map(Taken::Step));
     }
-    let hash = desk.seal.recovery_code(&operator.id, &Secret::from(plain.to_lowercase()));
-    let known = operator.recovery.iter().any(|kept| same(kept, &hash));
+    let hash = desk.seal.recovery_code(kept.whose, &Secret::from(plain.to_lowercase()));
+    let known = kept.recovery.iter().any(|left| same(left, &hash));
     Ok(known.then_some(Taken::Recovery(hash)))
 }
 
+/// A new seed on its way into an authenticator. It is kept nowhere but with whoever enrols, sealed: a seed that
+/// nobody confirms leaves nothing behind.
+pub(crate) struct Offer {
+    /// For the authenticator; shown once.
+    pub otpauth: Secret,
+    /// To be sent back with the first code.
+    pub enrolment: Secret,
+}
+
+/// What [`Offer::enrolment`] holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enrolment {
+    enrolment_of: String,
+    seed: String,
+    until: u64,
+}
+
+/// A seed that an authenticator holds: it has shown a code of it.
+pub(crate) struct Confirmed {
+    /// Sealed for the account.
+    pub seed: String,
+    /// The step that is spent.
+    pub step: u64,
+}
+
+/// Offers a new seed to an account.
+///
+/// # Errors
+/// Trouble for an address that no authenticator can show.
+pub(crate) fn offer(desk: &Desk, whose: &str, email: &str) -> Result<Offer, Trouble> {
+    let factor = SecondFactor::new(desk, email)?;
+    let enrolment = Enrolment {
+        enrolment_of: whose.into(),
+        seed: factor.sealed(desk, whose),
+        until: desk.now() + PATIENCE,
+    };
+    let text = serde_json::to_string(&enrolment).map_err(|why| Trouble::new("second factor", why))?;
+    let mut nonce = [0; 12];
+    desk.dice.fill(&mut nonce);
+    let enrolment = Secret::from(desk.seal.seal_form(nonce, &text));
+    Ok(Offer { otpauth: factor.url()?, enrolment })
+}
+
+/// The seed of an offer to this account, if the code is one of it and not too late.
+///
+/// # Errors
+/// Trouble when the seed does not open.
+pub(crate) fn confirmed(
+    desk: &Desk,
+    whose: &str,
+    enrolment: &str,
+    code: &str,
+) -> Result<Option<Confirmed>, Trouble> {
+    let offered = desk.seal.open_form(enrolment).and_then(|text| serde_json::from_str(&text).ok());
+    let fits = |it: &Enrolment| it.enrolment_of == whose && desk.now() < it.until;
+    let Some(offered) = offered.filter(fits) else { return Ok(None) };
+    let kept = Kept { whose, email: "", seed: &offered.seed, recovery: &[] };
+    // Without a name: an authenticator has it already.
+    let step = SecondFactor::open(&desk.seal, &kept)?.step(&plain(code), desk.now());
+    Ok(step.map(|step| Confirmed { seed: offered.seed, step }))
+}
+
+/// A code as it is compared: people group digits as they like.
+fn plain(code: &str) -> String {
+    code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect()
+}
+
+fn is_step(plain: &str) -> bool {
+    plain.len() == 6 && plain.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Ten codes that work once each, and their hashes to keep.
-pub fn recovery_codes(desk: &Desk, operator: &str) -> (Vec<Secret>, Vec<String>) {
+pub fn recovery_codes(desk: &Desk, whose: &str) -> (Vec<Secret>, Vec<String>) {
     let mut shown = Vec::with_capacity(CODES);
     let mut kept = Vec::with_capacity(CODES);
     for _ in 0..CODES {
         let plain = recovery_code(desk);
-        kept.push(desk.seal.recovery_code(operator, &Secret::from(plain.as_str())));
+        kept.push(desk.seal.recovery_code(whose, &Secret::from(plain.as_str())));
         let (front, back) = plain.split_at(CODE_LENGTH / 2);
         shown.push(Secret::from(format!("{front}-{back}")));
     }

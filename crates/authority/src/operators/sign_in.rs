@@ -117,7 +117,7 @@ impl Porter<'_> {
         let Ok(codes) = Attempt::begin(self.desk, Account::Codes(&operator.id), origin).await else {
             return Ok(Err("too many wrong codes"));
         };
-        let Some(factor) = second_factor::taken(self.desk, operator, shown.code.expose())? else {
+        let Some(factor) = second_factor::taken(self.desk, operator.into(), shown.code.expose())? else {
             return Ok(Err("wrong second factor"));
         };
         let (token, session) = self.session_for(operator, origin);
@@ -215,7 +215,7 @@ impl Porter<'_> {
     }
 }
 
-fn later(refusal: Refusal) -> Denial {
+pub(super) fn later(refusal: Refusal) -> Denial {
     Denial::Later(refusal.limited.map_or(1, |limited| limited.retry_after))
 }
 

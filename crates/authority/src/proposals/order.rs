@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::handle::Handle;
 use crate::keyring::Keyring;
 use crate::ledger::AuditRecord;
-use crate::operators::Denial;
+use crate::operators::{Denial, StaffBook};
 
 /// The longest reason, characters: a sentence or two and the number of a ticket.
 const LONGEST_REASON: usize = 500;
@@ -32,6 +32,7 @@ pub struct Hand {
 #[derive(Clone, Copy)]
 pub struct Room<'a> {
     pub desk: &'a Desk,
+    pub staff: &'a dyn StaffBook,
     pub keyring: &'a Keyring,
 }
 

@@ -15,6 +15,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::erasure::Erasure,
     &crate::keyring::chain::Handover,
     &crate::passwords::AnotherPassword,
+    &crate::operators::FactorReset,
 ];
 
 /// One kind of privileged change.

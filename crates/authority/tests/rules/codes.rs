@@ -6,7 +6,7 @@ use portcullis_authority::{Consent, Turned};
 use portcullis_guard::Denied;
 use portcullis_guard::feed::Kind;
 
-use crate::house::{ACME, CHALLENGE, House, ISSUER, VERIFIER, in_query, origin, refusal_of};
+use crate::house::{ACME, CHALLENGE, House, ISSUER, VERIFIER, in_query, inside, origin, refusal_of};
 
 type Answer = Result<Consent, String>;
 
@@ -165,7 +165,7 @@ async fn a_session_ends_with_time_sign_out_or_the_person() {
     let sign_in = || async {
         let password = portcullis_authority::secret::Secret::from("adas-password");
         let answer = authority.sign_in(&consent, "ada@staff.example", password, &origin()).await;
-        refusal_of(answer).unwrap().cookie
+        inside(answer).unwrap().cookie
     };
     let known = |cookie: String| async move {
         authority.signed_in(&consent_of(authority), &cookie).await.unwrap().is_some()

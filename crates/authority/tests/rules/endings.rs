@@ -5,7 +5,9 @@ use portcullis_guard::Denied;
 use portcullis_guard::feed::Kind;
 use serde_json::json;
 
-use crate::house::{ACCESS_TOKEN, EXCHANGE, House, JWT_BEARER, START, origin, pen, refusal_of, secret_of};
+use crate::house::{
+    ACCESS_TOKEN, EXCHANGE, House, JWT_BEARER, START, inside, origin, pen, refusal_of, secret_of,
+};
 
 async fn refused(house: &House, form: &[(&str, &str)]) -> Code {
     house.revoke(form).await.unwrap_err().code
@@ -264,7 +266,7 @@ async fn a_promotion_ends_tokens_logins_codes_and_sessions_and_what_comes_next_l
     let consent = house.consider(&[("client_id", "web")]).unwrap();
     let password = portcullis_authority::secret::Secret::from("adas-password".to_owned());
     let signed_in = house.authority.sign_in(&consent, "ada@staff.example", password, &origin()).await;
-    let cookie = refusal_of(signed_in).unwrap().cookie;
+    let cookie = inside(signed_in).unwrap().cookie;
     assert!(house.authority.signed_in(&consent, cookie.expose()).await.unwrap().is_some());
     let code = house.code(&[("client_id", "web")]).await;
     let deed = portcullis_authority::recovery::promotion(house.now(), "a backup was put back");

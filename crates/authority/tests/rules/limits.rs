@@ -6,7 +6,7 @@ use portcullis_authority::registry::StoredSecret;
 use portcullis_authority::secret::Secret;
 use portcullis_authority::{SignedIn, TokenReply};
 
-use crate::house::{House, origin, refusal_of, secret_of};
+use crate::house::{House, inside, origin, refusal_of, secret_of};
 
 const EVA: &str = "eva@acme.example";
 const RIGHT: &str = "evas-password";
@@ -126,7 +126,7 @@ async fn a_stranger_behind_the_same_address_cannot_lock_out_a_known_device() {
     let consent = house.consider(&[("client_id", "web")]).unwrap();
     let sign_in = async |device: Option<&str>, password: &str| -> Result<SignedIn, Refusal> {
         let origin = portcullis_authority::ask::Origin { device: device.map(str::to_owned), ..origin() };
-        refusal_of(house.authority.sign_in(&consent, ADA, Secret::from(password), &origin).await)
+        inside(house.authority.sign_in(&consent, ADA, Secret::from(password), &origin).await)
     };
     let device = sign_in(None, "adas-password").await.unwrap().device;
     assert_eq!(until_limited(async || sign_in(None, WRONG).await.unwrap_err()).await.0, 5);
@@ -144,7 +144,7 @@ async fn somebody_elses_device_is_none() {
     let house = House::new();
     let consent = house.consider(&[("client_id", "web")]).unwrap();
     let signed = house.authority.sign_in(&consent, ADA, Secret::from("adas-password"), &origin()).await;
-    let device = refusal_of(signed).unwrap().device;
+    let device = inside(signed).unwrap().device;
     let guess = async |device: Option<String>| {
         let origin = portcullis_authority::ask::Origin { device, ..origin() };
         let tried =

@@ -8,6 +8,7 @@ mod codes;
 mod cuts;
 mod endings;
 mod exchange;
+mod factors;
 mod house;
 mod limits;
 mod mint;

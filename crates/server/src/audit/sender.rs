@@ -40,6 +40,8 @@ pub(super) struct Batch {
     pub id: String,
     pub entries: Vec<AuditEntry>,
     pub statements: Vec<String>,
+    /// One record that somebody must see at once.
+    pub alert: bool,
     /// How far the destination is once it has taken this.
     pub last: u64,
     pub checkpoint: u64,
@@ -76,6 +78,24 @@ fn within_bytes(entries: &[AuditEntry]) -> usize {
     fitting.count().max(1)
 }
 
+fn is_loud(entry: &AuditEntry) -> bool {
+    LOUD.contains(&entry.record.event.as_str())
+}
+
+/// What a destination is told by one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// Everything, in order and in bundles.
+    Records,
+    /// What is too loud to wait behind others, one at a time; the same comes in its order as well.
+    Alerts,
+}
+
+/// Records that are told at once.
+const LOUD: [&str; 1] = ["break_glass.used"];
+/// What the lease of alerts is called. A destination's own name holds no full stop.
+const ALERTS: &str = ".alerts";
+
 /// Tells one destination.
 pub struct Sender {
     lease: Lease,
@@ -83,6 +103,7 @@ pub struct Sender {
     clock: Arc<dyn Clock>,
     dice: Arc<dyn Dice>,
     way: Arc<dyn Way>,
+    lane: Lane,
     tries: u64,
     /// Rows that are told at once now: fewer while one that was refused is looked for.
     bite: usize,
@@ -109,27 +130,47 @@ impl Sender {
             clock: means.clock.clone(),
             dice: means.dice.clone(),
             way,
+            lane: Lane::Records,
             tries: to.tries.into(),
             bite: BITE,
             strikes: 0,
         })
     }
 
+    /// Tells a webhook apart what is too loud to wait; nothing for a destination that is told line by line.
+    ///
+    /// # Errors
+    /// As [`Sender::new`].
+    pub fn of_alerts(
+        name: &str,
+        to: &Destination,
+        store: Store,
+        means: &Means,
+    ) -> Result<Option<Self>, Trouble> {
+        if to.road().is_none_or(|(road, _)| !matches!(road, Road::Webhook)) {
+            return Ok(None);
+        }
+        let sender = Self::new(name, to, store, means)?;
+        let lease = Lease { destination: format!("{name}{ALERTS}"), ..sender.lease };
+        Ok(Some(Self { lease, lane: Lane::Alerts, ..sender }))
+    }
+
     /// Goes on until it is stopped; then another server may take over at once.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut wait = Duration::ZERO;
         loop {
-            let wait = match self.turn().await {
+            // An error means that nobody can say stop any more, which is the same wish.
+            let stop = stopped.wait_for(|stopped| *stopped);
+            if tokio::time::timeout(wait, stop).await.is_ok() {
+                break;
+            }
+            wait = match self.turn().await {
                 Ok(wait) => wait,
                 Err(trouble) => {
                     tracing::warn!(destination = self.lease.destination, %trouble, "audit rows cannot be read");
                     PATIENCE
                 }
             };
-            // An error means that nobody can say stop any more, which is the same wish.
-            let stop = stopped.wait_for(|stopped| *stopped);
-            if tokio::time::timeout(wait, stop).await.is_ok() {
-                break;
-            }
         }
         if let Err(trouble) = self.store.audit_release(&self.lease).await {
             tracing::debug!(%trouble, "a lease runs out by itself");
@@ -144,7 +185,14 @@ impl Sender {
             return Ok(PATIENCE);
         };
         self.retell().await?;
-        let batch = self.next(&delivery).await?;
+        let batch = match self.lane {
+            Lane::Records => self.next(&delivery).await?,
+            Lane::Alerts => self.next_alert(&delivery).await?,
+        };
+        if self.lane == Lane::Alerts && batch.entries.is_empty() && batch.last > delivery.seq {
+            self.store.audit_told(&self.lease, batch.last, batch.checkpoint).await?;
+            return Ok(Duration::ZERO);
+        }
         if batch.entries.is_empty() && batch.statements.is_empty() {
             return Ok(GLANCE);
         }
@@ -172,8 +220,26 @@ impl Sender {
             id: format!("{}-{}-{last}-{checkpoint}", self.lease.destination, delivery.seq + 1),
             last,
             checkpoint,
+            alert: false,
             entries,
             statements: statements.into_iter().map(|it| it.statement).collect(),
+        })
+    }
+
+    /// The first loud row after the last that was looked at, alone; without one, how far there is none.
+    async fn next_alert(&self, delivery: &Delivery) -> Result<Batch, Trouble> {
+        let mut entries = self.store.audit_page(delivery.seq, BITE).await?;
+        let end = entries.last().map_or(delivery.seq, |entry| entry.seq);
+        entries.retain(is_loud);
+        entries.truncate(1);
+        let last = entries.first().map_or(end, |entry| entry.seq);
+        Ok(Batch {
+            id: format!("{}-{last}", self.lease.destination),
+            last,
+            checkpoint: delivery.checkpoint,
+            alert: true,
+            entries,
+            statements: Vec::new(),
         })
     }
 
@@ -191,6 +257,7 @@ impl Sender {
     /// Which rows of a letter are still not wanted, and why; nothing when the destination is away or somebody
     /// else's by now, and then the letter stays as it is.
     async fn retell_one(&self, letter: &DeadLetter) -> Result<Option<Vec<(u64, String)>>, Trouble> {
+        let alert = self.lane == Lane::Alerts;
         let mut refused = Vec::new();
         let mut pieces = vec![(letter.first, letter.last)];
         while let Some((first, last)) = pieces.pop() {
@@ -199,7 +266,7 @@ impl Sender {
                 return Ok(None);
             }
             let mut entries = self.store.audit_page(first.saturating_sub(1), BITE).await?;
-            entries.retain(|entry| entry.seq <= last);
+            entries.retain(|entry| entry.seq <= last && (!alert || is_loud(entry)));
             entries.truncate(within_bytes(&entries));
             // What is older than the log may be is gone by now, and is not told.
             let Some(end) = entries.last().map(|entry| entry.seq) else { continue };
@@ -208,7 +275,7 @@ impl Sender {
             }
             let rows = entries.len();
             let id = format!("{}-{first}-{end}-again", self.lease.destination);
-            match self.tell(Batch { id, entries, ..Batch::default() }).await? {
+            match self.tell(Batch { id, entries, alert, ..Batch::default() }).await? {
                 Ok(()) => {}
                 Err(NotTaken::Away(_)) => return Ok(None),
                 Err(NotTaken::Refused(why)) if rows == 1 => refused.push((end, why)),

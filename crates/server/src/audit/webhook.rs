@@ -63,7 +63,7 @@ impl Way for Webhook {
     fn tell(&self, batch: &Batch, now: u64) -> Result<(), NotTaken> {
         let records: Vec<_> = batch.entries.iter().map(line).collect();
         let body = json!({
-            "type": "audit.records",
+            "type": if batch.alert { "alert" } else { "audit.records" },
             "timestamp": super::export::moment(now),
             "data": { "records": records, "checkpoints": batch.statements },
         })

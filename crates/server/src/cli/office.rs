@@ -2,6 +2,7 @@
 //! listener of a running server, as the operator who signed in with `portcullis login`.
 
 mod access;
+mod account;
 mod counter;
 mod login;
 mod logout;
@@ -13,6 +14,7 @@ mod proposals;
 mod reviews;
 mod secrets;
 mod sessions;
+mod status;
 mod table;
 mod ticket;
 mod whoami;
@@ -48,6 +50,8 @@ office! {
     Logout(logout::Logout),
     Whoami(whoami::Whoami),
     Sessions(sessions::Sessions),
+    Status(status::Status),
+    Account(account::Account),
     Operators(operators::Operators),
     People(people::People),
     Secrets(secrets::Secrets),

@@ -79,6 +79,16 @@ impl GuardState {
         self.at >= then && self.as_of >= then
     }
 
+    /// `live`, `behind` or `stale`. Behind is who may still accept something and has heard nothing for half of
+    /// the bound.
+    pub fn standing(&self, now_ms: u64, bound_ms: u64) -> &'static str {
+        match self.is_connected(now_ms, bound_ms) {
+            true if self.is_connected(now_ms, bound_ms / 2) => "live",
+            true => "behind",
+            false => "stale",
+        }
+    }
+
     fn account(&self) -> &str {
         self.guard.split('/').next().unwrap_or_default()
     }

@@ -73,6 +73,13 @@ impl<'a> Browser<'a> {
         answer
     }
 
+    /// Shows a page with a form that leads nowhere else.
+    pub fn show_own(&self, page: &impl Template) -> HttpResponse {
+        let mut answer = page::show(page, None);
+        self.leave(&mut answer, Jar::Form, self.key.as_str());
+        answer
+    }
+
     /// Leaves a cookie.
     pub fn leave(&self, answer: &mut HttpResponse, jar: Jar, value: &str) {
         // Only a cookie that is no header value fails, and ours are base64url.

@@ -2,10 +2,10 @@
 //! was shown in. The same random value lies in the form and in a cookie; another site can have neither
 //! sent (RFC 9700 section 4.7).
 
-use portcullis_authority::Consent;
 use portcullis_authority::desk::Desk;
 use portcullis_authority::refusal::{Code, Refusal};
 use portcullis_authority::secret::same;
+use portcullis_authority::{Consent, Half};
 use serde::{Deserialize, Serialize};
 
 /// Long enough to find a password, short enough that a forgotten page is harmless.
@@ -34,6 +34,10 @@ impl BrowserKey {
 pub enum Step {
     /// Was asked for a password.
     SignIn(Consent),
+    /// Was asked for a code, after the password.
+    SecondFactor { consent: Consent, half: Half },
+    /// Looks after the own account; where a second factor was offered, with it.
+    Account { person: String, enrolment: Option<String> },
     /// Was asked for consent, as this person.
     Consent { consent: Consent, person: String },
 }

@@ -1,6 +1,7 @@
 //! The door: HTTP in, an ask to the authority, HTTP out. Handlers read, make one call and reply; no rule of
 //! the protocol lives here, and only `reply.rs` knows a status code.
 
+mod account;
 pub mod admin;
 mod authorize;
 mod browser;
@@ -24,6 +25,7 @@ pub mod plain;
 mod provisioning;
 mod reply;
 mod revoke;
+mod second_factor;
 mod sign_in;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -64,6 +66,8 @@ fn routes(app: &mut web::ServiceConfig) {
     // Seen by people. No browser page may call these (RFC 9700 section 2.6).
     app.service(get("/oauth/authorize", authorize::answer));
     app.service(post("/oauth/authorize/sign-in", sign_in::answer));
+    app.service(post("/oauth/authorize/second-factor", second_factor::answer));
+    app.service(both("/oauth/account", account::ask, account::answer));
     app.service(both("/oauth/authorize/consent", consent::ask, consent::answer));
     app.service(get("/", front::answer));
 

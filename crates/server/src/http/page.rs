@@ -31,6 +31,48 @@ pub struct SignInPage<'a> {
     pub problem: Option<&'a str>,
 }
 
+/// Asks for a code after the password.
+#[derive(Template)]
+#[template(path = "second_factor.html")]
+pub struct SecondFactorPage<'a> {
+    pub application: &'a str,
+    pub organization: &'a str,
+    /// Sealed; see `form.rs`.
+    pub form: &'a str,
+    /// Why it did not work before.
+    pub problem: Option<&'a str>,
+}
+
+/// Offers a second factor.
+#[derive(Template)]
+#[template(path = "enrol.html")]
+pub struct EnrolPage<'a> {
+    pub person: &'a str,
+    /// What an authenticator reads.
+    pub otpauth: &'a str,
+    /// The same for those who type it.
+    pub key: &'a str,
+    pub form: &'a str,
+    pub problem: Option<&'a str>,
+}
+
+/// Shows recovery codes, this once.
+#[derive(Template)]
+#[template(path = "codes.html")]
+pub struct CodesPage<'a> {
+    pub codes: &'a [&'a str],
+}
+
+/// Says that there is a second factor, and takes it away.
+#[derive(Template)]
+#[template(path = "account.html")]
+pub struct AccountPage<'a> {
+    pub person: &'a str,
+    pub codes_left: usize,
+    pub form: &'a str,
+    pub problem: Option<&'a str>,
+}
+
 /// Asks whether an application may act for the person.
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -181,11 +223,30 @@ mod tests {
             request_id: HOSTILE,
         };
         let front = FrontPage { issuer: HOSTILE };
+        let second = SecondFactorPage {
+            application: HOSTILE,
+            organization: HOSTILE,
+            form: HOSTILE,
+            problem: Some(HOSTILE),
+        };
+        let enrol = EnrolPage {
+            person: HOSTILE,
+            otpauth: HOSTILE,
+            key: HOSTILE,
+            form: HOSTILE,
+            problem: Some(HOSTILE),
+        };
+        let codes = CodesPage { codes: &[HOSTILE] };
+        let account = AccountPage { person: HOSTILE, codes_left: 3, form: HOSTILE, problem: Some(HOSTILE) };
         vec![
             sign_in.render().unwrap(),
             consent.render().unwrap(),
             problem.render().unwrap(),
             front.render().unwrap(),
+            second.render().unwrap(),
+            enrol.render().unwrap(),
+            codes.render().unwrap(),
+            account.render().unwrap(),
         ]
     }
 

@@ -1,10 +1,10 @@
 //! `POST /oauth/authorize/sign-in`: a name and a password from our own page.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use portcullis_authority::Consent;
 use portcullis_authority::ask::Ask;
 use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
+use portcullis_authority::{Consent, Entered, SignedIn};
 
 use super::browser::Browser;
 use super::cookie::Jar;
@@ -12,7 +12,7 @@ use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, SignInPage};
 use super::reply::Denied;
-use super::{authorize, consent, visit};
+use super::{authorize, consent, second_factor, visit};
 use crate::house::House;
 
 pub async fn answer(
@@ -48,12 +48,18 @@ async fn try_sign_in(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) ->
     let username = ask.get("username").unwrap_or_default();
     let password = Secret::from(ask.get("password").unwrap_or_default());
     let signed = match browser.authority().sign_in(&consent, username, password, &browser.origin).await {
-        Ok(signed) => signed,
+        Ok(Entered::In(signed)) => *signed,
+        Ok(Entered::Half(half)) => return Ok(second_factor::page(browser, consent, half, None)),
         Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
             return Ok(page(browser, consent, username, Some(&refusal.sentence)));
         }
         Err(not) => return Err(not),
     };
+    finish(browser, consent, &signed).await
+}
+
+/// Onward, with a fresh session.
+pub async fn finish(browser: &Browser<'_>, consent: Consent, signed: &SignedIn) -> Result<HttpResponse, Not> {
     // Signing in always makes a new session; the one before must not live on unseen.
     if let Some(before) = &browser.session {
         browser.authority().sign_out(before, &browser.origin).await?;

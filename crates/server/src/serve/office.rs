@@ -89,6 +89,7 @@ mod tests {
             roles: vec![OperatorRole::Owner],
             password: String::new(),
             seed: String::new(),
+            awaits_factor: false,
             recovery: Vec::new(),
             last_step: 0,
             disabled,

@@ -62,10 +62,12 @@ impl Records {
         store: &Store,
         stopped: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, Trouble> {
-        let senders = settings.audit.destinations.iter().map(|(name, to)| {
-            Ok(tokio::spawn(Sender::new(name, to, store.clone(), means)?.run(stopped.clone())))
-        });
-        senders.collect()
+        let mut senders = Vec::new();
+        for (name, to) in &settings.audit.destinations {
+            senders.push(Sender::new(name, to, store.clone(), means)?);
+            senders.extend(Sender::of_alerts(name, to, store.clone(), means)?);
+        }
+        Ok(senders.into_iter().map(|sender| tokio::spawn(sender.run(stopped.clone()))).collect())
     }
 
     /// Nothing that was counted or written is left without a word.

@@ -14,7 +14,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::{Board, Labels, label};
-use crate::feed::GuardState;
 use crate::house::House;
 
 /// What the text is (OpenMetrics 1.0, which Prometheus reads).
@@ -97,18 +96,13 @@ impl Window {
         seen.count("portcullis_feed_batches", "Batches signed and published", hub.batches());
     }
 
-    /// Behind is who may still accept something and has heard nothing for half of the bound.
     fn see_guards(&self, seen: &mut Seen) {
         let hub = &self.house.hub;
         let (now, bound) = (hub.time_ms(), hub.max_staleness_ms());
-        let state = |guard: &GuardState| match guard.is_connected(now, bound) {
-            true if guard.is_connected(now, bound / 2) => "live",
-            true => "behind",
-            false => "stale",
-        };
         let all = hub.reports.all();
-        let counted = ["live", "behind", "stale"]
-            .map(|word| (label("state", word), all.iter().filter(|guard| state(guard) == word).count()));
+        let counted = ["live", "behind", "stale"].map(|word| {
+            (label("state", word), all.iter().filter(|guard| guard.standing(now, bound) == word).count())
+        });
         let guards = gauges(counted.map(|(labels, count)| (labels, count as u64)));
         seen.0.register("portcullis_guards", "Guards that have reported within the hour, by state", guards);
     }

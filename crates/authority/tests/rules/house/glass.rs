@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::desk::Inspector;
 use portcullis_authority::keyring::KeyChain;
 use portcullis_authority::ledger::{
-    Act, CodeRow, Deed, Done, Family, Issued, Ledger, Session, Survey, Whose,
+    Act, CodeRow, Deed, Done, Family, Issued, Ledger, PersonFactor, Session, Survey, Whose,
 };
 use portcullis_authority::memory::Memory;
 use portcullis_authority::proposals::Proposal;
@@ -77,6 +77,10 @@ impl Ledger for Books {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.memory.session(hash).await
+    }
+
+    async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
+        self.memory.factor(person).await
     }
 }
 

@@ -40,7 +40,7 @@ impl House {
     /// Has something done in the room where orders are carried out.
     pub async fn order<T>(&self, work: impl AsyncFnOnce(Room<'_>) -> T) -> T {
         let keyring = self.authority.keyring();
-        work(Room { desk: self.authority.desk(), keyring: &keyring }).await
+        work(Room { desk: self.authority.desk(), staff: &*self.memory, keyring: &keyring }).await
     }
 
     /// Ends something at once.

@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use glass::{Books, Glass};
 pub use seed::*;
-pub use visitor::{CHALLENGE, VERIFIER, in_query};
+pub use visitor::{CHALLENGE, VERIFIER, in_query, inside};
 
 pub const ISSUER: &str = "https://auth.acme.example";
 pub const START: u64 = 1_800_000_000;

@@ -1,9 +1,9 @@
 //! A person with a browser.
 
 use portcullis_authority::ask::Ask;
-use portcullis_authority::refusal::Refusal;
+use portcullis_authority::refusal::{Not, Refusal};
 use portcullis_authority::secret::Secret;
-use portcullis_authority::{Consent, TokenReply, Turned, Visitor};
+use portcullis_authority::{Consent, Entered, SignedIn, TokenReply, Turned, Visitor};
 use url::Url;
 
 use super::{House, origin, refusal_of};
@@ -11,6 +11,14 @@ use super::{House, origin, refusal_of};
 /// RFC 7636 appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// Somebody who came in by the password alone.
+pub fn inside(answer: Result<Entered, Not>) -> Result<SignedIn, Refusal> {
+    refusal_of(answer).map(|entered| match entered {
+        Entered::In(signed_in) => *signed_in,
+        Entered::Half(half) => panic!("{half:?} has a second factor"),
+    })
+}
 
 impl House {
     /// `GET /oauth/authorize`; `response_type` and the challenge are there unless the test says otherwise,
@@ -35,7 +43,7 @@ impl House {
         let password = format!("{}s-password", email.split('@').next().unwrap());
         self.remember(&password);
         let answer = self.authority.sign_in(consent, email, Secret::from(password), &origin()).await;
-        refusal_of(answer).map(|signed_in| {
+        inside(answer).map(|signed_in| {
             self.remember(signed_in.cookie.expose());
             signed_in.visitor
         })

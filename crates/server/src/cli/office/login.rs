@@ -77,7 +77,7 @@ impl Login {
 }
 
 /// Asked for without being shown.
-fn asked(question: &str, instead: &str) -> Result<Secret, Failure> {
+pub(super) fn asked(question: &str, instead: &str) -> Result<Secret, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(format!("there is nobody to ask; give {instead}.")));
     }

@@ -12,6 +12,7 @@ use super::super::remote::secret_in;
 use super::super::serve::runtime;
 use super::super::{Failure, Outcome};
 use super::counter::Counter;
+use super::ordered::proposed;
 use super::table::{Table, text, time};
 use crate::means::Means;
 use crate::settings::Settings;
@@ -50,6 +51,54 @@ Examples:
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// Invite an operator. Owners only.
+    ///
+    /// Prints a code that works once. The invited accepts it with `portcullis account accept`, chooses a
+    /// password and enrols a second factor; nobody else ever knows either.
+    Invite {
+        #[command(flatten)]
+        counter: Counter,
+        /// E-mail address; operators sign in with it.
+        email: String,
+        /// Of operator, approver, auditor, owner.
+        #[arg(long = "role", value_delimiter = ',', required = true, value_parser = role)]
+        roles: Vec<OperatorRole>,
+        /// Seconds until it expires, 60 to 604800; a day unless said.
+        #[arg(long, value_name = "SECONDS")]
+        lifetime: Option<u64>,
+    },
+    /// List the invitations that are open.
+    Invitations {
+        #[command(flatten)]
+        counter: Counter,
+    },
+    /// Withdraw an invitation. Owners only.
+    Uninvite {
+        #[command(flatten)]
+        counter: Counter,
+        /// Its id, see `portcullis operators invitations`.
+        invitation: String,
+    },
+    /// Propose to take a lost second factor away. Another person confirms it.
+    ///
+    /// After that the operator comes in nowhere until an owner invites them again
+    /// (`portcullis operators invite-again`) and they enrol another one. The password stays.
+    ResetSecondFactor {
+        #[command(flatten)]
+        counter: Counter,
+        /// Id or e-mail address.
+        operator: String,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let an operator enrol again whose second factor was taken away. Owners only.
+    InviteAgain {
+        #[command(flatten)]
+        counter: Counter,
+        /// Id or e-mail address.
+        operator: String,
+    },
     /// Give an operator these roles and no others. Owners only.
     Roles {
         #[command(flatten)]
@@ -86,6 +135,33 @@ impl Operators {
             Command::Create { email, roles, password_file } => {
                 create(&settings, email, roles, password_file.as_deref().map(secret_in).transpose()?)
             }
+            Command::Invite { counter, email, roles, lifetime } => {
+                let mut body = json!({ "email": email, "roles": roles });
+                if let Some(lifetime) = lifetime {
+                    body["lifetime"] = lifetime.into();
+                }
+                let answer = counter.post("/invitations", &body)?;
+                counter.say(&answer, invited(&answer))
+            }
+            Command::Invitations { counter } => {
+                let answer = counter.get("/invitations")?;
+                counter.show(&answer, |answer| open(&answer["invitations"]))
+            }
+            Command::Uninvite { counter, invitation } => {
+                let answer = counter.delete(&format!("/invitations/{}", as_id(&invitation)?))?;
+                counter.say(&answer, "The invitation is withdrawn.")
+            }
+            Command::ResetSecondFactor { counter, operator, reason } => {
+                let what = json!({ "operator": id_of(&counter, &operator)? });
+                let body = json!({ "kind": "operator_second_factor", "what": what, "reason": reason });
+                let answer = counter.post("/proposals", &body)?;
+                counter.say(&answer, proposed(&answer))
+            }
+            Command::InviteAgain { counter, operator } => {
+                let id = id_of(&counter, &operator)?;
+                let answer = counter.post(&format!("/operators/{id}/invitation"), &json!({}))?;
+                counter.say(&answer, invited(&answer))
+            }
             Command::Roles { counter, operator, roles } => {
                 let id = id_of(&counter, &operator)?;
                 let answer = counter.put(&format!("/operators/{id}/roles"), &json!({ "roles": roles }))?;
@@ -120,6 +196,36 @@ fn listed(operators: &Value) -> Table {
             ("disabled", |it| text(it, "disabled")),
         ],
     )
+}
+
+fn open(invitations: &Value) -> Table {
+    Table::of(
+        invitations,
+        "There are no open invitations.",
+        &[
+            ("invitation", |it| text(it, "id")),
+            ("invited", |it| text(it, "email")),
+            ("roles", |it| text(it, "roles")),
+            ("by", |it| text(it, "by")),
+            ("until", |it| time(it, "expires_at")),
+        ],
+    )
+}
+
+fn invited(answer: &Value) -> String {
+    format!(
+        "Invited {} ({}) until {}. The code works once and is shown this once:\n  {}\nThe invited accepts it with: portcullis account accept",
+        text(answer, "email"),
+        text(answer, "roles"),
+        time(answer, "expires_at"),
+        text(answer, "code"),
+    )
+}
+
+/// An id goes into a path, so it holds nothing that a path could take for its own.
+fn as_id(text: &str) -> Result<&str, Failure> {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    plain.then_some(text).ok_or_else(|| Failure::new("this is no id; the list shows them."))
 }
 
 fn create(settings: &Settings, email: String, roles: Vec<OperatorRole>, password: Option<Secret>) -> Outcome {

@@ -90,6 +90,14 @@ enum Command {
         #[arg(long, conflicts_with = "session")]
         all: bool,
     },
+    /// Say whether a person has a second factor, or take a lost one away.
+    SecondFactor {
+        #[command(flatten)]
+        one: One,
+        /// Take it away; the person signs in with the password alone until another one is enrolled.
+        #[arg(long)]
+        reset: bool,
+    },
     /// Say where an account was used from.
     Places(One),
     /// Write down all that is held on a person, without secrets, for that person.
@@ -149,6 +157,7 @@ impl People {
                 counter.show(&answer, listed)
             }
             Command::Show(one) => one.show(),
+            Command::SecondFactor { one, reset } => one.second_factor(reset),
             Command::Create { counter, email, kind, organization, first_name, last_name, password_file } => {
                 let password = password_file.as_deref().map(secret_in).transpose()?;
                 let body = json!({
@@ -251,6 +260,26 @@ impl One {
             table.row(["credentials".into(), text(answer, "credentials")]);
             table
         })
+    }
+
+    fn second_factor(&self, reset: bool) -> Outcome {
+        let path = self.path("/second-factor");
+        if reset {
+            let answer = self.counter.delete(&path)?;
+            return self
+                .counter
+                .say(&answer, "The second factor is gone; the password alone opens the account.");
+        }
+        let answer = self.counter.get(&path)?;
+        let sentence = match answer["enrolled"] == true {
+            true => format!(
+                "A second factor since {}; {} recovery codes are left.",
+                time(&answer, "since"),
+                text(&answer, "recovery_codes")
+            ),
+            false => "No second factor.".to_owned(),
+        };
+        self.counter.say(&answer, sentence)
     }
 
     fn sessions(&self) -> Outcome {

@@ -1,6 +1,7 @@
 //! `/people/{person}/export`: all that is held on a person, for that person. Without what opens anything:
 //! no password, no hash, no seed.
 
+use portcullis_authority::ledger::Ledger as _;
 use portcullis_authority::operators::Denial;
 use portcullis_authority::people;
 use portcullis_authority::provisioning::{Card, Kind};
@@ -66,6 +67,7 @@ async fn export(visit: Visit) -> Answer {
     for place in &memberships {
         cards.push(visit.desk().registry.card(Kind::Membership, &place.id).await?);
     }
+    let factor = store.factor(&person.id).await?;
     let sessions = store.sessions_of(&person.id, now).await?.into_iter();
     let logins = store.logins_of(&person.id, now).await?.into_iter();
     let places = store.places_of(&person.id).await?.into_iter();
@@ -82,6 +84,7 @@ async fn export(visit: Visit) -> Answer {
             "time_zone": person.time_zone,
             "customer_group": person.customer_group,
             "has_password": person.password.is_some(),
+            "second_factor_since": factor.map(|it| it.since),
             "disabled": person.disabled,
         }),
         memberships: memberships

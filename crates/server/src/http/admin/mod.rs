@@ -3,11 +3,14 @@
 //! An endpoint is a line in its room's `ROUTES`, and a room is a line in [`ROOMS`]: the gate, the roles, the
 //! audit of refusals and of reads, and the OpenAPI document all follow from the table.
 
+mod account;
 pub mod audit;
 pub mod call;
 mod cuts;
+mod factors;
 mod gate;
 mod held;
+mod invitations;
 mod keys;
 mod offboardings;
 mod openapi;
@@ -19,6 +22,7 @@ mod reviews;
 pub mod route;
 mod secrets;
 mod sessions;
+mod status;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -40,8 +44,12 @@ pub const BASE: &str = "/admin/v1";
 /// Every endpoint, by the room that answers it.
 const ROOMS: &[&[Route]] = &[
     sessions::ROUTES,
+    status::ROUTES,
+    account::ROUTES,
     operators::ROUTES,
+    invitations::ROUTES,
     people::ROUTES,
+    factors::ROUTES,
     held::ROUTES,
     used::ROUTES,
     secrets::ROUTES,

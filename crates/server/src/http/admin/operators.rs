@@ -57,6 +57,8 @@ struct Shown {
     created_at: u64,
     /// Recovery codes that are left.
     recovery_codes: usize,
+    /// The second factor was taken away; an invitation lets them in again.
+    awaits_factor: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -78,6 +80,7 @@ impl From<Operator> for Shown {
             demo: operator.demo,
             created_at: operator.created_at,
             recovery_codes: operator.recovery.len(),
+            awaits_factor: operator.awaits_factor,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Visit {
     /// Has something done where orders are carried out.
     pub(super) async fn order<T>(&self, work: impl AsyncFnOnce(Room<'_>) -> T) -> T {
         let keyring = self.lodge.house.authority.keyring();
-        work(Room { desk: self.desk(), keyring: &keyring }).await
+        work(Room { desk: self.desk(), staff: self.store(), keyring: &keyring }).await
     }
 
     /// Where in the feed an ending stands and, if the call asked to wait, which guards have applied it.

@@ -30,7 +30,9 @@ fn the_document_is_the_one_that_was_reviewed() {
 fn only_the_door_itself_is_open_to_everybody() {
     let open = every_route().filter(|route| route.roles.is_empty());
     let open: Vec<_> = open.map(|route| format!("{} {}", route.method.as_str(), route.path)).collect();
-    assert_eq!(open, ["POST /sessions", "GET /openapi.json"]);
+    let expected =
+        ["POST /sessions", "POST /invitations/open", "POST /invitations/accept", "GET /openapi.json"];
+    assert_eq!(open, expected);
 }
 
 #[test]

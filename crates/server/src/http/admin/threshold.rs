@@ -22,12 +22,10 @@ pub async fn cross<B: MessageBody>(
     let names = lodge.map(|lodge| lodge.settings().admin.names.clone()).unwrap_or_default();
     let called = called(&request);
     let answer = match &called {
-        Some(host) if is_ours(host, &names) => {
-            match is_foreign(request.headers(), host) {
-                false => return Ok(next.call(request).await?.map_into_left_body()),
-                true => admin::of_another_site(),
-            }
-        }
+        Some(host) if is_ours(host, &names) => match is_foreign(request.headers(), host) {
+            false => return Ok(next.call(request).await?.map_into_left_body()),
+            true => admin::of_another_site(),
+        },
         _ => admin::misdirected(),
     };
     Ok(request.into_response(answer).map_into_right_body())

@@ -1,0 +1,157 @@
+//! The second factor of people who sign in at our pages: enrolled by themselves, asked for after the password,
+//! taken away by themselves or by an operator. How codes are made and compared is in `operators`.
+//!
+//! It is for users alone: customers sign in at their shop, by a grant that has no place for a code.
+
+use portcullis_guard::claims::OwnerKind;
+
+use crate::ask::Origin;
+use crate::audit;
+use crate::desk::Desk;
+use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor};
+use crate::limits::{Account, Attempt};
+use crate::operators::second_factor::{self, Kept};
+use crate::operators::{Denial, Offered, recovery_codes};
+use crate::people;
+use crate::refusal::{Code, Not, Refusal, Trouble};
+use crate::registry::{Person, Who};
+use crate::secret::Secret;
+
+/// What is said of a code, whatever is wrong with it.
+pub(crate) const WRONG: &str =
+    "The code is wrong or was used before; wait for the next one and try again, or take a recovery code.";
+const WRONG_PROOF: &str =
+    "The password or the code is wrong, or the code was used before; wait for the next one and try again.";
+
+/// Offers a second factor to a person. Nothing changes until it is confirmed.
+///
+/// # Errors
+/// `access_denied` for customers, or trouble.
+pub fn offer(desk: &Desk, person: &Person) -> Result<Offered, Not> {
+    if person.kind != OwnerKind::User {
+        let sentence = "A second factor is for those who sign in here; a customer signs in at the shop.";
+        return Err(Refusal::new(Code::AccessDenied, sentence).into());
+    }
+    let offer = second_factor::offer(desk, &person.id, &person.email)?;
+    Ok(Offered { otpauth: offer.otpauth, enrolment: offer.enrolment })
+}
+
+/// Enrols the second factor that was offered. Gives the recovery codes, which are shown once.
+///
+/// # Errors
+/// `access_denied` for a wrong password or code or when there is one already, `too_many_requests`, or trouble.
+pub async fn enrol(
+    desk: &Desk,
+    person: &Person,
+    (password, enrolment, first): (Secret, &str, &str),
+    origin: &Origin,
+) -> Result<Vec<Secret>, Not> {
+    let attempt = proved(desk, person, password, origin).await?;
+    let Some(confirmed) = second_factor::confirmed(desk, &person.id, enrolment, first)? else {
+        attempt.was_right().await;
+        let sentence = "This is no code of the new authenticator; type the one that it shows now.";
+        return Err(Refusal::new(Code::AccessDenied, sentence).into());
+    };
+    let (shown, recovery) = recovery_codes(desk, &person.id);
+    let factor = PersonFactor {
+        person: person.id.clone(),
+        seed: confirmed.seed,
+        last_step: confirmed.step,
+        since: desk.now(),
+        recovery,
+    };
+    let record = about(person, "person.second_factor.enrolled", desk.now(), origin);
+    let done = desk.ledger.commit(Deed::new(Act::Factor(FactorAct::Enrol(factor)), record)).await?;
+    attempt.was_right().await;
+    match done {
+        Done::Committed { .. } => Ok(shown),
+        _ => {
+            Err(Refusal::new(Code::AccessDenied, "There is a second factor already; remove it first.").into())
+        }
+    }
+}
+
+/// Removes one's own second factor, by the password and a code of it.
+///
+/// # Errors
+/// `access_denied` in the same words for every reason, `too_many_requests`, or trouble.
+pub async fn remove(
+    desk: &Desk,
+    person: &Person,
+    (password, code): (Secret, &Secret),
+    origin: &Origin,
+) -> Result<(), Not> {
+    let codes = Attempt::begin(desk, Account::Factor(&person.id), origin).await?;
+    let attempt = proved(desk, person, password, origin).await?;
+    let drop = Act::Factor(FactorAct::Drop { person: person.id.clone() });
+    let record = about(person, "person.second_factor.removed", desk.now(), origin);
+    let taken = take(desk, person, code, (drop, record)).await?;
+    attempt.was_right().await;
+    if !taken {
+        return Err(not_proved(desk, person, origin).await?.into());
+    }
+    codes.was_right().await;
+    Ok(())
+}
+
+/// Takes the second factor of a person away, for an operator; the person may enrol another one.
+///
+/// # Errors
+/// [`Denial::Missing`] without such a person, [`Denial::Conflict`] without a factor, or trouble.
+pub async fn reset(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
+    let person = people::find(desk, id).await?;
+    if desk.ledger.factor(id).await?.is_none() {
+        return Err(Denial::conflict("This person has no second factor."));
+    }
+    let record = AuditRecord {
+        event: "person.second_factor.reset".into(),
+        subject: Some(person.id.clone()),
+        organization: person.organization.clone(),
+        ..record
+    };
+    let drop = Act::Factor(FactorAct::Drop { person: person.id });
+    desk.ledger.commit(Deed::new(drop, record)).await?;
+    Ok(())
+}
+
+/// Takes a code and does what it is for, both or neither. False when it is wrong or was taken before.
+pub(crate) async fn take(
+    desk: &Desk,
+    person: &Person,
+    code: &Secret,
+    (act, record): (Act, AuditRecord),
+) -> Result<bool, Trouble> {
+    let Some(factor) = desk.ledger.factor(&person.id).await? else { return Ok(false) };
+    let kept =
+        Kept { whose: &person.id, email: &person.email, seed: &factor.seed, recovery: &factor.recovery };
+    let Some(taken) = second_factor::taken(desk, kept, code.expose())? else { return Ok(false) };
+    let take = Act::Factor(FactorAct::Take { person: person.id.clone(), factor: taken });
+    let done = desk.ledger.commit(Deed::new(Act::Several(vec![take, act]), record)).await?;
+    Ok(matches!(done, Done::Committed { .. }))
+}
+
+/// The password once more: a browser that was left open is not its person.
+async fn proved<'a>(
+    desk: &'a Desk,
+    person: &Person,
+    password: Secret,
+    origin: &Origin,
+) -> Result<Attempt<'a>, Not> {
+    let attempt = Attempt::begin(desk, Account::User(&person.email), origin).await?;
+    match attempt.look(Who::UserEmail(&person.email), password).await? {
+        Some((found, attempt)) if found.id == person.id => Ok(attempt),
+        _ => Err(not_proved(desk, person, origin).await?.into()),
+    }
+}
+
+async fn not_proved(desk: &Desk, person: &Person, origin: &Origin) -> Result<Refusal, Trouble> {
+    let record = about(person, "person.second_factor.refused", desk.now(), origin);
+    desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+    Ok(Refusal::new(Code::AccessDenied, WRONG_PROOF))
+}
+
+fn about(person: &Person, event: &str, now: u64, origin: &Origin) -> AuditRecord {
+    let mut record = audit::event(event, now, origin);
+    record.subject = Some(person.id.clone());
+    record
+}
