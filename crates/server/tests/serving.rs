@@ -181,7 +181,8 @@ fn the_file_of_the_books_tells_nobody_who_is_in_them() {
         .filter_map(|name| std::fs::read(scratch.path().join(name)).ok())
         .flatten()
         .collect();
-    let has = |text: &str| bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()));
+    let has =
+        |text: &str| bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()));
     assert!(has("custJaneAA") && has("pc1:"), "the file is looked into");
     for secret in [
         "jane@example.com",

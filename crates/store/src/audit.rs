@@ -7,6 +7,7 @@
 mod anchor;
 mod chain;
 mod fence;
+mod fields;
 mod outbox;
 mod search;
 mod verify;
@@ -27,9 +28,10 @@ pub use outbox::{DeadLetter, Delivery, Lease};
 pub use search::{AuditPage, AuditQuery};
 pub use verify::{AuditFinding, AuditVerdict};
 
-use chain::Salts;
-pub(crate) use chain::{StoredAudit, opened};
+pub(crate) use chain::StoredAudit;
 pub(crate) use fence::close;
+use fields::Salts;
+pub(crate) use fields::opened;
 
 /// Rows in one insert: 20 columns each, well below what PostgreSQL binds.
 const BITE: usize = 500;

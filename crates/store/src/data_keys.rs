@@ -89,10 +89,7 @@ impl Store {
                 continue;
             }
             let bytes = wrap.unwrap(&row.kek, &row.name(), &row.wrapped)?;
-            let anew = (
-                data_keys::wrapped.eq(wrap.wrap(&row.name(), &bytes)?),
-                data_keys::kek.eq(wrap.id()),
-            );
+            let anew = (data_keys::wrapped.eq(wrap.wrap(&row.name(), &bytes)?), data_keys::kek.eq(wrap.id()));
             let write = async {
                 Ok(on!(self.books.db, |c| diesel::update(data_keys::table.find(&row.id))
                     .filter(data_keys::kek.eq(&row.kek))
@@ -181,7 +178,9 @@ async fn all(db: &Db) -> Result<Vec<StoredDataKey>, Fault> {
 
 fn fresh(wrap: &dyn KeyWrap, purpose: &str, now: u64) -> Result<StoredDataKey, Trouble> {
     let chance = |bytes: &mut [u8]| {
-        SystemRandom::new().fill(bytes).map_err(|_| Trouble::new("store", "the system gives no random numbers"))
+        SystemRandom::new()
+            .fill(bytes)
+            .map_err(|_| Trouble::new("store", "the system gives no random numbers"))
     };
     let (mut name, mut key) = ([0; NAME], Zeroizing::new([0; 32]));
     chance(&mut name)?;

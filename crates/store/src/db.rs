@@ -51,7 +51,9 @@ pub(crate) enum Fault {
     #[error("{what} does not read: {why}")]
     Unreadable { what: &'static str, why: String },
     /// A field that is sealed under a data key that is not at hand.
-    #[error("a field is sealed under the data key {key}, which this server does not have; restart it with the key-encryption key that wraps it")]
+    #[error(
+        "a field is sealed under the data key {key}, which this server does not have; restart it with the key-encryption key that wraps it"
+    )]
     Locked { key: String },
 }
 

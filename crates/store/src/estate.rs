@@ -122,10 +122,7 @@ impl Store {
 }
 
 /// A card as its row has it: kind, id and document.
-pub(crate) fn opened_card(
-    vault: &Vault,
-    (kind, id, doc): (String, String, String),
-) -> Result<Card, Fault> {
+pub(crate) fn opened_card(vault: &Vault, (kind, id, doc): (String, String, String)) -> Result<Card, Fault> {
     rows::read("a card", &vault.open(CARD, &card_row(&kind, &id), doc)?)
 }
 

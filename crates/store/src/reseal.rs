@@ -64,7 +64,8 @@ macro_rules! walk {
                     for (key, before) in &rows {
                         let $open = vault.open($field, key, before.clone())?;
                         let $anew = vault.seal($field, key, &$open)?;
-                        let row = $table::table.filter($table::$key.eq(key)).filter($table::$column.eq(before));
+                        let row =
+                            $table::table.filter($table::$key.eq(key)).filter($table::$column.eq(before));
                         some += diesel::update(row).set($set).execute(c).await?;
                     }
                     Ok::<_, Fault>((some, rows.last().map(|(key, _)| key.clone())))
@@ -109,7 +110,8 @@ impl Store {
 
     async fn reseal_cards(&self) -> Result<usize, Fault> {
         let (vault, under) = (self.books.vault_of_today()?, self.books.under_current());
-        let kinds = async { Ok(on!(self.books.db, |c| cards::table.select(cards::kind).distinct().load(c).await?)) };
+        let kinds =
+            async { Ok(on!(self.books.db, |c| cards::table.select(cards::kind).distinct().load(c).await?)) };
         let kinds: Vec<String> = self.books.db.within(kinds).await?;
         let mut done = 0;
         for kind in kinds {

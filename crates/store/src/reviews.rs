@@ -100,11 +100,7 @@ pub(crate) trait Reviewing {
     async fn places_used(&mut self, after: i64) -> Result<HashMap<(String, String), u64>, Fault>;
     /// By operator id.
     async fn operators_used(&mut self, after: i64) -> Result<HashMap<String, u64>, Fault>;
-    async fn review(
-        &mut self,
-        id: &str,
-        vault: &Vault,
-    ) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
+    async fn review(&mut self, id: &str, vault: &Vault) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
     async fn review_act(&mut self, act: &ReviewAct, vault: &Vault) -> Result<Effect, Fault>;
     async fn open_review(
         &mut self,

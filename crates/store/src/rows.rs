@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::db::Fault;
-use crate::vault::{Mark, PERSON, Vault};
 use crate::schema::{codes, families, memberships, people, rv_log, sessions};
+use crate::vault::{Mark, PERSON, Vault};
 
 /// An authorization code.
 #[derive(Insertable, Queryable, Selectable)]

@@ -59,16 +59,8 @@ pub(crate) const AUDIT_DETAIL: Field = Field { table: "audit", column: "detail" 
 pub(crate) const REVIEW_EMAIL: Field = Field { table: "review_rows", column: "email" };
 pub(crate) const PROPOSAL: Field = Field { table: "proposals", column: "what" };
 
-const FIELDS: [Field; 8] = [
-    PERSON,
-    OPERATOR,
-    OPERATOR_SESSION,
-    CARD,
-    AUDIT_ADDRESS,
-    AUDIT_DETAIL,
-    REVIEW_EMAIL,
-    PROPOSAL,
-];
+const FIELDS: [Field; 8] =
+    [PERSON, OPERATOR, OPERATOR_SESSION, CARD, AUDIT_ADDRESS, AUDIT_DETAIL, REVIEW_EMAIL, PROPOSAL];
 
 /// What marks are made for: equal texts of one purpose have equal marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +161,8 @@ impl Vault {
         let ring = self.ring.load();
         let root = ring.keys.get(id).ok_or_else(|| Fault::Locked { key: id.to_owned() })?;
         let mut bytes = BASE64URL.decode(sealed).map_err(|_| altered())?;
-        let nonce = bytes.get(..aead::NONCE_LEN).and_then(|nonce| nonce.try_into().ok()).ok_or_else(altered)?;
+        let nonce =
+            bytes.get(..aead::NONCE_LEN).and_then(|nonce| nonce.try_into().ok()).ok_or_else(altered)?;
         let about = field.about(row);
         let opened = field_key(root, &about)
             .open_in_place(
@@ -263,7 +256,9 @@ mod tests {
         let last = other.len() - 5;
         other[last] = if other[last] == b'A' { b'B' } else { b'A' };
         let other = String::from_utf8(other).unwrap();
-        for altered in ["pc1:", "pc1:a", "pc1:a:", "pc1:a:AAAA", "pc1:a:%%", &other, &sealed.replace(":a:", ":b:")] {
+        for altered in
+            ["pc1:", "pc1:a", "pc1:a:", "pc1:a:AAAA", "pc1:a:%%", &other, &sealed.replace(":a:", ":b:")]
+        {
             assert!(why(vault.open(PERSON, "ann", altered.to_owned())).contains("altered"), "{altered}");
         }
     }

@@ -6,9 +6,7 @@ use portcullis_authority::proposals::{Proposal, State};
 use portcullis_authority::provisioning::change::{Amendment, Change};
 use portcullis_authority::provisioning::{Card, Kind};
 use portcullis_authority::registry::{Organization, Person, Registry, Who};
-use portcullis_store::{
-    AuditQuery, PeopleSearch, SeedSet, Store, marked_columns, sealed_columns,
-};
+use portcullis_store::{AuditQuery, PeopleSearch, SeedSet, Store, marked_columns, sealed_columns};
 
 use crate::bench::{Bench, Kek, NOW, done, id, note};
 
@@ -190,7 +188,8 @@ pub async fn an_address_that_stands_plain_is_taken_all_the_same(bench: &Bench) {
 
 pub async fn what_is_sealed_is_searched_as_if_it_were_not(bench: &Bench) {
     let store = bench.open().await;
-    sow(&store, &[("a1", "ann@shop.example"), ("a2", "ann@shop.example.org"), ("b", "bob_1@other.example")]).await;
+    sow(&store, &[("a1", "ann@shop.example"), ("a2", "ann@shop.example.org"), ("b", "bob_1@other.example")])
+        .await;
     let found = async |text: &str, after: Option<&str>, limit: usize| {
         let search = PeopleSearch {
             text: Some(text.into()),
@@ -260,7 +259,9 @@ pub async fn a_sealed_field_of_the_log_that_was_moved_is_found(bench: &Bench) {
         store.commit(Deed::new(Act::Note, record)).await.expect("the note is kept");
     }
     bench
-        .tamper_with_audit("UPDATE audit SET address = (SELECT address FROM audit WHERE seq = 1) WHERE seq = 2")
+        .tamper_with_audit(
+            "UPDATE audit SET address = (SELECT address FROM audit WHERE seq = 1) WHERE seq = 2",
+        )
         .await;
     let said = store.audit_verify(None, Vec::new()).await.unwrap().to_string();
     assert!(said.starts_with("row 2 was changed;"), "{said}");
