@@ -224,7 +224,14 @@ both! {
                 let known = counts.iter().filter(|(counted, _)| counted == scope || counted == FLOOR);
                 known.map(|(_, n)| word(unsigned(*n))).max().unwrap_or(0)
             };
-            row.read(vault, (of("subject"), of("actor"))).map(Some)
+            let person = row.read(vault, (of("subject"), of("actor")))?;
+            match who {
+                // A mark that was copied to another's row must not open that one's account.
+                Who::CustomerEmail { email, .. } | Who::UserEmail(email) if folded(email) != folded(&person.email) => {
+                    Err(Fault::unreadable("people", format!("the mark of row {} is another's", person.id)))
+                }
+                _ => Ok(Some(person)),
+            }
         }
     }
 }

@@ -153,10 +153,21 @@ pub async fn nothing_personal_stands_in_the_tables(bench: &Bench) {
 pub async fn two_fields_that_were_swapped_are_trouble_and_not_somebody_else(bench: &Bench) {
     let store = bench.open().await;
     fill(&store).await;
+    // The address of the one on the row of the other: who signs in as bob must not become ann.
+    let marks = "CREATE TABLE kept AS SELECT email FROM people WHERE id = 'bob'; \
+                 UPDATE people SET email = 'nobody' WHERE id = 'bob'; \
+                 UPDATE people SET email = (SELECT email FROM kept) WHERE id = 'ann'";
+    bench.tamper(marks).await;
+    let email = "bob@shop.example";
+    let why =
+        store.person(Who::CustomerEmail { organization: "org", email }).await.expect_err("it is ann").why;
+    assert!(why.contains("the mark of row ann is another's"), "{why}");
+
     bench.tamper("UPDATE people SET doc = (SELECT doc FROM people WHERE id = 'bob') WHERE id = 'ann'").await;
     let why = store.person(Who::Id("ann")).await.expect_err("it is bob's").why;
     assert!(why.contains("altered, or is another's"), "{why}");
     assert!(store.person(Who::Id("bob")).await.unwrap().is_some());
+
     bench.tamper("UPDATE people SET doc = 'pc1:zzzzzzzzzzzz:AAAA' WHERE id = 'ann'").await;
     let why = store.person(Who::Id("ann")).await.expect_err("nobody has that key").why;
     assert!(why.contains("zzzzzzzzzzzz"), "{why}");
