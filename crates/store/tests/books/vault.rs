@@ -31,7 +31,7 @@ fn organization() -> Organization {
 }
 
 fn person(id: &str, email: &str) -> Person {
-    let it = serde_json::json!({ "id": id, "kind": "customer", "organization": "org", "email": email });
+    let it = serde_json::json!({ "id": id, "kind": "Customer", "organization": "org", "email": email });
     serde_json::from_value(it).expect("it reads")
 }
 
