@@ -77,7 +77,7 @@ impl Plot {
             None => {
                 let path = self.url.strip_prefix("sqlite:").expect("prepared above");
                 let mut file = SqliteConnection::establish(path).expect("the file opens");
-                let fence = "PRAGMA busy_timeout=2000; DROP TRIGGER IF EXISTS audit_keeps; \
+                let fence = "PRAGMA busy_timeout=2000; DROP TRIGGER IF EXISTS audit_holds; \
                              DROP TRIGGER IF EXISTS audit_stays;";
                 file.batch_execute(&format!("{fence} {sql}")).expect("the statement runs");
             }

@@ -8,8 +8,9 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_store::{Counts, Store, StoreSettings};
+use zeroize::Zeroizing;
 
-use crate::keys::{Keks, KeyDirectory, LoadedKeys};
+use crate::keys::{BooksKeks, Keks, KeyDirectory, LoadedKeys};
 use crate::means::{Means, Passwords};
 use crate::seed::{self, Ground, NotSown};
 use crate::settings::Settings;
@@ -22,14 +23,18 @@ pub struct Harvest {
     pub generated: Vec<(String, Secret)>,
 }
 
-/// Opens the store. Needs a multi-thread runtime, which must outlive it.
+/// Opens the store. Needs a multi-thread runtime, which must outlive it, and the keys, without which nobody can
+/// read what is in it.
 ///
 /// # Errors
-/// Trouble when the database cannot be reached or brought up to date.
+/// Trouble when the keys are not those of the books, or the database cannot be reached or brought up to date.
 pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> {
     make_room(&settings.store.url)?;
     let clock = means.clock.clone();
+    let keks = Keks::of(&settings.keys)?;
+    let seal_master = Zeroizing::new(keys_under(settings, keks.clone())?.seal_master);
     let store = StoreSettings {
+        wrap: Some(Arc::new(BooksKeks::new(keks, &seal_master))),
         root_certificate: settings.store.root_certificate.clone(),
         connections: settings.store.pool,
         patience: settings.store.patience(),
@@ -45,12 +50,16 @@ pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> 
 /// # Errors
 /// Trouble naming the file, or saying how to make them.
 pub fn keys(settings: &Settings) -> Result<LoadedKeys, Trouble> {
+    keys_under(settings, Keks::of(&settings.keys)?)
+}
+
+fn keys_under(settings: &Settings, keks: Keks) -> Result<LoadedKeys, Trouble> {
     let path = &settings.keys.directory;
     if !path.exists() {
         let why = format!("there is no {}; make your keys with portcullis keys init", path.display());
         return Err(Trouble::new("keys", why));
     }
-    KeyDirectory::open(path)?.under(Keks::of(&settings.keys)?).load()
+    KeyDirectory::open(path)?.under(keks).load()
 }
 
 /// Reads a seed file and puts it into the books.

@@ -20,6 +20,7 @@ mod disk;
 mod envelope;
 mod keeper;
 mod manifest;
+mod wrapping;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub use disk::open_to_others;
 pub use envelope::{Keks, Wrap};
 pub use keeper::{Keeper, Tools};
 pub use manifest::{Entry, Manifest, Purpose};
+pub use wrapping::BooksKeks;
 
 const MANIFEST: &str = "manifest.json";
 const SEAL: &str = "seal.key";

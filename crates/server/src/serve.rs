@@ -148,6 +148,7 @@ async fn run(
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
         tokio::spawn(upkeep::policy(glass, store.clone())),
         tokio::spawn(upkeep::uses(store.clone())),
+        tokio::spawn(upkeep::data_keys(store.clone())),
         tokio::spawn(keeper.tend()),
         tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
         tokio::spawn(keep_forgetting(store.clone(), means.clock.clone())),

@@ -196,6 +196,30 @@ fn a_key_directory_is_sealed_under_a_key_from_the_environment() {
 }
 
 #[test]
+fn the_books_are_sealed_anew_by_a_command() {
+    let scratch = Scratch::new();
+    let kek = [
+        ("PORTCULLIS__KEYS__KEK", "env:OUR_KEK"),
+        ("OUR_KEK", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+    ];
+    let said = |arguments: &[&str], more: &[(&str, &str)]| {
+        let run = portcullis(&scratch).args(arguments).envs(more.iter().copied()).output().unwrap();
+        assert!(run.status.success(), "{arguments:?}: {}", text(&run.stderr));
+        text(&run.stdout)
+    };
+    said(&["keys", "init", "--algorithms", "ES256"], &[]);
+    said(&["audit", "search", "--event", "nothing"], &[]);
+    let made = said(&["keys", "reseal", "--new-data-key"], &[]);
+    assert!(made.starts_with("Wrapped 0 data keys of the books anew.\nSealed 1 rows"), "{made}");
+    let wrapped = said(&["keys", "reseal"], &kek);
+    assert!(wrapped.contains("Sealed 4 files") && wrapped.contains("Wrapped 3 data keys"), "{wrapped}");
+    let sealed = said(&["keys", "reseal", "--data"], &kek);
+    assert!(sealed.contains("Wrapped 0 data keys") && sealed.contains("Sealed 0 rows"), "{sealed}");
+    let audit = said(&["audit", "search", "--event", "keys.resealed", "--json"], &kek);
+    assert_eq!(audit.matches("keys.resealed").count(), 3, "{audit}");
+}
+
+#[test]
 fn config_check_prints_what_is_in_force_and_hides_secrets() {
     let scratch = Scratch::new();
     let checked = run(&scratch, &["config", "check"]);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis::books;
-use portcullis::keys::{KeyDirectory, Plan, Purpose};
+use portcullis::keys::{Keks, KeyDirectory, Plan, Purpose};
 use portcullis::means::Means;
 use portcullis::serve::start;
 use portcullis::settings::{Mode, Settings};
@@ -149,4 +151,82 @@ fn books_whose_keys_are_sealed_by_another_house_start_nothing() {
     KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
     let why = start(settings, Means::system()).unwrap_err().why;
     assert!(why.contains("is seal.key the one of the other servers?"), "{why}");
+}
+
+/// The demonstration's shop, sown, and a customer who has signed in once.
+fn a_day_of_the_demo(settings: &Settings) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = books::open(settings, &Means::system()).await.unwrap();
+        books::sow(settings, &Means::system(), &store, portcullis::demo::SHOP).await.unwrap();
+        portcullis::demo::settle(settings, &Means::system(), &store).await.unwrap();
+    });
+    let running = start(settings.clone(), Means::system()).unwrap();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "demo-backend"),
+        ("client_secret", "demo-backend-secret"),
+    ];
+    ureq::post(format!("{}/oauth/token", running.issuer)).send_form(form).unwrap();
+    running.stop().unwrap();
+}
+
+#[test]
+fn the_file_of_the_books_tells_nobody_who_is_in_them() {
+    let scratch = Scratch::new();
+    let settings = settings(&scratch);
+    a_day_of_the_demo(&settings);
+    let bytes: Vec<u8> = ["books.db", "books.db-wal"]
+        .into_iter()
+        .filter_map(|name| std::fs::read(scratch.path().join(name)).ok())
+        .flatten()
+        .collect();
+    let has =
+        |text: &str| bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()));
+    assert!(has("custJaneAA") && has("pc1:"), "the file is looked into");
+    for secret in [
+        "jane@example.com",
+        "ringo@example.com",
+        portcullis::demo::OWNER,
+        "first_name",
+        "demo-owner-keeps-wat",
+        portcullis::demo::SEED_BASE32,
+        "\"addresses\"",
+    ] {
+        assert!(!has(secret), "{secret} stands in the file");
+    }
+}
+
+#[test]
+fn a_key_encryption_key_is_named_and_changed_and_the_one_before_opens_nothing() {
+    let scratch = Scratch::new();
+    let mut settings = settings(&scratch);
+    a_day_of_the_demo(&settings);
+    let kek = |name: &str, byte: u8| {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = scratch.path().join(name);
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, STANDARD.encode([byte; 32]).as_bytes()).unwrap();
+        Some(format!("file:{}", path.display()))
+    };
+    let (one, two) = (kek("one", 1), kek("two", 2));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (today, before) in [(&one, &None), (&two, &one)] {
+        let running = start(settings.clone(), Means::system()).unwrap();
+        (settings.keys.kek, settings.keys.kek_before) = (today.clone(), before.clone());
+        let keks = Keks::of(&settings.keys).unwrap();
+        KeyDirectory::open(&settings.keys.directory).unwrap().under(keks).reseal().unwrap();
+        runtime.block_on(async {
+            let store = books::open(&settings, &Means::system()).await.unwrap();
+            assert_eq!(store.rewrap_data_keys().await.unwrap(), 2);
+        });
+        assert!(ureq::get(format!("{}/readyz", running.issuer)).call().is_ok(), "it goes on");
+        running.stop().unwrap();
+        settings.keys.kek_before = None;
+        start(settings.clone(), Means::system()).unwrap().stop().unwrap();
+    }
+    settings.keys.kek = one;
+    let why = start(settings, Means::system()).unwrap_err().why;
+    assert!(why.contains("keys.kek_before"), "{why}");
 }

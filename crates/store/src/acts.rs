@@ -19,6 +19,14 @@ use crate::proposals::Settling;
 use crate::reviews::Reviewing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, people, sessions};
+use crate::vault::Vault;
+
+/// What rows are written with: the salt of the ids in the feed, and what seals fields.
+#[derive(Clone, Copy)]
+pub(crate) struct Ink<'a> {
+    pub(crate) salt: &'a [u8],
+    pub(crate) vault: &'a Vault,
+}
 
 /// What an act came to, before its transaction has ended.
 pub(crate) enum Effect {
@@ -69,9 +77,9 @@ impl Effect {
 /// Acts on an open transaction.
 pub(crate) trait Acts {
     /// Does the act. `feed` is where its lines go, and `salt` that feed's.
-    async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn act(&mut self, act: &Act, feed: &str, ink: Ink<'_>) -> Result<Effect, Fault>;
     /// Any act but several.
-    async fn one(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn one(&mut self, act: &Act, feed: &str, ink: Ink<'_>) -> Result<Effect, Fault>;
     async fn put_code(&mut self, code: &CodeRow) -> Result<Effect, Fault>;
     async fn spend_code(&mut self, hash: &str, now: u64, family: &Family) -> Result<Effect, Fault>;
     async fn open_family(&mut self, family: &Family) -> Result<Effect, Fault>;
@@ -91,19 +99,20 @@ pub(crate) trait Acts {
     async fn end_sessions(&mut self, person: Option<&str>, now: u64) -> Result<Effect, Fault>;
     async fn disable_person(&mut self, id: &str) -> Result<Effect, Fault>;
     /// All of them, or none and the effect that stood in the way.
-    async fn several(&mut self, acts: &[&Act], feed: &str, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn several(&mut self, acts: &[&Act], feed: &str, ink: Ink<'_>) -> Result<Effect, Fault>;
 }
 
 both! {
     impl Acts {
-        async fn act(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
+        async fn act(&mut self, act: &Act, feed: &str, ink: Ink<'_>) -> Result<Effect, Fault> {
             match act {
-                Act::Several(acts) => self.several(&flat(acts), feed, salt).await,
-                one => self.one(one, feed, salt).await,
+                Act::Several(acts) => self.several(&flat(acts), feed, ink).await,
+                one => self.one(one, feed, ink).await,
             }
         }
 
-        async fn one(&mut self, act: &Act, feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
+        async fn one(&mut self, act: &Act, feed: &str, ink: Ink<'_>) -> Result<Effect, Fault> {
+            let Ink { salt, vault } = ink;
             match act {
                 Act::Note => Ok(Effect::Quiet),
                 Act::PutCode(code) => self.put_code(code).await,
@@ -119,21 +128,21 @@ both! {
                 Act::EndKey { kid, exp } => self.end_key(kid, *exp, salt).await,
                 Act::Keys(change) => self.change_keys(change, salt).await,
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
-                Act::Amend(amendment) => self.amend(amendment, salt).await,
+                Act::Amend(amendment) => self.amend(amendment, ink).await,
                 Act::Promote { numbers, generations } => {
                     self.promote(feed, salt, Jump { numbers: *numbers, generations: *generations }).await
                 }
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
-                Act::Staff(act) => self.staff_act(act).await,
                 Act::Factor(act) => self.factor_act(act).await,
+                Act::Staff(act) => self.staff_act(act, vault).await,
                 Act::CloseLogins { person, reason, now } => self.close_logins(person, reason, *now).await,
                 Act::EndSessions { person, now } => self.end_sessions(person.as_deref(), *now).await,
                 Act::DisablePerson { id } => self.disable_person(id).await,
-                Act::PutProposal(proposal) => self.put_proposal(proposal).await,
+                Act::PutProposal(proposal) => self.put_proposal(proposal, vault).await,
                 Act::Settle(settlement) => self.settle(settlement).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
-                Act::Review(act) => self.review_act(act).await,
+                Act::Review(act) => self.review_act(act, vault).await,
                 Act::Several(_) => Err(Fault::unreadable("an act", "several where one is expected")),
             }
         }
@@ -300,12 +309,12 @@ both! {
             Ok(Effect::Quiet)
         }
 
-        async fn several(&mut self, acts: &[&Act], feed: &str, salt: &[u8]) -> Result<Effect, Fault> {
+        async fn several(&mut self, acts: &[&Act], feed: &str, ink: Ink<'_>) -> Result<Effect, Fault> {
             // A transaction inside the group's is a savepoint: what is taken back is this alone.
             let tried = self.transaction(async |c| {
                 let mut done = Vec::with_capacity(acts.len());
                 for act in acts {
-                    let effect = c.one(act, feed, salt).await.map_err(Undone::Broken)?;
+                    let effect = c.one(act, feed, ink).await.map_err(Undone::Broken)?;
                     if !effect.happened() {
                         return Err(Undone::Conditions(effect));
                     }

@@ -11,21 +11,23 @@ use portcullis_authority::provisioning::change::{Amendment, Change};
 use portcullis_guard::feed::{Kind as Line, Record, name_id};
 
 use crate::SeedSet;
-use crate::acts::{Acts, Effect, ending};
+use crate::acts::{Acts, Effect, Ink, ending};
 use crate::db::{Fault, both};
 use crate::factors::Factoring;
+use crate::estate::card_row;
 use crate::rows::{self, card_kind, signed, unsigned, word};
 use crate::schema::{applications, cards, families, memberships, people, registry_version, roles, sessions};
 use crate::seed::{NEVER, Seeding};
+use crate::vault::{CARD, Vault};
 
 /// Changing the registry on an open transaction.
 pub(crate) trait Amending {
     /// Does all of it, or is [`Effect::Lost`] when the registry has moved on.
-    async fn amend(&mut self, amendment: &Amendment, salt: &[u8]) -> Result<Effect, Fault>;
+    async fn amend(&mut self, amendment: &Amendment, ink: Ink<'_>) -> Result<Effect, Fault>;
     /// Holds this version until the transaction ends; [`Effect::Lost`] when the registry has moved on.
     async fn hold(&mut self, version: u64) -> Result<Effect, Fault>;
-    async fn step(&mut self, change: &Change, salt: &[u8], news: &mut News) -> Result<(), Fault>;
-    async fn put_card(&mut self, card: &Card) -> Result<(), Fault>;
+    async fn step(&mut self, change: &Change, ink: Ink<'_>, news: &mut News) -> Result<(), Fault>;
+    async fn put_card(&mut self, card: &Card, vault: &Vault) -> Result<(), Fault>;
     async fn end_logins(&mut self, of: &Logins<'_>) -> Result<Vec<Record>, Fault>;
     async fn end_person(&mut self, person: &str, reason: &str, now: u64) -> Result<(), Fault>;
 }
@@ -48,7 +50,7 @@ pub(crate) struct Logins<'a> {
 
 both! {
     impl Amending {
-        async fn amend(&mut self, amendment: &Amendment, salt: &[u8]) -> Result<Effect, Fault> {
+        async fn amend(&mut self, amendment: &Amendment, ink: Ink<'_>) -> Result<Effect, Fault> {
             let version: Option<i64> = diesel::update(registry_version::table.find(1))
                 .filter(registry_version::version.eq(signed(amendment.expected)))
                 .set(registry_version::version.eq(registry_version::version + 1))
@@ -59,14 +61,14 @@ both! {
             let Some(version) = version else { return Ok(Effect::Lost) };
             let mut news = News::default();
             for change in &amendment.changes {
-                self.step(change, salt, &mut news).await?;
+                self.step(change, ink, &mut news).await?;
             }
             news.records.push(Record {
                 kind: Line::Policy,
                 flags: 0,
                 exp: NEVER,
                 val: word(unsigned(version)),
-                id: name_id(salt, Line::Policy, ""),
+                id: name_id(ink.salt, Line::Policy, ""),
             });
             Ok(Effect::Amended { records: news.records, raised: news.raised })
         }
@@ -81,7 +83,7 @@ both! {
             Ok(if held == 1 { Effect::Quiet } else { Effect::Lost })
         }
 
-        async fn step(&mut self, change: &Change, salt: &[u8], news: &mut News) -> Result<(), Fault> {
+        async fn step(&mut self, change: &Change, ink: Ink<'_>, news: &mut News) -> Result<(), Fault> {
             let mut set = SeedSet::default();
             match change {
                 Change::PutOrganization(it) => set.organizations.push(it.clone()),
@@ -89,7 +91,7 @@ both! {
                 Change::PutApplication(it) => return self.put_applications(&[(**it).clone()]).await,
                 Change::PutPerson(it) => set.people.push(it.clone()),
                 Change::PutMembership(it) => set.memberships.push(it.clone()),
-                Change::PutCard(card) => return self.put_card(card).await,
+                Change::PutCard(card) => return self.put_card(card, ink.vault).await,
                 Change::DropRole { organization, id } => {
                     diesel::delete(roles::table.find((organization, id))).execute(self).await?;
                 }
@@ -103,7 +105,7 @@ both! {
                     diesel::delete(cards::table.find((card_kind(*kind), id))).execute(self).await?;
                 }
                 Change::Raise { scope, id, exp } => {
-                    if let Effect::Raised { record, scope, id } = self.raise(*scope, id, *exp, salt).await? {
+                    if let Effect::Raised { record, scope, id } = self.raise(*scope, id, *exp, ink.salt).await? {
                         news.records.push(record);
                         news.raised.push((scope, id, record.val));
                     }
@@ -122,13 +124,14 @@ both! {
                 self.put_tenants(&set).await?;
             }
             if !set.people.is_empty() || !set.memberships.is_empty() {
-                self.put_people(&set).await?;
+                self.put_people(&set, ink.vault).await?;
             }
             Ok(())
         }
 
-        async fn put_card(&mut self, card: &Card) -> Result<(), Fault> {
-            let doc = rows::written("a card", card)?;
+        async fn put_card(&mut self, card: &Card, vault: &Vault) -> Result<(), Fault> {
+            let place = card_row(card_kind(card.kind), &card.id);
+            let doc = vault.seal(CARD, &place, &rows::written("a card", card)?)?;
             diesel::insert_into(cards::table)
                 .values((
                     cards::kind.eq(card_kind(card.kind)),

@@ -7,6 +7,7 @@
 mod anchor;
 mod chain;
 mod fence;
+mod fields;
 mod outbox;
 mod search;
 mod verify;
@@ -20,16 +21,19 @@ use crate::Store;
 use crate::db::{Fault, Rows, both, on, rows_into};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_head};
+use crate::vault::Vault;
 
 pub use anchor::{AuditMark, Checkpoint};
 pub use outbox::{DeadLetter, Delivery, Lease};
 pub use search::{AuditPage, AuditQuery};
 pub use verify::{AuditFinding, AuditVerdict};
 
-use chain::{Salts, StoredAudit};
+pub(crate) use chain::StoredAudit;
 pub(crate) use fence::close;
+use fields::Salts;
+pub(crate) use fields::opened;
 
-/// Rows in one insert: 19 columns each, well below what PostgreSQL binds.
+/// Rows in one insert: 20 columns each, well below what PostgreSQL binds.
 const BITE: usize = 500;
 
 /// A row of the audit log.
@@ -45,23 +49,22 @@ pub struct AuditEntry {
 impl Store {
     /// Rows after a number, oldest first.
     pub async fn audit_page(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, Trouble> {
-        let rows = self.audit_rows(signed(after), i64::try_from(limit).unwrap_or(i64::MAX)).await?;
-        Ok(rows.into_iter().map(StoredAudit::read).collect::<Result<_, _>>()?)
+        let (after, limit) = (signed(after), i64::try_from(limit).unwrap_or(i64::MAX));
+        let read = || async {
+            let rows = self.audit_rows(after, limit).await?;
+            rows.into_iter().map(|row| row.read(&self.books.vault)).collect()
+        };
+        Ok(self.books.reading(read).await?)
     }
 
     async fn audit_rows(&self, after: i64, limit: i64) -> Result<Vec<StoredAudit>, Fault> {
-        self.books
-            .db
-            .within(async {
-                Ok(on!(self.books.db, |c| audit::table
-                    .filter(audit::seq.gt(after))
-                    .order(audit::seq)
-                    .limit(limit)
-                    .select(StoredAudit::as_select())
-                    .load(c)
-                    .await?))
-            })
-            .await
+        Ok(on!(self.books.db, |c| audit::table
+            .filter(audit::seq.gt(after))
+            .order(audit::seq)
+            .limit(limit)
+            .select(StoredAudit::as_select())
+            .load(c)
+            .await?))
     }
 
     /// The newest row's number and hash, as the counter has them.
@@ -82,16 +85,16 @@ impl Store {
 pub(crate) trait AuditBook {
     /// Numbers, binds and writes the records, in this order. The counter's row is held until the
     /// transaction ends, so the numbers are in commit order.
-    async fn keep_audit(&mut self, records: &[&AuditRecord]) -> Result<(), Fault>;
+    async fn keep_audit(&mut self, records: &[&AuditRecord], vault: &Vault) -> Result<(), Fault>;
 }
 
 both! {
     impl AuditBook {
-        async fn keep_audit(&mut self, records: &[&AuditRecord]) -> Result<(), Fault> {
+        async fn keep_audit(&mut self, records: &[&AuditRecord], vault: &Vault) -> Result<(), Fault> {
             if records.is_empty() {
                 return Ok(());
             }
-            let mut salts = Salts::shake(records)?;
+            let mut salts = Salts::shake(records, vault)?;
             let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
             let (last, mut hash): (i64, String) = diesel::update(audit_head::table.find(1))
                 .set(audit_head::seq.eq(audit_head::seq + count))

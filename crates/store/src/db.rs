@@ -50,6 +50,11 @@ pub(crate) enum Fault {
     /// A row, or a value on its way into one, that does not read.
     #[error("{what} does not read: {why}")]
     Unreadable { what: &'static str, why: String },
+    /// A field that is sealed under a data key that is not at hand.
+    #[error(
+        "a field is sealed under the data key {key}, which this server does not have; restart it with the key-encryption key that wraps it"
+    )]
+    Locked { key: String },
 }
 
 impl Fault {

@@ -8,24 +8,26 @@ use portcullis_authority::provisioning::{Card, Kind};
 use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
+use crate::audit::opened;
 use crate::db::{Fault, both, glance, on};
 use crate::registry::docs;
 use crate::rows::{self, StoredMembership, StoredPerson, card_kind, unsigned};
 use crate::schema::{
     applications, audit, cards, memberships, organizations, people, registry_version, roles,
 };
+use crate::vault::{AUDIT_DETAIL, CARD, Vault};
 
 /// Of more changes than this the older ones are only in the audit log itself.
 const MOST_CHANGES: i64 = 10_000;
 
 /// Reading an estate on a transaction.
 trait Surveying {
-    async fn survey(&mut self, user: &str, reach: &[String]) -> Result<Keepings, Fault>;
+    async fn survey(&mut self, user: &str, reach: &[String], vault: &Vault) -> Result<Keepings, Fault>;
 }
 
 both! {
     impl Surveying {
-        async fn survey(&mut self, user: &str, reach: &[String]) -> Result<Keepings, Fault> {
+        async fn survey(&mut self, user: &str, reach: &[String], vault: &Vault) -> Result<Keepings, Fault> {
             let version: i64 =
                 registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
             let organizations: Vec<String> = organizations::table
@@ -56,10 +58,10 @@ both! {
                 .select(StoredPerson::as_select())
                 .load(self)
                 .await?;
-            let cards: Vec<String> = cards::table
+            let cards: Vec<(String, String, String)> = cards::table
                 .filter(cards::organization_id.eq_any(reach))
                 .or_filter(cards::kind.eq(card_kind(Kind::User)).and(cards::id.eq(user)))
-                .select(cards::doc)
+                .select((cards::kind, cards::id, cards::doc))
                 .load(self)
                 .await?;
             Ok(Keepings {
@@ -69,8 +71,8 @@ both! {
                 applications: docs("an application", applications)?,
                 memberships: places.into_iter().map(StoredMembership::read).collect::<Result<_, _>>()?,
                 // Generations are no part of what is shown, and nothing writes them back.
-                people: people.into_iter().map(|row| row.read(0, 0)).collect::<Result<_, _>>()?,
-                cards: docs("a card", cards)?,
+                people: people.into_iter().map(|row| row.read(vault, (0, 0))).collect::<Result<_, _>>()?,
+                cards: cards.into_iter().map(|row| opened_card(vault, row)).collect::<Result<_, _>>()?,
             })
         }
     }
@@ -78,8 +80,9 @@ both! {
 
 impl Store {
     pub(crate) async fn keepings(&self, user: &str, reach: &[String]) -> Result<Keepings, Trouble> {
-        let read = async { glance!(self.books.db, |c| c.survey(user, reach).await) };
-        Ok(self.books.db.within(read).await?)
+        let vault = &self.books.vault;
+        let read = || async { glance!(self.books.db, |c| c.survey(user, reach, vault).await) };
+        Ok(self.books.reading(read).await?)
     }
 
     pub(crate) async fn one_card(&self, kind: Kind, id: &str) -> Result<Option<Card>, Trouble> {
@@ -87,22 +90,21 @@ impl Store {
         if id.contains('\0') {
             return Ok(None);
         }
-        let read = async {
-            Ok(on!(self.books.db, |c| cards::table
+        let read = || async {
+            let found: Option<(String, String, String)> = on!(self.books.db, |c| cards::table
                 .find((card_kind(kind), id))
-                .select(cards::doc)
-                .first::<String>(c)
+                .select((cards::kind, cards::id, cards::doc))
+                .get_result(c)
                 .await
-                .optional()?))
+                .optional()?);
+            found.map(|row| opened_card(&self.books.vault, row)).transpose()
         };
-        let doc: Option<String> = self.books.db.within(read).await?;
-        Ok(doc.map(|doc| rows::read("a card", &doc)).transpose()?)
+        Ok(self.books.reading(read).await?)
     }
 
     pub(crate) async fn traces(&self, reach: &[String]) -> Result<Vec<Traced>, Trouble> {
-        type Line = (i64, Option<String>, Option<String>, String);
-        let read = async {
-            Ok(on!(self.books.db, |c| audit::table
+        let read = || async {
+            let lines: Vec<TracedRow> = on!(self.books.db, |c| audit::table
                 .filter(audit::organization_id.eq_any(reach))
                 // Word for word as in the index, which is made for this.
                 .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("event = 'registry.changed'"))
@@ -110,20 +112,42 @@ impl Store {
                 .filter(audit::detail.is_not_null())
                 .order(audit::seq.desc())
                 .limit(MOST_CHANGES)
-                .select((audit::at, audit::organization_id, audit::detail, audit::hash))
+                .select(TracedRow::as_select())
                 .load(c)
-                .await?))
+                .await?);
+            lines.into_iter().rev().map(|line| line.read(&self.books.vault)).collect()
         };
-        let lines: Vec<Line> = self.books.db.within(read).await?;
-        Ok(lines.into_iter().rev().map(traced).collect::<Result<_, _>>()?)
+        Ok(self.books.reading(read).await?)
     }
 }
 
-/// The hash of its row names a trace: unlike the number, it tells nobody how much others do.
-fn traced(
-    (at, organization, detail, hash): (i64, Option<String>, Option<String>, String),
-) -> Result<Traced, Fault> {
-    let trace: Trace = rows::read("a trace", &detail.unwrap_or_default())?;
-    let id = hash.chars().take(22).collect();
-    Ok(Traced { id, organization: organization.unwrap_or_default(), at: unsigned(at), trace })
+/// A card as its row has it: kind, id and document.
+pub(crate) fn opened_card(vault: &Vault, (kind, id, doc): (String, String, String)) -> Result<Card, Fault> {
+    rows::read("a card", &vault.open(CARD, &card_row(&kind, &id), doc)?)
+}
+
+/// A card's row by its name.
+pub(crate) fn card_row(kind: &str, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = audit)]
+struct TracedRow {
+    seq: i64,
+    at: i64,
+    organization_id: Option<String>,
+    detail: Option<String>,
+    hash: String,
+}
+
+impl TracedRow {
+    /// The hash of its row names a trace: unlike the number, it tells nobody how much others do.
+    fn read(self, vault: &Vault) -> Result<Traced, Fault> {
+        let detail = opened(vault, AUDIT_DETAIL, self.seq, self.detail)?;
+        let trace: Trace = rows::read("a trace", &detail.unwrap_or_default())?;
+        let id = self.hash.chars().take(22).collect();
+        let organization = self.organization_id.unwrap_or_default();
+        Ok(Traced { id, organization, at: unsigned(self.at), trace })
+    }
 }

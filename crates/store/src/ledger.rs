@@ -21,7 +21,7 @@ use portcullis_authority::registry::Scope;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use crate::acts::{Acts, Effect};
+use crate::acts::{Acts, Effect, Ink};
 use crate::audit::AuditBook;
 use crate::db::{Fault, on, tx};
 use crate::feed::{Began, FeedBook};
@@ -270,13 +270,14 @@ impl Books {
     ) -> Result<Written, Fault> {
         tx!(self.db, |c| {
             let mut effects = Vec::with_capacity(deeds.len());
+            let ink = Ink { salt: &self.salt, vault: &self.vault };
             for deed in deeds {
-                effects.push(c.act(&deed.act, &self.feed, &self.salt).await?);
+                effects.push(c.act(&deed.act, &self.feed, ink).await?);
             }
             // What did not happen leaves no audit record that it did.
             let happened = deeds.iter().zip(&effects).filter(|(_, effect)| effect.happened());
             let audit: Vec<_> = happened.flat_map(|(deed, _)| &deed.audit).collect();
-            c.keep_audit(&audit).await?;
+            c.keep_audit(&audit, &self.vault).await?;
             let records: Vec<_> = effects.iter().flat_map(Effect::records).collect();
             let mut rows = Vec::new();
             if !records.is_empty() {
@@ -373,7 +374,7 @@ fn passes(fault: &Fault) -> bool {
 fn is_refusal(fault: &Fault) -> bool {
     use diesel::result::Error;
     match fault {
-        Fault::Unreadable { .. } => true,
+        Fault::Unreadable { .. } | Fault::Locked { .. } => true,
         Fault::Query(Error::DatabaseError(kind, _)) => {
             !matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
         }

@@ -17,34 +17,34 @@ use crate::acts::Effect;
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{operator_invitations, operator_recovery, operator_sessions, operators, staff_version};
+use crate::vault::{Mark, OPERATOR, OPERATOR_SESSION, Vault};
 
 #[async_trait]
 impl StaffBook for Store {
     async fn staff(&self) -> Result<Staff, Trouble> {
-        let read = async { glance!(self.books.db, |c| c.staff().await) };
-        Ok(self.books.db.within(read).await?)
+        let vault = &self.books.vault;
+        let read = || async { glance!(self.books.db, |c| c.staff(vault).await) };
+        Ok(self.books.reading(read).await?)
     }
 
     async fn operator_session(&self, hash: &str) -> Result<Option<(OperatorSession, Operator)>, Trouble> {
-        let read = async { Ok(on!(self.books.db, |c| c.session_of_operator(hash).await?)) };
-        Ok(self.books.db.within(read).await?)
+        let vault = &self.books.vault;
+        let read = || async { Ok(on!(self.books.db, |c| c.session_of_operator(hash, vault).await?)) };
+        Ok(self.books.reading(read).await?)
     }
 
     async fn operator_sessions(&self, now: u64) -> Result<Vec<OperatorSession>, Trouble> {
-        let rows: Vec<StoredOperatorSession> = self
-            .books
-            .db
-            .within(async {
-                Ok(on!(self.books.db, |c| operator_sessions::table
-                    .filter(operator_sessions::ended_at.is_null())
-                    .filter(operator_sessions::expires_at.gt(signed(now)))
-                    .order(operator_sessions::id)
-                    .select(StoredOperatorSession::as_select())
-                    .load(c)
-                    .await?))
-            })
-            .await?;
-        Ok(rows.into_iter().map(StoredOperatorSession::read).collect::<Result<_, _>>()?)
+        let read = || async {
+            let rows: Vec<StoredOperatorSession> = on!(self.books.db, |c| operator_sessions::table
+                .filter(operator_sessions::ended_at.is_null())
+                .filter(operator_sessions::expires_at.gt(signed(now)))
+                .order(operator_sessions::id)
+                .select(StoredOperatorSession::as_select())
+                .load(c)
+                .await?);
+            rows.into_iter().map(|row| row.read(&self.books.vault)).collect()
+        };
+        Ok(self.books.reading(read).await?)
     }
 
     async fn invitations(&self, now: u64) -> Result<Vec<Invitation>, Trouble> {
@@ -75,19 +75,19 @@ struct StoredOperator {
 }
 
 impl StoredOperator {
-    fn of(operator: &Operator) -> Result<Self, Fault> {
+    fn of(operator: &Operator, vault: &Vault) -> Result<Self, Fault> {
         let plain = Operator { recovery: Vec::new(), ..operator.clone() };
         Ok(Self {
             id: operator.id.clone(),
-            email: operator.email.clone(),
+            email: vault.mark(Mark::OperatorEmail, &operator.email),
             seed: operator.seed.clone(),
             last_step: signed(operator.last_step),
-            doc: rows::written("an operator", &plain)?,
+            doc: vault.seal(OPERATOR, &operator.id, &rows::written("an operator", &plain)?)?,
         })
     }
 
-    fn read(self, recovery: Vec<String>) -> Result<Operator, Fault> {
-        let plain: Operator = rows::read("an operator", &self.doc)?;
+    fn read(self, recovery: Vec<String>, vault: &Vault) -> Result<Operator, Fault> {
+        let plain: Operator = rows::read("an operator", &vault.open(OPERATOR, &self.id, self.doc)?)?;
         Ok(Operator { last_step: unsigned(self.last_step), recovery, ..plain })
     }
 }
@@ -106,7 +106,8 @@ struct StoredOperatorSession {
 }
 
 impl StoredOperatorSession {
-    fn of(session: &OperatorSession) -> Result<Self, Fault> {
+    fn of(session: &OperatorSession, vault: &Vault) -> Result<Self, Fault> {
+        let doc = rows::written("an operator's session", session)?;
         Ok(Self {
             hash: session.hash.clone(),
             id: session.id.clone(),
@@ -114,12 +115,13 @@ impl StoredOperatorSession {
             last_used: signed(session.last_used),
             expires_at: signed(session.expires_at),
             ended_at: session.ended_at.map(signed),
-            doc: rows::written("an operator's session", session)?,
+            doc: vault.seal(OPERATOR_SESSION, &session.hash, &doc)?,
         })
     }
 
-    fn read(self) -> Result<OperatorSession, Fault> {
-        let plain: OperatorSession = rows::read("an operator's session", &self.doc)?;
+    fn read(self, vault: &Vault) -> Result<OperatorSession, Fault> {
+        let doc = vault.open(OPERATOR_SESSION, &self.hash, self.doc)?;
+        let plain: OperatorSession = rows::read("an operator's session", &doc)?;
         Ok(OperatorSession {
             last_used: unsigned(self.last_used),
             ended_at: self.ended_at.map(unsigned),
@@ -130,17 +132,25 @@ impl StoredOperatorSession {
 
 /// Operators on an open connection.
 pub(crate) trait Staffing {
-    async fn staff(&mut self) -> Result<Staff, Fault>;
-    async fn operator(&mut self, id: &str) -> Result<Option<Operator>, Fault>;
-    async fn session_of_operator(&mut self, hash: &str)
-    -> Result<Option<(OperatorSession, Operator)>, Fault>;
-    async fn staff_act(&mut self, act: &StaffAct) -> Result<Effect, Fault>;
-    async fn put_operator(&mut self, expected: u64, operator: &Operator) -> Result<Effect, Fault>;
+    async fn staff(&mut self, vault: &Vault) -> Result<Staff, Fault>;
+    async fn operator(&mut self, id: &str, vault: &Vault) -> Result<Option<Operator>, Fault>;
+    async fn session_of_operator(
+        &mut self,
+        hash: &str,
+        vault: &Vault,
+    ) -> Result<Option<(OperatorSession, Operator)>, Fault>;
+    async fn staff_act(&mut self, act: &StaffAct, vault: &Vault) -> Result<Effect, Fault>;
+    async fn put_operator(
+        &mut self,
+        expected: u64,
+        operator: &Operator,
+        vault: &Vault,
+    ) -> Result<Effect, Fault>;
     async fn replace_factor(&mut self, operator: &Operator) -> Result<(), Fault>;
     async fn take_factor(&mut self, operator: &str, factor: &Taken) -> Result<bool, Fault>;
     async fn invite(&mut self, invitation: &Invitation) -> Result<Effect, Fault>;
     async fn close_invitation(&mut self, id: &str, now: u64) -> Result<bool, Fault>;
-    async fn touch(&mut self, session: &OperatorSession) -> Result<Effect, Fault>;
+    async fn touch(&mut self, session: &OperatorSession, vault: &Vault) -> Result<Effect, Fault>;
     async fn end_operator_sessions(&mut self, of: Ended<'_>, now: u64) -> Result<(), Fault>;
 }
 
@@ -154,11 +164,10 @@ pub(crate) enum Ended<'a> {
 
 both! {
     impl Staffing {
-        async fn staff(&mut self) -> Result<Staff, Fault> {
+        async fn staff(&mut self, vault: &Vault) -> Result<Staff, Fault> {
             let version: i64 =
                 staff_version::table.find(1).select(staff_version::version).get_result(self).await?;
             let rows: Vec<StoredOperator> = operators::table
-                .order(operators::email)
                 .select(StoredOperator::as_select())
                 .load(self)
                 .await?;
@@ -167,13 +176,14 @@ both! {
                 let (own, others) = left.drain(..).partition(|(operator, _)| *operator == row.id);
                 left = others;
                 let own: Vec<(String, String)> = own;
-                row.read(own.into_iter().map(|(_, hash)| hash).collect())
+                row.read(own.into_iter().map(|(_, hash)| hash).collect(), vault)
             });
-            let operators = operators.collect::<Result<_, _>>()?;
+            let mut operators = operators.collect::<Result<Vec<_>, _>>()?;
+            operators.sort_by(|one, other| one.email.cmp(&other.email));
             Ok(Staff { version: unsigned(version), operators })
         }
 
-        async fn operator(&mut self, id: &str) -> Result<Option<Operator>, Fault> {
+        async fn operator(&mut self, id: &str, vault: &Vault) -> Result<Option<Operator>, Fault> {
             let row: Option<StoredOperator> = operators::table
                 .find(id)
                 .select(StoredOperator::as_select())
@@ -186,12 +196,13 @@ both! {
                 .select(operator_recovery::hash)
                 .load(self)
                 .await?;
-            row.read(left).map(Some)
+            row.read(left, vault).map(Some)
         }
 
         async fn session_of_operator(
             &mut self,
             hash: &str,
+            vault: &Vault,
         ) -> Result<Option<(OperatorSession, Operator)>, Fault> {
             let row: Option<StoredOperatorSession> = operator_sessions::table
                 .find(hash)
@@ -199,15 +210,15 @@ both! {
                 .get_result(self)
                 .await
                 .optional()?;
-            let Some(session) = row.map(StoredOperatorSession::read).transpose()? else { return Ok(None) };
-            let operator = self.operator(&session.operator).await?;
+            let Some(session) = row.map(|row| row.read(vault)).transpose()? else { return Ok(None) };
+            let operator = self.operator(&session.operator, vault).await?;
             Ok(operator.map(|operator| (session, operator)))
         }
 
-        async fn staff_act(&mut self, act: &StaffAct) -> Result<Effect, Fault> {
+        async fn staff_act(&mut self, act: &StaffAct, vault: &Vault) -> Result<Effect, Fault> {
             match act {
                 StaffAct::Put { expected, operator, end_sessions } => {
-                    let effect = self.put_operator(*expected, operator).await?;
+                    let effect = self.put_operator(*expected, operator, vault).await?;
                     if let (Effect::Quiet, Some(now)) = (&effect, end_sessions) {
                         self.end_operator_sessions(Ended::All(&operator.id), *now).await?;
                     }
@@ -217,7 +228,7 @@ both! {
                     if !self.take_factor(&session.operator, factor).await? {
                         return Ok(Effect::Spent { family: None });
                     }
-                    let row = StoredOperatorSession::of(session)?;
+                    let row = StoredOperatorSession::of(session, vault)?;
                     diesel::insert_into(operator_sessions::table).values(row).execute(self).await?;
                     Ok(Effect::Quiet)
                 }
@@ -240,7 +251,7 @@ both! {
                     self.end_operator_sessions(Ended::Others(operator, keep), *now).await?;
                     Ok(Effect::Quiet)
                 }
-                StaffAct::Touch(session) => self.touch(session).await,
+                StaffAct::Touch(session) => self.touch(session, vault).await,
                 StaffAct::EndSession { id, now } => {
                     self.end_operator_sessions(Ended::One(id), *now).await?;
                     Ok(Effect::Quiet)
@@ -248,7 +259,13 @@ both! {
             }
         }
 
-        async fn put_operator(&mut self, expected: u64, operator: &Operator) -> Result<Effect, Fault> {
+        async fn put_operator(
+            &mut self,
+            expected: u64,
+            operator: &Operator,
+            vault: &Vault,
+        ) -> Result<Effect, Fault> {
+            let row = StoredOperator::of(operator, vault)?;
             // Held until the transaction ends, so that nobody else takes the address meanwhile.
             let held: usize = diesel::update(staff_version::table.find(1))
                 .filter(staff_version::version.eq(signed(expected)))
@@ -256,7 +273,8 @@ both! {
                 .execute(self)
                 .await?;
             let namesakes: i64 = operators::table
-                .filter(operators::email.eq(&operator.email))
+                // Rows from before keys had marks hold the address itself.
+                .filter(operators::email.eq_any([&row.email, &operator.email]))
                 .filter(operators::id.ne(&operator.id))
                 .count()
                 .get_result(self)
@@ -270,7 +288,6 @@ both! {
                 .await?;
             let known: Option<String> =
                 operators::table.find(&operator.id).select(operators::seed).get_result(self).await.optional()?;
-            let row = StoredOperator::of(operator)?;
             match known.as_deref() {
                 Some(seed) => {
                     let renewed = seed != operator.seed;
@@ -354,8 +371,8 @@ both! {
             Ok(closed == 1)
         }
 
-        async fn touch(&mut self, session: &OperatorSession) -> Result<Effect, Fault> {
-            let row = StoredOperatorSession::of(session)?;
+        async fn touch(&mut self, session: &OperatorSession, vault: &Vault) -> Result<Effect, Fault> {
+            let row = StoredOperatorSession::of(session, vault)?;
             let touched = diesel::update(operator_sessions::table.find(&session.hash))
                 .filter(operator_sessions::ended_at.is_null())
                 .set((operator_sessions::last_used.eq(row.last_used), operator_sessions::doc.eq(row.doc)))

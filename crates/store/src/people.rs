@@ -1,6 +1,8 @@
 //! People as operators look at them: searched, with their logins, their sessions, and the places they came
 //! from. Whoever asks may ask for anybody; that it was asked is noted above.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use portcullis_authority::ledger::{Family, Session};
@@ -9,12 +11,16 @@ use portcullis_authority::registry::Person;
 use portcullis_guard::claims::OwnerKind;
 
 use crate::Store;
+use crate::audit::opened;
 use crate::db::{Fault, both, on};
 use crate::rows::{StoredFamily, StoredPerson, StoredSession, folded, owner_kind, signed, unsigned};
 use crate::schema::{audit, families, people, sessions};
+use crate::vault::{AUDIT_ADDRESS, Mark, Vault};
 
 /// Rows of one answer about one person.
 const MOST: i64 = 500;
+/// People whose addresses are opened in one step.
+const STEP: usize = 1000;
 
 /// Which people.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +45,48 @@ pub struct PlaceOfUse {
 }
 
 impl Store {
-    /// People in the order of their ids. Generations are not read.
+    /// People in the order of their ids: the one whose address or id the text is, or else all whose address has
+    /// it in it. Generations are not read.
     pub async fn people(&self, search: &PeopleSearch) -> Result<Vec<Person>, Trouble> {
-        let read = async { Ok(on!(self.books.db, |c| c.people(search).await?)) };
-        Ok(self.books.db.within(read).await?)
+        if let Some(text) = &search.text {
+            let whole = self.some_people(search, Some(text), None, 1).await?;
+            if !whole.is_empty() {
+                let after = search.after.as_deref();
+                return Ok(self.some_people(search, Some(text), after, search.limit).await?);
+            }
+        }
+        let part = folded(search.text.as_deref().unwrap_or_default());
+        let (mut found, mut after) = (Vec::new(), search.after.clone());
+        // Addresses are sealed, so the database cannot look into them: they are opened step by step.
+        loop {
+            let step = if part.is_empty() { search.limit.clamp(1, STEP) } else { STEP };
+            let some = self.some_people(search, None, after.as_deref(), step).await?;
+            let (last, full) = (some.last().map(|one| one.id.clone()), some.len() == step);
+            found.extend(some.into_iter().filter(|one| folded(&one.email).contains(&part)));
+            found.truncate(search.limit);
+            if !full || found.len() >= search.limit {
+                return Ok(found);
+            }
+            after = last;
+        }
+    }
+
+    async fn some_people(
+        &self,
+        search: &PeopleSearch,
+        whole: Option<&str>,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Person>, Fault> {
+        let vault = &self.books.vault;
+        let named = whole.map(|text| (text, [vault.mark(Mark::PersonEmail, &folded(text)), folded(text)]));
+        let named = named.as_ref();
+        let most = i64::try_from(most).unwrap_or(MOST);
+        let read = || async move {
+            let rows = on!(self.books.db, |c| c.people(search, named, after, most).await?);
+            rows.into_iter().map(|row| row.read(vault, (0, 0))).collect()
+        };
+        self.books.reading(read).await
     }
 
     /// The logins of a person that have neither ended nor run out.
@@ -59,25 +103,37 @@ impl Store {
 
     /// The addresses that logins of a person were used from, as far as the audit goes back, newest first.
     pub async fn places_of(&self, person: &str) -> Result<Vec<PlaceOfUse>, Trouble> {
-        let read = async { Ok(on!(self.books.db, |c| c.places(person).await?)) };
-        Ok(self.books.db.within(read).await?)
+        let vault = &self.books.vault;
+        let read = || async { Ok(on!(self.books.db, |c| c.places(person, vault).await?)) };
+        Ok(self.books.reading(read).await?)
     }
 }
 
 trait Looking {
-    async fn people(&mut self, search: &PeopleSearch) -> Result<Vec<Person>, Fault>;
+    async fn people(
+        &mut self,
+        search: &PeopleSearch,
+        named: Option<&Named<'_>>,
+        after: Option<&str>,
+        most: i64,
+    ) -> Result<Vec<StoredPerson>, Fault>;
     async fn logins(&mut self, person: &str, now: u64) -> Result<Vec<Family>, Fault>;
     async fn browsers(&mut self, person: &str, now: u64) -> Result<Vec<Session>, Fault>;
-    async fn places(&mut self, person: &str) -> Result<Vec<PlaceOfUse>, Fault>;
+    async fn places(&mut self, person: &str, vault: &Vault) -> Result<Vec<PlaceOfUse>, Fault>;
 }
 
 both! {
     impl Looking {
-        async fn people(&mut self, search: &PeopleSearch) -> Result<Vec<Person>, Fault> {
+        async fn people(
+            &mut self,
+            search: &PeopleSearch,
+            named: Option<&Named<'_>>,
+            after: Option<&str>,
+            most: i64,
+        ) -> Result<Vec<StoredPerson>, Fault> {
             let mut query = people::table.select(StoredPerson::as_select()).order(people::id).into_boxed();
-            if let Some(text) = &search.text {
-                let part = format!("%{}%", literally(&folded(text)));
-                query = query.filter(people::email.like(part).escape('!').or(people::id.eq(text)));
+            if let Some((id, email)) = named {
+                query = query.filter(people::email.eq_any(email).or(people::id.eq(id)));
             }
             if let Some(organization) = &search.organization {
                 query = query.filter(people::organization_id.eq(organization));
@@ -85,12 +141,10 @@ both! {
             if let Some(kind) = search.kind {
                 query = query.filter(people::kind.eq(owner_kind(kind)));
             }
-            if let Some(after) = &search.after {
+            if let Some(after) = after {
                 query = query.filter(people::id.gt(after));
             }
-            let rows: Vec<StoredPerson> =
-                query.limit(i64::try_from(search.limit).unwrap_or(MOST)).load(self).await?;
-            rows.into_iter().map(|row| row.read(0, 0)).collect()
+            Ok(query.limit(most).load(self).await?)
         }
 
         async fn logins(&mut self, person: &str, now: u64) -> Result<Vec<Family>, Fault> {
@@ -121,29 +175,66 @@ both! {
             rows.into_iter().map(StoredSession::read).collect()
         }
 
-        async fn places(&mut self, person: &str) -> Result<Vec<PlaceOfUse>, Fault> {
+        async fn places(&mut self, person: &str, vault: &Vault) -> Result<Vec<PlaceOfUse>, Fault> {
             let last = diesel::dsl::max(audit::at);
-            let rows: Vec<(Option<String>, Option<i64>, i64)> = audit::table
+            let used = audit::table
                 .filter(audit::subject.eq(person))
                 .filter(audit::sid.is_not_null())
-                .filter(audit::address.is_not_null())
+                .filter(audit::address.is_not_null());
+            // Of a sealed address, any of its rows can tell which one it is.
+            let marked: Vec<(Option<i64>, Option<i64>, i64)> = used
+                .filter(audit::address_mark.is_not_null())
+                .group_by(audit::address_mark)
+                .select((diesel::dsl::max(audit::seq), last, diesel::dsl::count_star()))
+                .order(last.desc())
+                .limit(MOST)
+                .load(self)
+                .await?;
+            let witnesses: Vec<i64> = marked.iter().filter_map(|(seq, ..)| *seq).collect();
+            let witnesses: Vec<(i64, Option<String>)> = audit::table
+                .filter(audit::seq.eq_any(witnesses))
+                .select((audit::seq, audit::address))
+                .load(self)
+                .await?;
+            let witnesses: HashMap<_, _> = witnesses.into_iter().collect();
+            let plain: Vec<(Option<String>, Option<i64>, i64)> = used
+                .filter(audit::address_mark.is_null())
                 .group_by(audit::address)
                 .select((audit::address, last, diesel::dsl::count_star()))
                 .order(last.desc())
                 .limit(MOST)
                 .load(self)
                 .await?;
-            let place = |(address, last, times): (Option<String>, Option<i64>, i64)| {
-                Some(PlaceOfUse { address: address?, last: unsigned(last?), times: unsigned(times) })
-            };
-            Ok(rows.into_iter().filter_map(place).collect())
+            let mut places = Vec::new();
+            for (seq, last, times) in marked {
+                let address = seq.and_then(|seq| witnesses.get(&seq)).cloned().flatten();
+                let address = opened(vault, AUDIT_ADDRESS, seq.unwrap_or_default(), address)?;
+                places.push((address, last, times));
+            }
+            places.extend(plain);
+            Ok(together(places))
         }
     }
 }
 
-/// A text that stands for itself in a pattern.
-fn literally(text: &str) -> String {
-    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+/// An id, and an address as a row may spell it.
+type Named<'a> = (&'a str, [String; 2]);
+
+/// Places with all their times, newest first.
+fn together(rows: Vec<(Option<String>, Option<i64>, i64)>) -> Vec<PlaceOfUse> {
+    let mut places: Vec<PlaceOfUse> = Vec::new();
+    for (address, last, times) in rows {
+        let (Some(address), Some(last)) = (address, last.map(unsigned)) else { continue };
+        match places.iter_mut().find(|place| place.address == address) {
+            Some(place) => {
+                place.times += unsigned(times);
+                place.last = place.last.max(last);
+            }
+            None => places.push(PlaceOfUse { address, last, times: unsigned(times) }),
+        }
+    }
+    places.sort_by_key(|place| std::cmp::Reverse(place.last));
+    places
 }
 
 #[cfg(test)]
@@ -151,7 +242,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_of_a_pattern_stand_for_themselves() {
-        assert_eq!(literally("100%_a!b"), "100!%!_a!!b");
+    fn one_address_is_one_place_however_its_rows_are_kept() {
+        let row = |address: &str, last, times| (Some(address.to_owned()), Some(last), times);
+        let places = together(vec![row("a", 5, 2), row("b", 9, 1), row("a", 7, 3), (None, Some(1), 1)]);
+        let places: Vec<_> = places.iter().map(|it| (it.address.as_str(), it.last, it.times)).collect();
+        assert_eq!(places, [("b", 9, 1), ("a", 7, 5)]);
     }
 }

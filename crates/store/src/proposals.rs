@@ -11,18 +11,20 @@ use crate::acts::Effect;
 use crate::db::{Fault, both, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::proposals;
+use crate::vault::{PROPOSAL, Vault};
 
 /// Deciding on an open transaction.
 pub(crate) trait Settling {
-    async fn put_proposal(&mut self, proposal: &Proposal) -> Result<Effect, Fault>;
+    async fn put_proposal(&mut self, proposal: &Proposal, vault: &Vault) -> Result<Effect, Fault>;
     async fn settle(&mut self, settlement: &Settlement) -> Result<Effect, Fault>;
     async fn acknowledge(&mut self, seen: &Acknowledgement) -> Result<Effect, Fault>;
 }
 
 both! {
     impl Settling {
-        async fn put_proposal(&mut self, proposal: &Proposal) -> Result<Effect, Fault> {
-            diesel::insert_into(proposals::table).values(StoredProposal::of(proposal)).execute(self).await?;
+        async fn put_proposal(&mut self, proposal: &Proposal, vault: &Vault) -> Result<Effect, Fault> {
+            let row = StoredProposal::of(proposal, vault)?;
+            diesel::insert_into(proposals::table).values(row).execute(self).await?;
             Ok(Effect::Quiet)
         }
 
@@ -69,21 +71,21 @@ impl Store {
         if id.contains('\0') {
             return Ok(None);
         }
-        let read = async {
-            Ok(on!(self.books.db, |c| proposals::table
+        let read = || async {
+            let row: Option<StoredProposal> = on!(self.books.db, |c| proposals::table
                 .find(id)
                 .select(StoredProposal::as_select())
                 .get_result(c)
                 .await
-                .optional()?))
+                .optional()?);
+            row.map(|row| row.read(&self.books.vault)).transpose()
         };
-        let row: Option<StoredProposal> = self.books.db.within(read).await?;
-        Ok(row.map(StoredProposal::read).transpose()?)
+        Ok(self.books.reading(read).await?)
     }
 
     pub(crate) async fn newest_proposals(&self, open: bool, most: i64) -> Result<Vec<Proposal>, Trouble> {
-        let read = async {
-            Ok(on!(self.books.db, |c| {
+        let read = || async {
+            let rows = on!(self.books.db, |c| {
                 let newest = proposals::table.order(proposals::created_at.desc()).limit(most);
                 let newest = newest.select(StoredProposal::as_select());
                 // Word for word as in the index, which is made for this.
@@ -92,26 +94,28 @@ impl Store {
                     true => newest.filter(is_open).load(c).await?,
                     false => newest.load(c).await?,
                 }
-            }))
+            });
+            read_all(rows, &self.books.vault)
         };
-        read_all(self.books.db.within(read).await?)
+        Ok(self.books.reading(read).await?)
     }
 
     pub(crate) async fn unseen_glass(&self) -> Result<Vec<Proposal>, Trouble> {
-        let read = async {
-            Ok(on!(self.books.db, |c| {
+        let read = || async {
+            let rows = on!(self.books.db, |c| {
                 let words = "break_glass AND acknowledged_by IS NULL";
                 let unseen = diesel::dsl::sql::<diesel::sql_types::Bool>(words);
                 let oldest = proposals::table.filter(unseen).order(proposals::created_at);
                 oldest.select(StoredProposal::as_select()).load(c).await?
-            }))
+            });
+            read_all(rows, &self.books.vault)
         };
-        read_all(self.books.db.within(read).await?)
+        Ok(self.books.reading(read).await?)
     }
 }
 
-fn read_all(rows: Vec<StoredProposal>) -> Result<Vec<Proposal>, Trouble> {
-    Ok(rows.into_iter().map(StoredProposal::read).collect::<Result<_, _>>()?)
+fn read_all(rows: Vec<StoredProposal>, vault: &Vault) -> Result<Vec<Proposal>, Fault> {
+    rows.into_iter().map(|row| row.read(vault)).collect()
 }
 
 #[derive(Insertable, Queryable, Selectable)]
@@ -134,12 +138,12 @@ struct StoredProposal {
 }
 
 impl StoredProposal {
-    fn of(proposal: &Proposal) -> Self {
+    fn of(proposal: &Proposal, vault: &Vault) -> Result<Self, Fault> {
         let it = proposal.clone();
-        Self {
+        Ok(Self {
+            what: vault.seal(PROPOSAL, &it.id, &it.what)?,
             id: it.id,
             kind: it.kind,
-            what: it.what,
             digest: it.digest,
             proposer: it.proposer,
             reason: it.reason,
@@ -151,16 +155,16 @@ impl StoredProposal {
             break_glass: it.break_glass,
             acknowledged_by: it.acknowledged_by,
             acknowledged_at: it.acknowledged_at.map(signed),
-        }
+        })
     }
 
-    fn read(self) -> Result<Proposal, Fault> {
+    fn read(self, vault: &Vault) -> Result<Proposal, Fault> {
         Ok(Proposal {
+            what: vault.open(PROPOSAL, &self.id, self.what)?,
             state: State::from_word(&self.state)
                 .ok_or_else(|| Fault::unreadable("a proposal", format!("{} is no state", self.state)))?,
             id: self.id,
             kind: self.kind,
-            what: self.what,
             digest: self.digest,
             proposer: self.proposer,
             reason: self.reason,

@@ -16,6 +16,7 @@ use crate::acts::Effect;
 use crate::db::{Fault, Rows, both, glance, on, rows_into};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{audit, audit_head, families, operator_sessions, review_rows, reviews, secret_uses};
+use crate::vault::{REVIEW_EMAIL, Vault};
 
 /// Rows in one insert: nine columns each, well below what PostgreSQL binds.
 const BITE: usize = 1000;
@@ -38,8 +39,9 @@ impl ReviewBook for Store {
         if id.contains('\0') {
             return Ok(None);
         }
-        let read = async { glance!(self.books.db, |c| c.review(id).await) };
-        Ok(self.books.db.within(read).await?)
+        let vault = &self.books.vault;
+        let read = || async { glance!(self.books.db, |c| c.review(id, vault).await) };
+        Ok(self.books.reading(read).await?)
     }
 
     async fn reviews(&self, most: usize) -> Result<Vec<Review>, Trouble> {
@@ -60,18 +62,18 @@ impl ReviewBook for Store {
 impl Store {
     /// Lines of reviews about what somebody has, with the ids of the reviews.
     pub async fn review_rows_of(&self, holder: &str) -> Result<Vec<(String, ReviewRow)>, Trouble> {
-        let read = async {
-            Ok(on!(self.books.db, |c| review_rows::table
+        let read = || async {
+            let rows: Vec<StoredReviewRow> = on!(self.books.db, |c| review_rows::table
                 .filter(review_rows::holder.eq(holder))
                 .order((review_rows::review_id, review_rows::n))
                 .limit(MOST_OF_ONE)
                 .select(StoredReviewRow::as_select())
                 .load(c)
-                .await?))
+                .await?);
+            let open = |row: StoredReviewRow| Ok((row.review_id.clone(), row.read(&self.books.vault)?));
+            rows.into_iter().map(open).collect()
         };
-        let rows: Vec<StoredReviewRow> = self.books.db.within(read).await?;
-        let read = |row: StoredReviewRow| Ok((row.review_id.clone(), row.read()?));
-        Ok(rows.into_iter().map(read).collect::<Result<_, Fault>>()?)
+        Ok(self.books.reading(read).await?)
     }
 
     /// Erases what the audit log and the reviews hold on a person beside the id. Answers how many rows lost
@@ -98,9 +100,14 @@ pub(crate) trait Reviewing {
     async fn places_used(&mut self, after: i64) -> Result<HashMap<(String, String), u64>, Fault>;
     /// By operator id.
     async fn operators_used(&mut self, after: i64) -> Result<HashMap<String, u64>, Fault>;
-    async fn review(&mut self, id: &str) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
-    async fn review_act(&mut self, act: &ReviewAct) -> Result<Effect, Fault>;
-    async fn open_review(&mut self, review: &Review, rows: &[ReviewRow]) -> Result<Effect, Fault>;
+    async fn review(&mut self, id: &str, vault: &Vault) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
+    async fn review_act(&mut self, act: &ReviewAct, vault: &Vault) -> Result<Effect, Fault>;
+    async fn open_review(
+        &mut self,
+        review: &Review,
+        rows: &[ReviewRow],
+        vault: &Vault,
+    ) -> Result<Effect, Fault>;
     async fn sign_row(&mut self, act: &ReviewAct) -> Result<Effect, Fault>;
 }
 
@@ -173,7 +180,11 @@ both! {
             Ok(latest(sessions.into_iter().chain(entered)))
         }
 
-        async fn review(&mut self, id: &str) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault> {
+        async fn review(
+            &mut self,
+            id: &str,
+            vault: &Vault,
+        ) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault> {
             let found: Option<StoredReview> = reviews::table
                 .find(id)
                 .select(StoredReview::as_select())
@@ -187,13 +198,13 @@ both! {
                 .select(StoredReviewRow::as_select())
                 .load(self)
                 .await?;
-            let lines = lines.into_iter().map(StoredReviewRow::read).collect::<Result<_, _>>()?;
+            let lines = lines.into_iter().map(|line| line.read(vault)).collect::<Result<_, _>>()?;
             Ok(Some((review, lines)))
         }
 
-        async fn review_act(&mut self, act: &ReviewAct) -> Result<Effect, Fault> {
+        async fn review_act(&mut self, act: &ReviewAct, vault: &Vault) -> Result<Effect, Fault> {
             let changed = match act {
-                ReviewAct::Open { review, rows } => return self.open_review(review, rows).await,
+                ReviewAct::Open { review, rows } => return self.open_review(review, rows, vault).await,
                 ReviewAct::Sign { .. } => return self.sign_row(act).await,
                 ReviewAct::Assign { review, to } => {
                     diesel::update(reviews::table.find(review))
@@ -218,9 +229,14 @@ both! {
             Ok(if changed == 1 { Effect::Quiet } else { Effect::Lost })
         }
 
-        async fn open_review(&mut self, review: &Review, rows: &[ReviewRow]) -> Result<Effect, Fault> {
+        async fn open_review(
+            &mut self,
+            review: &Review,
+            rows: &[ReviewRow],
+            vault: &Vault,
+        ) -> Result<Effect, Fault> {
             diesel::insert_into(reviews::table).values(StoredReview::of(review)?).execute(self).await?;
-            let rows = rows.iter().map(|row| StoredReviewRow::of(&review.id, row));
+            let rows = rows.iter().map(|row| StoredReviewRow::of((&review.id, row), vault));
             self.write(rows.collect::<Result<Vec<_>, _>>()?).await?;
             Ok(Effect::Quiet)
         }
@@ -332,13 +348,15 @@ pub(crate) struct StoredReviewRow {
 }
 
 impl StoredReviewRow {
-    fn of(review: &str, row: &ReviewRow) -> Result<Self, Fault> {
+    fn of((review, row): (&str, &ReviewRow), vault: &Vault) -> Result<Self, Fault> {
         let plain = Access { email: None, ..row.access.clone() };
+        let place = line_row(review, signed(row.n));
+        let email = row.access.email.as_deref().map(|email| vault.seal(REVIEW_EMAIL, &place, email));
         Ok(Self {
             review_id: review.into(),
             n: signed(row.n),
             holder: row.access.holder.clone(),
-            email: row.access.email.clone(),
+            email: email.transpose()?,
             doc: rows::written("a line of a review", &plain)?,
             decision: row.decision.map(|it| it.as_str().into()),
             decided_by: row.decided_by.clone(),
@@ -347,20 +365,27 @@ impl StoredReviewRow {
         })
     }
 
-    fn read(self) -> Result<ReviewRow, Fault> {
+    fn read(self, vault: &Vault) -> Result<ReviewRow, Fault> {
+        let place = line_row(&self.review_id, self.n);
+        let email = self.email.map(|email| vault.open(REVIEW_EMAIL, &place, email)).transpose()?;
         let plain: Access = rows::read("a line of a review", &self.doc)?;
         let decision = self.decision.map(|word| {
             Decision::from_word(&word).ok_or_else(|| Fault::unreadable("a line of a review", word))
         });
         Ok(ReviewRow {
             n: unsigned(self.n),
-            access: Access { email: self.email, ..plain },
+            access: Access { email, ..plain },
             decision: decision.transpose()?,
             decided_by: self.decided_by,
             decided_at: self.decided_at.map(unsigned),
             reason: self.reason,
         })
     }
+}
+
+/// A line's row by its name.
+pub(crate) fn line_row(review: &str, n: i64) -> String {
+    format!("{review}/{n}")
 }
 
 rows_into!(review_rows::table, StoredReviewRow, BITE);

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::db::Fault;
 use crate::schema::{codes, families, memberships, people, rv_log, sessions};
+use crate::vault::{Mark, PERSON, Vault};
 
 /// An authorization code.
 #[derive(Insertable, Queryable, Selectable)]
@@ -148,28 +149,33 @@ pub(crate) struct StoredPerson {
 }
 
 impl StoredPerson {
-    pub(crate) fn of(person: &Person) -> Result<Self, Fault> {
+    pub(crate) fn of(person: &Person, vault: &Vault) -> Result<Self, Fault> {
         // Generations are counted in a table of their own and never come from a seed.
         let kept = Person { password: None, generation: 0, actor_generation: 0, ..person.clone() };
         Ok(Self {
             id: person.id.clone(),
             kind: owner_kind(person.kind).into(),
             organization_id: person.organization.clone(),
-            email: folded(&person.email),
+            email: vault.mark(Mark::PersonEmail, &folded(&person.email)),
             password: person.password.clone(),
             disabled: person.disabled,
-            doc: written("a person", &kept)?,
+            doc: vault.seal(PERSON, &person.id, &written("a person", &kept)?)?,
         })
     }
 
     /// The person, with the generations that were counted for it.
-    pub(crate) fn read(self, generation: u32, actor_generation: u32) -> Result<Person, Fault> {
+    pub(crate) fn read(
+        self,
+        vault: &Vault,
+        (generation, actor_generation): (u32, u32),
+    ) -> Result<Person, Fault> {
+        let doc = vault.open(PERSON, &self.id, self.doc)?;
         Ok(Person {
             password: self.password,
             disabled: self.disabled,
             generation,
             actor_generation,
-            ..read("a person", &self.doc)?
+            ..read("a person", &doc)?
         })
     }
 }

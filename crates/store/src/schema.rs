@@ -119,6 +119,7 @@ diesel::table! {
         hash -> Text,
         address_seal -> Nullable<Text>,
         detail_seal -> Nullable<Text>,
+        address_mark -> Nullable<Text>,
     }
 }
 
@@ -230,6 +231,10 @@ diesel::table! {
         id -> Text,
         as_of_ms -> BigInt,
     }
+}
+
+diesel::table! {
+    data_keys (id) { id -> Text, purpose -> Text, wrapped -> Text, kek -> Text, made_at -> BigInt, state -> Text, }
 }
 
 diesel::table! {

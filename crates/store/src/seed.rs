@@ -20,11 +20,15 @@ use crate::Store;
 use crate::amend::Amending as _;
 use crate::audit::AuditBook;
 use crate::db::{Bulk, Fault, bites, both, tx};
+use crate::estate::opened_card;
 use crate::feed::{Began, FeedBook};
-use crate::rows::{StoredMembership, StoredPerson, card_kind, fence_kind, read, unsigned, word, written};
+use crate::rows::{
+    StoredMembership, StoredPerson, card_kind, fence_kind, folded, read, unsigned, word, written,
+};
 use crate::schema::{
     applications, cards, fences, guards, memberships, organizations, people, registry_version, roles,
 };
+use crate::vault::{Mark, Vault};
 
 /// Rows in one insert.
 const BITE: usize = 500;
@@ -91,6 +95,8 @@ impl Store {
     async fn put(&self, set: &SeedSet) -> Result<Counts, Trouble> {
         let _turn = self.books.turn.lock().await;
         let read_before = (self.books.clock)();
+        // Cards are read on the way; none of them may be sealed under a key that is not known yet.
+        self.books.learn().await?;
         let (counts, rows) = self.write_set(set, read_before).await?;
         self.books.confirmed(&rows);
         Ok(counts)
@@ -102,8 +108,8 @@ impl Store {
             let set = &c.keeping_what_narrows(set).await?;
             c.put_tenants(set).await?;
             c.put_applications(&set.applications).await?;
-            c.put_people(set).await?;
-            c.put_conflicts(&set.conflicts, as_of_ms).await?;
+            c.put_people(set, &self.books.vault).await?;
+            c.put_conflicts(&set.conflicts, as_of_ms, &self.books.vault).await?;
             let version = c.next_version().await?;
             let counts = set.counts(version);
             let audit = AuditRecord {
@@ -112,7 +118,7 @@ impl Store {
                 detail: Some(written("counts", &counts)?),
                 ..AuditRecord::default()
             };
-            c.keep_audit(&[&audit]).await?;
+            c.keep_audit(&[&audit], &self.books.vault).await?;
             let news = Record {
                 kind: Kind::Policy,
                 flags: 0,
@@ -144,10 +150,11 @@ impl SeedSet {
 pub(crate) trait Seeding {
     async fn put_tenants(&mut self, set: &SeedSet) -> Result<(), Fault>;
     async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault>;
-    async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault>;
+    async fn put_people(&mut self, set: &SeedSet, vault: &Vault) -> Result<(), Fault>;
+    async fn mark_plain_addresses(&mut self, people: &[Person], vault: &Vault) -> Result<(), Fault>;
     async fn next_version(&mut self) -> Result<u64, Fault>;
     async fn keeping_what_narrows(&mut self, set: &SeedSet) -> Result<SeedSet, Fault>;
-    async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64) -> Result<(), Fault>;
+    async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64, vault: &Vault) -> Result<(), Fault>;
 }
 
 both! {
@@ -241,8 +248,11 @@ both! {
         }
 
         /// In bites, because people may be many.
-        async fn put_people(&mut self, set: &SeedSet) -> Result<(), Fault> {
-            let rows = set.people.iter().map(StoredPerson::of).collect::<Result<_, _>>()?;
+        async fn put_people(&mut self, set: &SeedSet, vault: &Vault) -> Result<(), Fault> {
+            for bite in set.people.chunks(BITE) {
+                self.mark_plain_addresses(bite, vault).await?;
+            }
+            let rows = set.people.iter().map(|one| StoredPerson::of(one, vault)).collect::<Result<_, _>>()?;
             for bite in bites(rows, BITE) {
                 let insert = diesel::insert_into(people::table)
                     .values(bite)
@@ -272,6 +282,27 @@ both! {
                         memberships::doc.eq(excluded(memberships::doc)),
                     ));
                 self.bulk(insert).await?;
+            }
+            Ok(())
+        }
+
+        /// Rows from before keys had marks hold the address itself. Those of the same addresses get their marks
+        /// first, so that the unique indexes see that it is taken.
+        async fn mark_plain_addresses(&mut self, people: &[Person], vault: &Vault) -> Result<(), Fault> {
+            if !vault.seals() {
+                return Ok(());
+            }
+            let spelt: Vec<String> = people.iter().map(|person| folded(&person.email)).collect();
+            let plain: Vec<(String, String)> = people::table
+                .filter(people::email.eq_any(&spelt))
+                .select((people::id, people::email))
+                .load(self)
+                .await?;
+            for (id, email) in plain {
+                diesel::update(people::table.find(id))
+                    .set(people::email.eq(vault.mark(Mark::PersonEmail, &email)))
+                    .execute(self)
+                    .await?;
             }
             Ok(())
         }
@@ -309,23 +340,28 @@ both! {
 
         /// On the role's card, where the Provisioning API keeps them too. A role of which a set says nothing
         /// keeps its own.
-        async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64) -> Result<(), Fault> {
+        async fn put_conflicts(
+            &mut self,
+            list: &[Conflict],
+            now_ms: u64,
+            vault: &Vault,
+        ) -> Result<(), Fault> {
             for one in list {
                 let id = role_id(&one.organization, &one.role);
-                let known: Option<String> = cards::table
+                let known: Option<(String, String, String)> = cards::table
                     .find((card_kind(CardKind::Role), &id))
-                    .select(cards::doc)
+                    .select((cards::kind, cards::id, cards::doc))
                     .first(self)
                     .await
                     .optional()?;
                 let mut card = match known {
-                    Some(doc) => read::<Card>("a card", &doc)?,
+                    Some(row) => opened_card(vault, row)?,
                     None => Card::new(CardKind::Role, &id, &one.organization, now_ms),
                 };
                 let with: Vec<String> =
                     one.with.iter().map(|other| role_id(&one.organization, other)).collect();
                 card.more.insert("conflicts_with".into(), with.into());
-                self.put_card(&card).await?;
+                self.put_card(&card, vault).await?;
             }
             Ok(())
         }

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use portcullis_authority::ledger::{Act, AuditRecord, Deed, Ledger as _};
 use serde_json::{Value, json};
 
 use super::office::{Counter, Table, text, time};
 use super::revoke::Named;
+use super::serve::runtime;
 use super::{Failure, Outcome};
+use crate::books;
 use crate::keys::{Keks, KeyDirectory, Plan, Purpose};
 use crate::means::Means;
 use crate::settings::Settings;
@@ -56,11 +59,24 @@ A server that runs has read its files already; it needs the setting at its next 
     },
     /// Seal them under a new key-encryption key: keys.kek is the new one, keys.kek_before the old one.
     ///
-    /// It may be interrupted and run again, and servers go on meanwhile. Once it is done, take keys.kek_before
-    /// out of the settings.
+    /// The files of the key directory and the data keys in the books. It may be interrupted and run again, and
+    /// servers go on meanwhile. Once it is done, take keys.kek_before out of the settings.
+    #[command(after_help = "\
+Examples:
+  portcullis keys reseal
+  portcullis keys reseal --data             # what is plain, or under an older data key, is sealed
+  portcullis keys reseal --new-data-key     # the same under a data key that is made now
+
+Restart the servers with both key-encryption keys before you make a data key: they could not open it.")]
     Reseal {
         #[command(flatten)]
         place: Place,
+        /// Seal every field of the books that is plain or sealed under an older data key.
+        #[arg(long)]
+        data: bool,
+        /// Make a new data key first.
+        #[arg(long)]
+        new_data_key: bool,
     },
     /// List the signing keys of a running server and how old they are.
     Status {
@@ -119,7 +135,15 @@ impl Keys {
                 println!("Added {kid}. A server takes it in at its next start.");
                 Ok(())
             }
-            Self::Seal { place } | Self::Reseal { place } => seal(&place.open(&settings)?),
+            Self::Seal { place } => seal(&place.open(&settings)?),
+            Self::Reseal { place, data, new_data_key } => {
+                // Books without a key-encryption key are sealed under a key of the key directory.
+                if settings.keys.kek.is_some() || !(data || new_data_key) {
+                    seal(&place.open(&settings)?)?;
+                }
+                let work = Work { data: data || new_data_key, new_data_key };
+                runtime()?.block_on(reseal(&place.settled(settings), &means, work))
+            }
             Self::Status { counter } => {
                 let answer = counter.get("/keys")?;
                 counter.show(&answer, |answer| listed(&answer["keys"]))
@@ -146,6 +170,12 @@ impl Place {
         self.directory.clone().unwrap_or_else(|| settings.keys.directory.clone())
     }
 
+    /// The settings with this place for their keys.
+    fn settled(self, mut settings: Settings) -> Settings {
+        settings.keys.directory = self.path(&settings);
+        settings
+    }
+
     fn open(&self, settings: &Settings) -> Result<KeyDirectory, Failure> {
         let keks = Keks::of(&settings.keys)?;
         Ok(KeyDirectory::open(&self.path(settings))?.under(keks))
@@ -157,6 +187,41 @@ fn seal(keys: &KeyDirectory) -> Outcome {
     match sealed.len() {
         0 => println!("Every private file is sealed under that key already."),
         some => println!("Sealed {some} files: {}.", sealed.join(", ")),
+    }
+    Ok(())
+}
+
+/// What is to be done in the books beside wrapping their data keys.
+struct Work {
+    data: bool,
+    new_data_key: bool,
+}
+
+async fn reseal(settings: &Settings, means: &Means, work: Work) -> Outcome {
+    let store = books::open(settings, means).await?;
+    let rewrapped = store.rewrap_data_keys().await?;
+    println!("Wrapped {rewrapped} data keys of the books anew.");
+    let made = match work.new_data_key {
+        true => Some(store.new_data_key().await?),
+        false => None,
+    };
+    let sealed = match work.data {
+        true => Some(store.reseal().await?),
+        false => None,
+    };
+    if let Some(sealed) = &sealed {
+        println!("Sealed {} rows of the books.", sealed.rows());
+    }
+    let record = AuditRecord {
+        at: means.clock.now(),
+        event: "keys.resealed".into(),
+        actors: vec!["command line".into()],
+        detail: Some(json!({ "rewrapped": rewrapped, "data_key": made, "rows": sealed }).to_string()),
+        ..AuditRecord::default()
+    };
+    store.commit(Deed::new(Act::Note, record)).await?;
+    if made.is_some() {
+        println!("Servers take the new data key up within seconds; run it once more with --data after that.");
     }
     Ok(())
 }

@@ -21,10 +21,10 @@ use super::disk;
 use crate::settings;
 
 /// The key-encryption keys at hand: the one that seals and opens, and one from before that only opens.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keks {
-    current: Option<Kek>,
-    before: Option<Kek>,
+    pub(super) current: Option<Kek>,
+    pub(super) before: Option<Kek>,
 }
 
 /// How a file was kept.
@@ -38,8 +38,9 @@ pub enum Wrap {
 }
 
 /// A key-encryption key and the name that files know it by, which follows from it.
-struct Kek {
-    id: String,
+#[derive(Clone)]
+pub(super) struct Kek {
+    pub(super) id: String,
     key: aead::LessSafeKey,
 }
 
@@ -153,11 +154,26 @@ impl Kek {
     fn read(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?;
         let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(Zeroizing::new(bytes).as_slice().try_into().ok()?);
+        Some(Self::new(&bytes))
+    }
+
+    pub(super) fn new(bytes: &[u8; 32]) -> Self {
         let mut named = digest::Context::new(&digest::SHA256);
         named.update(b"portcullis key-encryption key id v1\0");
-        named.update(bytes.as_ref());
+        named.update(bytes);
         let id = URL_SAFE_NO_PAD.encode(&named.finish().as_ref()[..9]);
-        Some(Self { id, key: aead_key(&bytes) })
+        Self { id, key: aead_key(bytes) }
+    }
+
+    /// A data key of the books, wrapped.
+    pub(super) fn wrap(&self, name: &str, key: &[u8; 32]) -> Result<String, Trouble> {
+        seal(&self.key, &about("key of the books", &self.id, name), key)
+    }
+
+    /// A data key of the books; `None` when it was altered or is another's.
+    pub(super) fn unwrap(&self, name: &str, wrapped: &str) -> Option<Zeroizing<[u8; 32]>> {
+        let bytes = open(&self.key, &about("key of the books", &self.id, name), wrapped)?;
+        Some(Zeroizing::new(bytes.as_slice().try_into().ok()?))
     }
 }
 

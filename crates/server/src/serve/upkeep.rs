@@ -19,6 +19,8 @@ const GLANCE: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_secs(60);
 /// How often the use of secrets is written down.
 const NOTES: Duration = Duration::from_secs(30);
+/// How often data keys are looked for that were made elsewhere: so long this server seals under the one before.
+const KEYS: Duration = Duration::from_secs(5);
 /// How often other servers are told what was counted here: so much later they know it.
 const WORD: Duration = Duration::from_millis(100);
 /// Rows of each kind in one transaction.
@@ -60,6 +62,16 @@ pub async fn uses(store: Store) {
         tokio::time::sleep(NOTES).await;
         if let Err(trouble) = store.write_uses().await {
             tracing::warn!(%trouble, "the use of secrets could not be noted");
+        }
+    }
+}
+
+/// Takes up data keys that were made elsewhere. Runs until it is aborted.
+pub async fn data_keys(store: Store) {
+    loop {
+        tokio::time::sleep(KEYS).await;
+        if let Err(trouble) = store.learn_data_keys().await {
+            tracing::warn!(%trouble, "data keys could not be looked for");
         }
     }
 }

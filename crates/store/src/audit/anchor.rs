@@ -6,14 +6,17 @@ use diesel_async::RunQueryDsl;
 use portcullis_authority::refusal::Trouble;
 use serde::{Deserialize, Serialize};
 
-use super::StoredAudit;
+use super::{StoredAudit, opened};
 use crate::Store;
 use crate::db::{Fault, on, tx};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_anchor, audit_checkpoints, audit_head};
+use crate::vault::AUDIT_DETAIL;
 
 /// Rows whose personal fields are erased in one transaction.
 const BITE: i64 = 500;
+/// Numbers among which changes are looked for in one transaction.
+const SPAN: u64 = 20_000;
 
 /// A row's number and hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +180,15 @@ impl Store {
         } {
             after = last;
         }
-        for resource in resources {
-            erased += self.bite(self.erase_details(resource)).await?;
+        if resources.is_empty() {
+            return Ok(erased);
+        }
+        let named: Vec<String> = resources.iter().map(|it| named(it)).collect::<Result<_, _>>()?;
+        self.books.learn().await?;
+        let (mut from, head) = (self.audit_anchor().await?.seq, self.head_seq().await?);
+        while signed(from) < head {
+            erased += self.bite(self.erase_details(&named, signed(from))).await?;
+            from += SPAN;
         }
         Ok(erased)
     }
@@ -196,7 +206,11 @@ impl Store {
             let mut erased = 0;
             for row in &rows {
                 if let Some(left) = row.address_remains() {
-                    let erase = (audit::address.eq(None::<String>), audit::address_seal.eq(left));
+                    let erase = (
+                        audit::address.eq(None::<String>),
+                        audit::address_seal.eq(left),
+                        audit::address_mark.eq(None::<String>),
+                    );
                     erased += diesel::update(audit::table.find(row.seq)).set(erase).execute(c).await?;
                 }
             }
@@ -204,19 +218,25 @@ impl Store {
         })
     }
 
-    async fn erase_details(&self, resource: &str) -> Result<usize, Fault> {
-        let name = crate::rows::written("an id", &resource)?;
-        let named = format!("%\"resource_id\":{}%", super::search::literally(&name));
+    /// Details are sealed, so that the database cannot look into them: they are opened, a span of numbers at a
+    /// time.
+    async fn erase_details(&self, named: &[String], after: i64) -> Result<usize, Fault> {
         tx!(self.books.db, |c| {
             let rows: Vec<StoredAudit> = audit::table
-                // Word for word as in the index, which is made for this.
-                .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("event = 'registry.changed'"))
-                .filter(audit::detail.like(&named).escape('\\'))
+                .filter(audit::seq.gt(after))
+                .filter(audit::seq.le(after.saturating_add(signed(SPAN))))
+                .filter(audit::event.eq("registry.changed"))
+                .filter(audit::detail.is_not_null())
                 .select(StoredAudit::as_select())
                 .load(c)
                 .await?;
             let mut erased = 0;
             for row in rows {
+                let says = opened(&self.books.vault, AUDIT_DETAIL, row.seq, row.detail.clone())?;
+                let says = says.unwrap_or_default();
+                if !named.iter().any(|name| says.contains(name)) {
+                    continue;
+                }
                 if let Some(left) = row.detail_remains() {
                     let erase = (audit::detail.eq(None::<String>), audit::detail_seal.eq(left));
                     erased += diesel::update(audit::table.find(row.seq)).set(erase).execute(c).await?;
@@ -227,7 +247,7 @@ impl Store {
     }
 
     /// The number of the newest row, inside the counter.
-    pub(super) async fn head_seq(&self) -> Result<i64, Fault> {
+    pub(crate) async fn head_seq(&self) -> Result<i64, Fault> {
         let read = async {
             Ok(on!(self.books.db, |c| audit_head::table
                 .find(1)
@@ -237,4 +257,9 @@ impl Store {
         };
         self.books.db.within(read).await
     }
+}
+
+/// How the detail of a change names a thing.
+fn named(resource: &str) -> Result<String, Fault> {
+    Ok(format!("\"resource_id\":{}", crate::rows::written("an id", &resource)?))
 }

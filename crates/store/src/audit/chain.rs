@@ -3,27 +3,29 @@
 //! Personal fields enter as commitments, HMAC-SHA256 under a salt of their own that stands beside them.
 //! Erasing a field deletes the field and puts the commitment in the salt's place: the hash still fits, and
 //! nobody can find out by trying all addresses which one it was. See docs/decisions/0013.
+//!
+//! Where fields are sealed, the salt is sealed together with its field, and the commitment stands beside them from
+//! the beginning: the chain is verified without opening anything, and who has the keys finds out in addition
+//! whether a sealed field says what was committed to. Erasing such a field only deletes it.
 
 use diesel::prelude::*;
 use portcullis_authority::ledger::AuditRecord;
-use ring::rand::{SecureRandom as _, SystemRandom};
-use ring::{digest, hmac};
+use ring::digest;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::AuditEntry;
+use super::fields::{
+    ADDRESS, DETAIL, Place, SALT_CHARS, Salts, commit, commitment, opened, remains, salted, sealed,
+};
 use crate::db::Fault;
 use crate::rows::{self, base64url, signed, unsigned, written};
 use crate::schema::audit;
-
-/// Bytes of a salt.
-const SALT: usize = 16;
-/// Characters of a salt; a commitment has 43.
-const SALT_CHARS: usize = 22;
+use crate::vault::{AUDIT_ADDRESS, AUDIT_DETAIL, Mark, Vault, is_sealed};
 
 #[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
-pub(super) struct StoredAudit {
+pub(crate) struct StoredAudit {
     pub seq: i64,
     pub at: i64,
     pub event: String,
@@ -43,10 +45,16 @@ pub(super) struct StoredAudit {
     pub hash: String,
     pub address_seal: Option<String>,
     pub detail_seal: Option<String>,
+    pub address_mark: Option<String>,
 }
 
 impl StoredAudit {
-    pub fn of(record: &AuditRecord, seq: i64, prev_hash: String, salts: &mut Salts) -> Result<Self, Fault> {
+    pub(super) fn of(
+        record: &AuditRecord,
+        seq: i64,
+        prev_hash: String,
+        salts: &mut Salts<'_>,
+    ) -> Result<Self, Fault> {
         // Named one by one, so that a new member of the record does not compile until it is kept too.
         let AuditRecord {
             at,
@@ -64,6 +72,9 @@ impl StoredAudit {
             reason,
             detail,
         } = printable(record);
+        let address_mark = address.as_deref().and_then(|address| salts.mark(address));
+        let (address, address_seal) = salts.keep(ADDRESS, seq, address)?;
+        let (detail, detail_seal) = salts.keep(DETAIL, seq, detail)?;
         let mut row = Self {
             seq,
             at: signed(at),
@@ -76,12 +87,13 @@ impl StoredAudit {
             jti,
             sid,
             scope,
-            address_seal: address.as_ref().map(|_| salts.next()),
+            address_seal,
             address,
             request_id,
             reason,
-            detail_seal: detail.as_ref().map(|_| salts.next()),
+            detail_seal,
             detail,
+            address_mark,
             prev_hash,
             hash: String::new(),
         };
@@ -89,7 +101,9 @@ impl StoredAudit {
         Ok(row)
     }
 
-    pub fn read(self) -> Result<AuditEntry, Fault> {
+    pub fn read(self, vault: &Vault) -> Result<AuditEntry, Fault> {
+        let address = opened(vault, AUDIT_ADDRESS, self.seq, self.address)?;
+        let detail = opened(vault, AUDIT_DETAIL, self.seq, self.detail)?;
         Ok(AuditEntry {
             seq: unsigned(self.seq),
             record: AuditRecord {
@@ -103,10 +117,10 @@ impl StoredAudit {
                 jti: self.jti,
                 sid: self.sid,
                 scope: self.scope,
-                address: self.address,
+                address,
                 request_id: self.request_id,
                 reason: self.reason,
-                detail: self.detail,
+                detail,
             },
             hash: self.hash,
         })
@@ -120,10 +134,42 @@ impl StoredAudit {
             || self.address_seal.is_none() && self.detail_seal.is_none() && is(self.plain(before, seq))
     }
 
+    /// Whether the sealed fields say what the row is committed to. Without keys nobody can tell.
+    pub fn opens(&self, vault: &Vault) -> bool {
+        let says = |place: Place, field: &Option<String>, seal: &Option<String>| match field {
+            Some(sealed) if is_sealed(sealed) => salted(vault, place.1, self.seq, sealed)
+                .is_ok_and(|(salt, text)| seal.as_ref() == Some(&commit(place.0, &text, &salt))),
+            _ => true,
+        };
+        !vault.seals()
+            || says(ADDRESS, &self.address, &self.address_seal)
+                && says(DETAIL, &self.detail, &self.detail_seal)
+    }
+
+    /// The row with its fields sealed under the key of today. A field of the first form stays as it is: its
+    /// text is what the chain binds.
+    pub fn resealed(self, vault: &Vault) -> Result<Self, Fault> {
+        let anew = |place: Place, field: Option<String>, seal: Option<String>| {
+            let (Some(text), Some(seal)) = (&field, &seal) else { return Ok((field, seal)) };
+            let (salt, text) = match is_sealed(text) {
+                true => salted(vault, place.1, self.seq, text)?,
+                false => (seal.clone(), text.clone()),
+            };
+            sealed(vault, place, self.seq, (&salt, &text))
+        };
+        let open = opened(vault, AUDIT_ADDRESS, self.seq, self.address.clone())?;
+        let (address, address_seal) = anew(ADDRESS, self.address, self.address_seal)?;
+        let (detail, detail_seal) = anew(DETAIL, self.detail, self.detail_seal)?;
+        let address_mark = open.map(|address| vault.mark(Mark::AuditAddress, &address));
+        Ok(Self { address, address_seal, detail, detail_seal, address_mark, ..self })
+    }
+
     /// Whether something of it was erased.
     pub fn has_erased(&self) -> bool {
-        let left = |seal: &Option<String>| seal.as_ref().is_some_and(|seal| seal.len() > SALT_CHARS);
-        left(&self.address_seal) || left(&self.detail_seal)
+        let left = |field: &Option<String>, seal: &Option<String>| {
+            field.is_none() && seal.as_ref().is_some_and(|seal| seal.len() > SALT_CHARS)
+        };
+        left(&self.address, &self.address_seal) || left(&self.detail, &self.detail_seal)
     }
 
     /// What the address's column is to hold once it is erased; `None` when there is nothing that could be
@@ -151,42 +197,6 @@ impl StoredAudit {
         let canonical = Canonical::of(self, self.address.as_deref(), self.detail.as_deref())?;
         chained(b"portcullis-audit\0", before, seq, &canonical)
     }
-}
-
-/// Random salts for a group of records, from one draw.
-pub(super) struct Salts(Vec<u8>);
-
-impl Salts {
-    pub fn shake(records: &[&AuditRecord]) -> Result<Self, Fault> {
-        let fields = |r: &&AuditRecord| usize::from(r.address.is_some()) + usize::from(r.detail.is_some());
-        let mut bytes = vec![0; SALT * records.iter().map(fields).sum::<usize>()];
-        SystemRandom::new().fill(&mut bytes).map_err(|why| Fault::unreadable("chance", why))?;
-        Ok(Self(bytes))
-    }
-
-    fn next(&mut self) -> String {
-        base64url(&self.0.split_off(self.0.len().saturating_sub(SALT)))
-    }
-}
-
-/// What stands for a personal field in the hash. A field without its salt stands for nothing, and so does
-/// a salt without its field: neither was ever written like this.
-fn commitment(name: &str, field: Option<&str>, seal: Option<&str>) -> Option<String> {
-    match (field, seal) {
-        (Some(field), Some(salt)) => {
-            let mut tag = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, salt.as_bytes()));
-            tag.update(name.as_bytes());
-            tag.update(b"\0");
-            tag.update(field.as_bytes());
-            Some(base64url(tag.sign().as_ref()))
-        }
-        (None, Some(left)) if left.len() > SALT_CHARS => Some(left.to_owned()),
-        (Some(_) | None, _) => None,
-    }
-}
-
-fn remains(name: &str, field: Option<&str>, seal: Option<&str>) -> Option<String> {
-    field.and_then(|field| commitment(name, Some(field), seal))
 }
 
 /// The record without NUL, which PostgreSQL does not store: what a stranger sends as a client's name must
@@ -290,7 +300,8 @@ mod tests {
     use super::*;
 
     fn row(record: &AuditRecord) -> StoredAudit {
-        let mut salts = Salts::shake(&[record]).expect("chance");
+        let vault = Vault::new(None);
+        let mut salts = Salts::shake(&[record], &vault).expect("chance");
         StoredAudit::of(record, 1, String::new(), &mut salts).expect("a row")
     }
 

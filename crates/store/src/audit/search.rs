@@ -10,6 +10,7 @@ use crate::Store;
 use crate::db::{Fault, both, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::audit;
+use crate::vault::Mark;
 
 /// Rows that a page may look at for what has no index.
 const WINDOW: i64 = 100_000;
@@ -66,14 +67,20 @@ impl Store {
         let floor = self.floor(query, end).await?.max(begin);
         let limit = query.limit.clamp(1, LONGEST);
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = async { Ok(on!(self.books.db, |c| c.fitting(query, floor, end, most).await?)) };
-        let rows = self.books.db.within(read).await?;
-        let next = match rows.last() {
-            Some(last) if rows.len() == limit => Some(last.seq),
+        let vault = &self.books.vault;
+        let mark = query.address.as_ref().map(|address| vault.mark(Mark::AuditAddress, address));
+        let mark = mark.as_deref();
+        let read = || async move {
+            let span = Span { from: floor, before: end, most };
+            let rows = on!(self.books.db, |c| c.fitting(query, mark, span).await?);
+            rows.into_iter().map(|row| row.read(vault)).collect::<Result<Vec<_>, _>>()
+        };
+        let entries = self.books.reading(read).await?;
+        let next = match entries.last() {
+            Some(last) if entries.len() == limit => Some(signed(last.seq)),
             _ if floor > begin => Some(floor),
             _ => None,
         };
-        let entries = rows.into_iter().map(StoredAudit::read).collect::<Result<_, _>>()?;
         Ok(AuditPage { entries, next: next.map(unsigned) })
     }
 
@@ -125,17 +132,24 @@ impl Store {
 }
 
 /// A text that stands for itself in a pattern.
-pub(super) fn literally(text: &str) -> String {
+pub(crate) fn literally(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// Which numbers, and how many of them.
+#[derive(Clone, Copy)]
+struct Span {
+    from: i64,
+    before: i64,
+    most: i64,
 }
 
 trait Looking {
     async fn fitting(
         &mut self,
         query: &AuditQuery,
-        from: i64,
-        before: i64,
-        most: i64,
+        mark: Option<&str>,
+        span: Span,
     ) -> Result<Vec<StoredAudit>, Fault>;
 }
 
@@ -144,23 +158,23 @@ both! {
         async fn fitting(
             &mut self,
             query: &AuditQuery,
-            from: i64,
-            before: i64,
-            most: i64,
+            mark: Option<&str>,
+            span: Span,
         ) -> Result<Vec<StoredAudit>, Fault> {
             let mut rows = audit::table
                 .into_boxed::<<Self as AsyncConnectionCore>::Backend>()
-                .filter(audit::seq.ge(from))
-                .filter(audit::seq.lt(before))
+                .filter(audit::seq.ge(span.from))
+                .filter(audit::seq.lt(span.before))
                 .order(audit::seq.desc())
-                .limit(most);
+                .limit(span.most);
             if let Some(it) = &query.organization { rows = rows.filter(audit::organization_id.eq(it)) }
             if let Some(it) = &query.client_id { rows = rows.filter(audit::client_id.eq(it)) }
             if let Some(it) = &query.subject { rows = rows.filter(audit::subject.eq(it)) }
             if let Some(it) = &query.event { rows = rows.filter(audit::event.eq(it)) }
             if let Some(it) = &query.sid { rows = rows.filter(audit::sid.eq(it)) }
             if let Some(it) = &query.jti { rows = rows.filter(audit::jti.eq(it)) }
-            if let Some(it) = &query.address { rows = rows.filter(audit::address.eq(it)) }
+            // Of rows from before addresses were sealed, the address itself.
+            if let Some(it) = &query.address { rows = rows.filter(audit::address_mark.eq(mark).or(audit::address.eq(it))) }
             if let Some(it) = &query.request_id { rows = rows.filter(audit::request_id.eq(it)) }
             if let Some(it) = query.since { rows = rows.filter(audit::at.ge(signed(it))) }
             if let Some(it) = query.until { rows = rows.filter(audit::at.lt(signed(it))) }

@@ -2,6 +2,7 @@
 //! while the next one is read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -12,6 +13,7 @@ use crate::Store;
 use crate::db::{Fault, glance, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_head};
+use crate::vault::Vault;
 
 /// Rows in one step.
 const STRIDE: i64 = 5000;
@@ -132,7 +134,9 @@ impl Store {
         let mut page = self.audit_step(walk.seq).await?;
         while !page.rows.is_empty() && walk.bad.is_none() {
             let after = page.rows.last().map_or(walk.seq, |row| row.seq);
-            let hashing = tokio::task::spawn_blocking(move || walk.over(page.rows, page.head.0));
+            let books = Arc::clone(&self.books);
+            let hashing =
+                tokio::task::spawn_blocking(move || walk.over(page.rows, page.head.0, &books.vault));
             let (next, walked) = tokio::join!(self.audit_step(after), hashing);
             (page, walk) = (next?, walked.map_err(|why| Trouble::new("store", why))?);
         }
@@ -166,7 +170,10 @@ impl Store {
     }
 
     async fn audit_step(&self, after: i64) -> Result<Step, Fault> {
-        self.books.db.within(self.glance_at(after)).await
+        let step = self.books.db.within(self.glance_at(after)).await?;
+        // Before they are opened, so that none is sealed under a key that is not known yet.
+        self.books.learn().await?;
+        Ok(step)
     }
 
     /// Rows and head of one moment, so that a server that goes on writing is not taken for a forger.
@@ -212,7 +219,7 @@ impl Walk {
         walk
     }
 
-    fn over(mut self, rows: Vec<StoredAudit>, head: i64) -> Self {
+    fn over(mut self, rows: Vec<StoredAudit>, head: i64, vault: &Vault) -> Self {
         for row in &rows {
             if self.bad.is_some() {
                 break;
@@ -221,18 +228,20 @@ impl Walk {
                 self.bad = Some((unsigned(row.seq), AuditFinding::Beyond { head: unsigned(head) }));
                 break;
             }
-            self.step(row);
+            self.step(row, vault);
         }
         self
     }
 
-    fn step(&mut self, row: &StoredAudit) {
+    fn step(&mut self, row: &StoredAudit, vault: &Vault) {
         let next = self.seq + 1;
         if row.seq != next {
             let rows = unsigned(row.seq - next);
             self.bad = Some((unsigned(next), AuditFinding::Missing { rows }));
         } else if row.prev_hash != self.hash || !row.fits(&self.hash, next) {
             self.bad = Some((unsigned(next), cause(row, &self.hash)));
+        } else if !row.opens(vault) {
+            self.bad = Some((unsigned(next), AuditFinding::Changed));
         } else {
             self.seq = next;
             self.hash.clone_from(&row.hash);

@@ -12,7 +12,8 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger};
 use portcullis_authority::refusal::Trouble;
 use portcullis_guard::claims::{Generations, OwnerKind};
-use portcullis_store::{Clock, Store, StoreSettings};
+use portcullis_store::{Clock, KeyWrap, Store, StoreSettings};
+use zeroize::Zeroizing;
 
 /// A time at which everything below is alive, seconds.
 pub const NOW: u64 = 1_900_000_000;
@@ -44,8 +45,53 @@ impl Bench {
     }
 
     pub async fn open_patiently(&self, patience: Duration) -> Store {
-        let settings = StoreSettings { connections: 4, patience, ..StoreSettings::new(self.url(), FEED) };
+        let settings = StoreSettings { patience, ..self.settings(Some(Kek::only("one"))) };
         Store::open(settings, wall_clock()).await.expect("the books open")
+    }
+
+    /// The same, under other key-encryption keys or none.
+    pub async fn open_under(&self, kek: Option<Kek>) -> Result<Store, Trouble> {
+        Store::open(self.settings(kek), wall_clock()).await
+    }
+
+    fn settings(&self, kek: Option<Kek>) -> StoreSettings {
+        let wrap = kek.map(|kek| Arc::new(kek) as Arc<dyn KeyWrap>);
+        StoreSettings { connections: 4, wrap, ..StoreSettings::new(self.url(), FEED) }
+    }
+
+    /// Everything that the database's own tool would write out, as text.
+    pub async fn dump(&self, tables: &[&str]) -> String {
+        let mut dump = String::new();
+        for table in tables {
+            dump.push_str(&self.dump_of(table).await);
+        }
+        dump
+    }
+
+    async fn dump_of(&self, table: &str) -> String {
+        let sql = match self {
+            Self::Sqlite(path) => {
+                let columns = "SELECT group_concat('coalesce(' || name || ', '''')', ' || ''|'' || ') AS line \
+                               FROM pragma_table_info(";
+                let mut connection = sqlite(path);
+                let columns: Line = diesel::RunQueryDsl::get_result(
+                    diesel::sql_query(format!("{columns}'{table}')")),
+                    &mut connection,
+                )
+                .expect("the table is there");
+                let rows: Vec<Line> = diesel::RunQueryDsl::load(
+                    diesel::sql_query(format!("SELECT {} AS line FROM {table}", columns.line)),
+                    &mut connection,
+                )
+                .expect("it reads");
+                return rows.into_iter().map(|row| row.line + "\n").collect();
+            }
+            Self::Postgres { .. } => format!("SELECT t::text AS line FROM {table} t"),
+        };
+        let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("it answers");
+        let rows: Vec<Line> =
+            diesel_async::RunQueryDsl::load(diesel::sql_query(sql), &mut connection).await.expect("it reads");
+        rows.into_iter().map(|row| row.line + "\n").collect()
     }
 
     /// Runs SQL behind the store's back.
@@ -59,7 +105,7 @@ impl Bench {
     /// The same with the log of audit, as somebody who may drop triggers.
     pub async fn tamper_with_audit(&self, sql: &str) {
         let fence = match self {
-            Self::Sqlite(_) => "DROP TRIGGER audit_keeps; DROP TRIGGER audit_stays;",
+            Self::Sqlite(_) => "DROP TRIGGER audit_holds; DROP TRIGGER audit_stays;",
             Self::Postgres { .. } => "ALTER TABLE audit DISABLE TRIGGER USER;",
         };
         self.tamper(&format!("{fence} {sql}")).await;
@@ -130,6 +176,50 @@ impl Bench {
                 format!("{base}/{name}")
             }
         }
+    }
+}
+
+/// A row as text.
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// Wraps without secrecy, and like a real one only under names that it has.
+#[derive(Clone)]
+pub struct Kek {
+    today: &'static str,
+    before: Option<&'static str>,
+}
+
+impl Kek {
+    pub fn only(today: &'static str) -> Self {
+        Self { today, before: None }
+    }
+
+    pub fn after(before: &'static str, today: &'static str) -> Self {
+        Self { today, before: Some(before) }
+    }
+}
+
+impl KeyWrap for Kek {
+    fn id(&self) -> String {
+        self.today.into()
+    }
+
+    fn wrap(&self, name: &str, key: &[u8; 32]) -> Result<String, Trouble> {
+        Ok(format!("{}|{name}|{}", self.today, base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(key)))
+    }
+
+    fn unwrap(&self, kek: &str, name: &str, wrapped: &str) -> Result<Zeroizing<[u8; 32]>, Trouble> {
+        if kek != self.today && Some(kek) != self.before {
+            return Err(Trouble::new("keys", format!("there is no {kek}")));
+        }
+        let key = wrapped.strip_prefix(&format!("{kek}|{name}|"));
+        let key = key.and_then(|key| base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(key).ok());
+        let key = key.and_then(|key| key.try_into().ok()).ok_or_else(|| Trouble::new("keys", "altered"))?;
+        Ok(Zeroizing::new(key))
     }
 }
 
