@@ -9,5 +9,6 @@ mod faults;
 mod index;
 mod limits;
 mod script;
+mod tls;
 mod town;
 mod watchers;

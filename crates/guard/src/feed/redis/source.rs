@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{Client, Connection, FromRedisValue, RedisError, streams::StreamReadReply};
+use redis::{Client, Connection, FromRedisValue, RedisError, TlsCertificates, streams::StreamReadReply};
 
 use super::{RedisConfig, Trust};
 use crate::feed::{
@@ -49,10 +49,7 @@ impl RedisSource {
             // TLS needs to know whose cryptography it uses. Somebody may have said so already.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        // The cause could repeat the address with its password.
-        let client = Client::open(&*config.url).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the address of Redis cannot be read")
-        })?;
+        let client = client(config)?;
         let roots = match &config.trust {
             Trust::Issuer(http) => Roots::Issuer(HttpSource::new(http, feed)?),
             Trust::Pinned { keys, clock_error, .. } => {
@@ -99,6 +96,23 @@ impl RedisSource {
     fn blob(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
         self.get(&format!("blob:{name}"))
     }
+}
+
+fn client(config: &RedisConfig) -> io::Result<Client> {
+    let refused = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let opened = match &config.authorities {
+        None => Client::open(&*config.url),
+        // Nobody at all would be found out at the first question, and taken for a Redis that is away.
+        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
+            return Err(refused("the authorities of Redis hold no certificate"));
+        }
+        Some(pem) => {
+            let root_cert = Some(pem.clone().into_bytes());
+            Client::build_with_tls(&*config.url, TlsCertificates { client_tls: None, root_cert })
+        }
+    };
+    // The cause could repeat the address with its password.
+    opened.map_err(|_| refused("the address of Redis cannot be read, or its authorities"))
 }
 
 impl Source for RedisSource {
