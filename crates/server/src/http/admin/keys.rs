@@ -33,7 +33,8 @@ struct Shown {
     made_at: u64,
     /// Since when it has this state, or had the one before it was revoked.
     since: u64,
-    /// Where the private half is, if not sealed in the books: `pkcs11`.
+    /// Where the private half is or was, if not sealed in the books: `pkcs11`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<String>,
 }
 
