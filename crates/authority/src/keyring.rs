@@ -1,6 +1,6 @@
 //! Signing keys by age: pending keys are published and not used, the active key of an algorithm signs,
 //! retired keys are published until the last token they signed has expired. josekit makes and holds the
-//! keys that lie in the books; those of a vault it holds (`keyring/vault.rs`). ring, in the guard, checks what
+//! keys that lie in the books; a vault holds its own (`keyring/vault.rs`). ring, in the guard, checks what
 //! they sign. When a key goes from one age to the next is decided in `keyring/chain.rs`.
 
 pub mod chain;

@@ -92,3 +92,35 @@ const fn queue() -> usize {
 const fn patience_ms() -> u64 {
     2_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    fn refusals(change: impl FnOnce(&mut Pkcs11)) -> Vec<String> {
+        let mut pkcs11 = Pkcs11 { token: Some("town".into()), ..Pkcs11::of("/bin/sh", "env:PIN") };
+        change(&mut pkcs11);
+        let mut settings = Settings::default();
+        settings.keys.pkcs11 = Some(pkcs11);
+        let about_this = |sentence: &String| sentence.starts_with("keys.pkcs11");
+        settings.check().into_iter().map(|finding| finding.sentence).filter(about_this).collect()
+    }
+
+    #[test]
+    fn a_token_is_named_by_its_label_or_its_slot() {
+        assert_eq!(refusals(|_| {}), [""; 0]);
+        assert_eq!(refusals(|it| (it.token, it.slot) = (None, Some(0))), [""; 0]);
+        for change in [|it: &mut Pkcs11| it.token = None, |it: &mut Pkcs11| it.slot = Some(0)] {
+            assert!(refusals(change)[0].contains("one of the two"));
+        }
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_and_numbers_that_cannot_be_are_refused() {
+        assert!(refusals(|it| it.module = "/nowhere.so".into())[0].contains("no file /nowhere.so"));
+        assert!(refusals(|it| it.sessions = 0)[0].contains("keys.pkcs11.sessions must be between 1 and 64"));
+        assert!(refusals(|it| it.queue = 0)[0].contains("keys.pkcs11.queue"));
+        assert!(refusals(|it| it.patience_ms = 60_000)[0].contains("keys.pkcs11.patience_ms"));
+    }
+}
