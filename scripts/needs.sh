@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a Debian machine lacks, or says exactly what to install. `needs.sh build` is a C compiler,
 # pkg-config and OpenSSL's headers; `needs.sh acceptance` also Node for the vendor's clients; `needs.sh test`
-# also the databases that the tests start for themselves; `needs.sh cluster` those and no Node.
+# also the databases and the PKCS#11 token that the tests start for themselves; `needs.sh cluster` the
+# databases and no Node.
 set -euo pipefail
 
 packages=()
@@ -19,6 +20,7 @@ old_node() { lacks node || lacks npm || [ "$(node -p 'process.versions.node.spli
 lacks openssl && need openssl
 wants_node() { [ "$for_what" != build ] && [ "$for_what" != cluster ]; }
 if wants_node && old_node; then need nodejs npm; fi
+if [ "$for_what" = test ]; then lacks softhsm2-util && need softhsm2; fi
 if [ "$for_what" = test ] || [ "$for_what" = cluster ]; then
     lacks redis-server && need redis-server
     lacks haproxy && [ ! -x /usr/sbin/haproxy ] && need haproxy

@@ -51,7 +51,7 @@ start_postgres
 # Once, with the features that the whole workspace asks for, so that what follows builds nothing twice.
 section "building"
 cargo build --locked --workspace --all-targets
-export PORTCULLIS_BUILT=yes PORTCULLIS_TEST_REDIS=required
+export PORTCULLIS_BUILT=yes PORTCULLIS_TEST_REDIS=required PORTCULLIS_TEST_SOFTHSM=required
 
 section "the vendor's clients"
 scripts/acceptance.sh

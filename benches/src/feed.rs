@@ -96,7 +96,8 @@ impl Post {
         let feed = match road {
             Road::Http => Feed::Http(HttpFeed::start(config, view.clone(), sink)?),
             Road::Redis(url) => {
-                let config = RedisConfig { url: url.clone(), trust: Trust::Issuer(config) };
+                let config =
+                    RedisConfig { url: url.clone(), authorities: None, trust: Trust::Issuer(config) };
                 Feed::Redis(RedisFeed::start(config, view.clone(), sink)?)
             }
         };

@@ -48,6 +48,7 @@ impl Shopfront {
             ca: None,
             feed: feed.into(),
             redis_url: None,
+            redis_ca: None,
             guard_id: "shop".into(),
             guard_secret: "hush-guard".into(),
             environment: World::Live,

@@ -71,6 +71,7 @@ fn shop(issuer: &str) -> SocketAddr {
         feed_url: None,
         ca: None,
         redis_url: None,
+        redis_ca: None,
         feed: Settings::default().feed.name,
         guard_id: "shop".into(),
         guard_secret: "s".into(),

@@ -1,10 +1,14 @@
 //! Signing keys by age: pending keys are published and not used, the active key of an algorithm signs,
 //! retired keys are published until the last token they signed has expired. josekit makes and holds the
-//! keys; ring, in the guard, checks what they sign. When a key goes from one age to the next is decided in
-//! `keyring/chain.rs`.
+//! keys that lie in the books; a vault holds its own (`keyring/vault.rs`). ring, in the guard, checks what
+//! they sign. When a key goes from one age to the next is decided in `keyring/chain.rs`.
 
 pub mod chain;
+pub mod vault;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
@@ -19,6 +23,7 @@ use crate::refusal::Trouble;
 use crate::registry::Profile;
 
 pub use chain::{Bench, KeyChain, KeyChange, KeyRow, Schedule, Step};
+pub use vault::{Signer, Vault};
 
 /// The algorithms on offer.
 pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "RS512", "PS256"];
@@ -74,24 +79,17 @@ pub struct SigningKey {
     pub algorithm: &'static str,
     pub state: KeyState,
     /// Who has retired has none.
-    signer: Option<Box<dyn Signer>>,
+    signer: Option<Arc<dyn Signer>>,
     /// Encoded headers by profile, made once.
     headers: [String; 2],
-}
-
-/// What can sign with one key. It may be slow or elsewhere, and must not change what it is handed: the answer
-/// is the bytes that a JWS carries (RFC 7518 section 3), for ECDSA r and s one after the other.
-pub trait Signer: Send + Sync {
-    /// # Errors
-    /// Trouble when it cannot sign.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Trouble>;
 }
 
 /// A key in memory.
 struct Held(Box<dyn JwsSigner>);
 
+#[async_trait]
 impl Signer for Held {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Trouble> {
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Trouble> {
         self.0.sign(message).map_err(|e| Trouble::new("signing", e))
     }
 }
@@ -108,10 +106,21 @@ impl Keyring {
     /// # Errors
     /// Trouble naming the key that cannot be used.
     pub fn new(stored: &[StoredKey]) -> Result<Self, Trouble> {
+        Self::signing_by(stored, &|key| held(&key.jwk))
+    }
+
+    /// Reads the keys, with whoever signs for those that may sign.
+    ///
+    /// # Errors
+    /// Trouble naming the key that cannot be used.
+    pub fn signing_by(
+        stored: &[StoredKey],
+        signer: &dyn Fn(&StoredKey) -> Result<Arc<dyn Signer>, Trouble>,
+    ) -> Result<Self, Trouble> {
         let mut keys = Vec::new();
         let mut public = Vec::new();
         for key in stored.iter().filter(|key| key.state != KeyState::Ended) {
-            keys.push(SigningKey::read(key)?);
+            keys.push(SigningKey::read(key, signer)?);
             public.push(public_half(&key.jwk)?);
         }
         Ok(Self { keys, published: json!({ "keys": public }).to_string() })
@@ -144,7 +153,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// Trouble when the key cannot sign.
-    pub fn sign(&self, profile: Profile, claims: &[u8]) -> Result<String, Trouble> {
+    pub async fn sign(&self, profile: Profile, claims: &[u8]) -> Result<String, Trouble> {
         let header = &self.headers[profile as usize];
         let mut token = String::with_capacity(header.len() + claims.len() * 4 / 3 + 800);
         token.push_str(header);
@@ -152,13 +161,16 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let signer =
             self.signer.as_ref().ok_or_else(|| Trouble::new("signing", "a retired key signs no more"))?;
-        let signature = signer.sign(token.as_bytes())?;
+        let signature = signer.sign(token.as_bytes()).await?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
 
-    fn read(stored: &StoredKey) -> Result<Self, Trouble> {
+    fn read(
+        stored: &StoredKey,
+        signer: &dyn Fn(&StoredKey) -> Result<Arc<dyn Signer>, Trouble>,
+    ) -> Result<Self, Trouble> {
         let text = |name: &str| stored.jwk.get(name).and_then(Value::as_str).unwrap_or_default();
         let kid = text("kid").to_owned();
         let wrong = |why: String| Trouble::new("keyring", format!("key {kid:?}: {why}"));
@@ -170,7 +182,9 @@ impl SigningKey {
             return Err(wrong("kid is missing".into()));
         }
         let signer = match stored.state {
-            KeyState::Pending | KeyState::Active => Some(held(&stored.jwk, algorithm).map_err(wrong)?),
+            KeyState::Pending | KeyState::Active => {
+                Some(signer(stored).map_err(|trouble| wrong(trouble.why))?)
+            }
             KeyState::Retired | KeyState::Ended => None,
         };
         let header = |typ: &str| {
@@ -184,9 +198,13 @@ impl SigningKey {
     }
 }
 
-/// A private JWK that signs.
-fn held(jwk: &Value, algorithm: &str) -> Result<Box<dyn Signer>, String> {
-    let jwk = to_jwk(jwk).map_err(|trouble| trouble.why)?;
+/// A private JWK that signs in memory.
+///
+/// # Errors
+/// Trouble when it has no private half, or one that does not fit its algorithm.
+pub fn held(jwk: &Value) -> Result<Arc<dyn Signer>, Trouble> {
+    let algorithm = jwk["alg"].as_str().unwrap_or_default();
+    let jwk = to_jwk(jwk)?;
     let made: Result<Box<dyn JwsSigner>, _> = match algorithm {
         "ES256" => ES256.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
         "EdDSA" => EdDSA.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
@@ -194,7 +212,7 @@ fn held(jwk: &Value, algorithm: &str) -> Result<Box<dyn Signer>, String> {
         "RS512" => RS512.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
         _ => PS256.signer_from_jwk(&jwk).map(|it| Box::new(it) as _),
     };
-    Ok(Box::new(Held(made.map_err(|e| e.to_string())?)))
+    Ok(Arc::new(Held(made.map_err(|e| Trouble::new("keyring", e))?)))
 }
 
 /// Makes a new private key for an algorithm, named `<region>.<22 characters of its thumbprint>`.
@@ -296,14 +314,14 @@ mod tests {
         assert_eq!(Keyring::new(&[standing]).unwrap().active("EdDSA").unwrap().kid, kid);
     }
 
-    #[test]
-    fn a_retired_key_is_published_from_its_public_half_and_an_ended_one_is_not() {
+    #[tokio::test]
+    async fn a_retired_key_is_published_from_its_public_half_and_an_ended_one_is_not() {
         let key = |state| StoredKey { jwk: public_half(&generate("ES256", "eu1").unwrap()).unwrap(), state };
         let (retired, ended) = (key(KeyState::Retired), key(KeyState::Ended));
         let ring = Keyring::new(&[retired.clone(), ended]).unwrap();
         assert_eq!(ring.keys().len(), 1);
         assert!(ring.published().contains(retired.jwk["kid"].as_str().unwrap()));
-        assert!(ring.keys()[0].sign(Profile::Rfc9068, b"{}").is_err());
+        assert!(ring.keys()[0].sign(Profile::Rfc9068, b"{}").await.is_err());
         assert!(ring.active("ES256").is_err());
     }
 }

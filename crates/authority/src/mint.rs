@@ -62,7 +62,7 @@ pub async fn issue(
         _ => entitlement.sid.clone(),
     };
     let claims = claims_of(desk, &entitlement, sid, now)?;
-    let access_token = cut(desk, keyring, &entitlement, &claims)?;
+    let access_token = cut(desk, keyring, &entitlement, &claims).await?;
     let record = audit::issued(&entitlement, &claims, origin);
     let refresh = match promise(desk, &entitlement, &claims, record, origin).await? {
         Kept::Lost => return Ok(Issued::Lost),
@@ -148,16 +148,21 @@ fn claims_of(
     })
 }
 
-fn cut(desk: &Desk, keyring: &Keyring, entitlement: &Entitlement, claims: &Claims) -> Result<String, Not> {
+async fn cut(
+    desk: &Desk,
+    keyring: &Keyring,
+    entitlement: &Entitlement,
+    claims: &Claims,
+) -> Result<String, Not> {
     let (application, organization) = (&entitlement.application, &entitlement.organization);
     let algorithm = application.algorithm.as_ref().or(organization.algorithm.as_ref());
     let algorithm = algorithm.unwrap_or(&desk.terms.algorithm);
     let profile: Profile = application.profile.or(organization.profile).unwrap_or(desk.terms.profile);
     let text = serde_json::to_vec(claims).map_err(|e| Trouble::new("claims", e))?;
     let key = keyring.active(algorithm)?;
-    let mut signed = Err(Trouble::new("signing", "the clock did not let it happen"));
-    desk.clock.time_signing(key.algorithm, &mut || signed = key.sign(profile, &text));
-    let token = signed?;
+    let measured = desk.clock.signing(key.algorithm);
+    let token = key.sign(profile, &text).await?;
+    drop(measured);
     if token.len() > desk.terms.token_limit {
         let sentence = "The token would be too large for the headers that must carry it; ask for fewer markets or a smaller custom_claim.";
         return Err(Refusal::new(Code::InvalidRequest, sentence).into());

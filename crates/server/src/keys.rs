@@ -11,7 +11,8 @@
 //! With a key-encryption key (`keys.kek`) the private files are sealed, see `keys/envelope.rs`.
 //!
 //! The signing keys here are what a house begins with. The server takes them into the books, and from then on
-//! the books say which there are and how old (`keys/keeper.rs`); `seal.key` opens those.
+//! the books say which there are and how old (`keys/keeper.rs`); `seal.key` opens those. With a PKCS#11 token
+//! (`keys/vault.rs`) they are made there instead, and no private half of theirs is anywhere else.
 //!
 //! Files are never changed in place: a new one is written beside, brought to disk and renamed over the old
 //! one, so that a crash leaves the one or the other. What a key may be used for is the keyring's business.
@@ -20,6 +21,8 @@ mod disk;
 mod envelope;
 mod keeper;
 mod manifest;
+mod shredder;
+mod vault;
 mod wrapping;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +39,7 @@ pub use disk::open_to_others;
 pub use envelope::{Keks, Wrap};
 pub use keeper::{Keeper, Tools};
 pub use manifest::{Entry, Manifest, Purpose};
+pub use vault::Pkcs11Vault;
 pub use wrapping::BooksKeks;
 
 const MANIFEST: &str = "manifest.json";

@@ -20,6 +20,7 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::{HttpServer, web};
 use portcullis_authority::Authority;
 use portcullis_authority::desk::Desk;
+use portcullis_authority::keyring::Vault;
 use portcullis_authority::limits::Limits;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Seal;
@@ -33,7 +34,7 @@ use crate::departure::{self, Departure};
 use crate::feed::{Clerk, Courier, Hub, HubParts, Press, forgets};
 use crate::house::House;
 use crate::inspector::Glass;
-use crate::keys::{Keeper, Tools};
+use crate::keys::{Keeper, Pkcs11Vault, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
 use crate::settings::{Mode, Settings, Weight};
@@ -42,6 +43,7 @@ use crate::{books, demo, http};
 use seats::Seats;
 
 pub use story::story;
+pub(crate) use tls::Certificates;
 
 /// Longer than the usual 60 seconds of load balancers, so that they close first and no request meets a
 /// connection that is being closed.
@@ -156,14 +158,16 @@ async fn run(
     upkeep.extend(couriers);
     upkeep.extend(records.keep(&settings));
     let senders = records.tell(&settings, &means, &store, &stopped)?;
-    let watchers = watchers::open(&settings, &house, &store)?;
     let traces = house.traces.clone();
-    let office = office::open(&settings, house.clone(), store).await?;
+    let office = office::open(&settings, house.clone(), store.clone()).await?;
     let (admin, office) = office.map_or((None, None), |it| (Some(it.address), Some(it)));
     upkeep.push(tokio::spawn(upkeep::limits(house.clone().into_inner())));
     let plain = plain::open(&settings)?;
     let plain_address = plain.as_ref().map(|(address, _)| *address);
     let certificates = settings.tls.as_ref().map(tls::Certificates::open).transpose()?;
+    let inside = office.as_ref().and_then(|it| it.certificates.clone());
+    let named = [certificates.clone().map(|it| ("public", it)), inside.map(|it| ("operators", it))];
+    let watchers = watchers::open(&settings, &house, store, named.into_iter().flatten().collect())?;
     let server = open_door(&settings, listener, house, certificates.as_ref())?;
     let fresh = certificates.into_iter().chain(office.as_ref().and_then(|it| it.certificates.clone()));
     upkeep.push(tls::keep_fresh(fresh.collect())?);
@@ -224,6 +228,7 @@ async fn furnish(
         dice: means.dice.clone(),
         keys: settings.keys.clone(),
         terms: settings.terms(),
+        vault: vault(settings).await?,
     };
     let keeper = Keeper::open(tools, &keys.keyring).await?;
     // Without a beat an idle feed would look stale, and introspection would refuse until the first one.
@@ -259,6 +264,13 @@ async fn furnish(
     let traces = Traces::of(&settings.traces)?.map(Arc::new);
     let house = House { authority, hub, departure, board, traces, settings: settings.clone() };
     Ok((house, glass, keeper))
+}
+
+/// The PKCS#11 token of the settings, if they name one. Its calls block.
+async fn vault(settings: &Settings) -> Result<Option<Arc<dyn Vault>>, Trouble> {
+    let Some(pkcs11) = settings.keys.pkcs11.clone() else { return Ok(None) };
+    let opened = tokio::task::spawn_blocking(move || Pkcs11Vault::open(&pkcs11)).await.map_err(trouble)?;
+    Ok(Some(Arc::new(opened?)))
 }
 
 /// Those who carry the feed to Redis, if there is one. A Redis that is away keeps nobody from starting; one

@@ -8,6 +8,7 @@ mod findings;
 mod layers;
 mod limits;
 mod metrics;
+mod pkcs11;
 mod proxies;
 mod traces;
 
@@ -25,6 +26,7 @@ pub use findings::{Finding, Weight};
 pub use layers::Wrong;
 pub use limits::Limits;
 pub use metrics::Metrics;
+pub use pkcs11::Pkcs11;
 pub use proxies::{Network, ProxyHeader, TrustedProxies};
 pub use traces::Traces;
 
@@ -131,6 +133,9 @@ pub struct Keys {
     pub rotate_every: u32,
     /// Seconds that a key is published before it signs: as long as anybody keeps our keys in a cache.
     pub publish_ahead: u32,
+    /// A token in which keys are made and sign, and which they never leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<Pkcs11>,
 }
 
 /// Lifetimes in seconds.
@@ -404,6 +409,7 @@ impl Default for Keys {
             plaintext: false,
             rotate_every: 30 * 86_400,
             publish_ahead: 86_400,
+            pkcs11: None,
         }
     }
 }

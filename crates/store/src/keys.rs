@@ -33,6 +33,7 @@ struct StoredKeyRow {
     since: i64,
     public: String,
     sealed: Option<String>,
+    vault: Option<String>,
 }
 
 impl StoredKeyRow {
@@ -45,6 +46,7 @@ impl StoredKeyRow {
             since: signed(key.since),
             public: key.public.clone(),
             sealed: key.sealed.clone(),
+            vault: key.vault.clone(),
         }
     }
 
@@ -59,6 +61,7 @@ impl StoredKeyRow {
             since: unsigned(self.since),
             public: self.public,
             sealed: self.sealed,
+            vault: self.vault,
         })
     }
 }

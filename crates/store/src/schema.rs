@@ -283,6 +283,7 @@ diesel::table! {
         since -> BigInt,
         public -> Text,
         sealed -> Nullable<Text>,
+        vault -> Nullable<Text>,
     }
 }
 

@@ -53,8 +53,10 @@ pub fn follow_with(settings: &Settings, last_word: impl FnOnce(Builder) -> Build
         .introspection(HttpIntrospection::new(&config)?);
     let guard = last_word(guard).build().map_err(io::Error::other)?;
     let delivery = Arc::new(Delivery(guard.clone()));
+    let authorities = settings.redis_ca.as_ref().map(std::fs::read_to_string).transpose()?;
     let redis = settings.redis_url.as_ref().map(|url| {
-        let redis = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
+        let trust = Trust::Issuer(config.clone());
+        let redis = RedisConfig { url: url.clone(), authorities: authorities.clone(), trust };
         RedisFeed::start(redis, view.clone(), delivery.clone())
     });
     let redis = redis.transpose()?;

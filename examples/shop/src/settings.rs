@@ -28,6 +28,9 @@ pub struct Settings {
     /// A Redis that carries the feed as well. The shop then follows both, and either alone keeps it open.
     #[arg(long, env = "PORTCULLIS_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// A PEM file with the certificates to trust for Redis, instead of the public ones.
+    #[arg(long, env = "PORTCULLIS_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
     /// The name of the feed to follow.
     #[arg(long, env = "PORTCULLIS_FEED", default_value = "live:eu1")]
     pub feed: String,

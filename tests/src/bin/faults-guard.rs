@@ -93,7 +93,8 @@ fn watch(told: &Told) -> io::Result<()> {
     let config = HttpConfig::new(&told.issuer, &told.account, &told.secret).base(&told.base);
     let delivery = Arc::new(Delivery(guard.clone()));
     let redis = told.redis.as_ref().map(|url| {
-        let config = RedisConfig { url: url.clone(), trust: Trust::Issuer(config.clone()) };
+        let config =
+            RedisConfig { url: url.clone(), authorities: None, trust: Trust::Issuer(config.clone()) };
         RedisFeed::start(config, view.clone(), delivery.clone())
     });
     let _redis = redis.transpose()?;

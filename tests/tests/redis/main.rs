@@ -10,5 +10,6 @@ mod index;
 mod limits;
 mod moving;
 mod script;
+mod tls;
 mod town;
 mod watchers;

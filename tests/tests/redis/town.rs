@@ -141,6 +141,19 @@ impl Town {
         Watch::new(self, Some((redis_url, trust)), false, staleness)
     }
 
+    /// The feed over Redis alone, when Redis may show these authorities' certificates and no other.
+    pub fn follow_over_tls(&self, redis_url: &str, authorities: &str) -> Sighted {
+        let view = Arc::new(View::new(FEED, Duration::from_secs(10)));
+        let trust = Trust::Pinned {
+            issuer: self.settings.issuer.clone(),
+            keys: self.feed_keys(),
+            clock_error: Duration::from_secs(2),
+        };
+        let config = RedisConfig { url: redis_url.into(), authorities: Some(authorities.into()), trust };
+        let feed = RedisFeed::start(config, view, Arc::new(Deaf)).unwrap();
+        Sighted(feed)
+    }
+
     /// A guard that follows Redis alone and can ask the issuer.
     pub fn guard_beside_issuer(&self, redis_url: &str) -> Watch {
         Watch::new(self, Some((redis_url, Trust::Issuer(self.http()))), false, Duration::from_secs(10))
@@ -175,6 +188,22 @@ pub struct Watch {
     delivery: Arc<Delivery>,
 }
 
+/// A feed over Redis without a guard behind it.
+pub struct Sighted(RedisFeed);
+
+impl Sighted {
+    pub fn is_live_within(&self, patience: Duration) -> bool {
+        self.0.wait_until_live(patience)
+    }
+}
+
+struct Deaf;
+
+impl Sink for Deaf {
+    fn keys(&self, _: &str) {}
+    fn policy(&self, _: &str) {}
+}
+
 struct Delivery(Guard);
 
 impl Sink for Delivery {
@@ -199,7 +228,7 @@ impl Watch {
             .unwrap();
         let delivery = Arc::new(Delivery(guard.clone()));
         let redis = redis.map(|(url, trust)| {
-            let config = RedisConfig { url: url.into(), trust };
+            let config = RedisConfig { url: url.into(), authorities: None, trust };
             RedisFeed::start(config, view.clone(), delivery.clone()).unwrap()
         });
         let http = http.then(|| HttpFeed::start(town.http(), view.clone(), delivery.clone()).unwrap());

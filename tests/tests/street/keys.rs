@@ -3,6 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis::keys::{KeyDirectory, Plan, Purpose};
+use portcullis::means::Means;
+use portcullis::testing::Scratch;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_tests::client::{BACKEND, kid_of};
 use portcullis_tests::{Answer, Ground, Town};
@@ -145,4 +148,39 @@ pub async fn a_rotation_by_hand_takes_two_persons(ground: &Ground) {
     let listed = auditor.get("/keys").await.with_status(200);
     assert!(!listed.body.contains("sealed") && !listed.body.contains("\"d\""));
     assert!(listed.json()["keys"].as_array().unwrap().iter().any(|key| key["state"] == "retired"));
+}
+
+/// docs/keys.md, "The feed's own key".
+pub async fn a_feed_key_is_replaced_and_guards_take_the_new_one_from_the_issuer(ground: &Ground) {
+    let mut town = Town::open_with_shop(ground).await;
+    let (kept, ended) = (town.client_token(&BACKEND).await, town.client_token(&BACKEND).await);
+    town.shop("/api/skus", &kept).await.with_status(200);
+    let before = feed_keys(&town).await;
+    town.stop();
+    let other = Scratch::new();
+    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &[] };
+    let (path, means) = (other.path().join("keys"), Means::system());
+    KeyDirectory::create(&path, &plan, &*means.clock, &*means.dice).expect("keys can be made");
+    std::fs::copy(path.join("feed.jwk"), town.settings.keys.directory.join("feed.jwk")).expect("it is ours");
+    town.start_again();
+    let after = feed_keys(&town).await;
+    assert!(after.len() == 1 && after != before, "the old key is named no more");
+    // The shop has never been told; it asks the issuer when it meets a key that it does not know.
+    town.revoke(&BACKEND, &ended).await.with_status(200);
+    let began = Instant::now();
+    while town.shop("/api/skus", &ended).await.status != 401 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the shop does not hear of it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let began = Instant::now();
+    while town.shop("/api/skus", &kept).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the shop does not open again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn feed_keys(town: &Town) -> Vec<String> {
+    let set = Answer::to(town.get("/.well-known/rv-jwks.json")).await.with_status(200).json();
+    let keys = set["keys"].as_array().expect("a key set").iter();
+    keys.map(|key| key["x"].as_str().expect("an Ed25519 key").to_owned()).collect()
 }

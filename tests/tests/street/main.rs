@@ -156,6 +156,7 @@ rules! {
         grants::a_changed_token_is_no_token,
         keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
         keys::a_rotation_by_hand_takes_two_persons,
+        keys::a_feed_key_is_replaced_and_guards_take_the_new_one_from_the_issuer,
         memberships::a_member_who_is_kept_to_one_application_gets_no_token_through_another,
         memberships::a_token_that_was_asked_for_less_does_less_at_the_shop,
         office::a_name_that_was_pointed_here_and_a_page_of_another_site_are_not_heard,

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{KeyState, Keyring, StoredKey, generate, public_half};
+use super::vault::{Vault, home};
+use super::{KeyState, Keyring, StoredKey, generate, held, public_half};
 use crate::endings::MARGIN;
 use crate::ledger::{Act, AuditRecord};
 use crate::operators::Denial;
@@ -38,6 +39,9 @@ pub struct KeyRow {
     pub public: String,
     /// The private JWK, sealed; gone once it has retired.
     pub sealed: Option<String>,
+    /// The vault that keeps the private half, where the books do not; see [`Vault::name`].
+    #[serde(default)]
+    pub vault: Option<String>,
 }
 
 /// A change of the chain that was decided on one version of it.
@@ -77,18 +81,31 @@ pub fn linger(directory: &Directory, access_lifetime: u32) -> u64 {
 }
 
 impl KeyChain {
-    /// What is due.
-    pub fn plan(&self, algorithm: &str, schedule: &Schedule, now: u64) -> Vec<Step> {
+    /// What is due. A key that is not where its like are made now (somebody has taken a vault into use, or out
+    /// of it) hands over as soon as one that is has been published for long enough.
+    pub fn plan(
+        &self,
+        wanted: &[impl AsRef<str>],
+        schedule: &Schedule,
+        vault: Option<&dyn Vault>,
+        now: u64,
+    ) -> Vec<Step> {
         let mut steps: Vec<Step> = self.over(schedule, now).collect();
-        for algorithm in self.algorithms(algorithm) {
-            let mut standing = self.of(algorithm, KeyState::Pending);
+        for algorithm in self.algorithms(wanted) {
+            let here = home(vault, algorithm);
+            let at_home = |key: &&KeyRow| key.vault.as_deref() == here;
+            let mut standing = self.of(algorithm, KeyState::Pending).filter(at_home);
+            let mut strangers = self.of(algorithm, KeyState::Pending).filter(|key| !at_home(key));
             let ready = standing.clone().find(|key| now >= key.since.saturating_add(schedule.ahead));
             let next = match self.of(algorithm, KeyState::Active).next() {
-                Some(active) if schedule.is_over(active, now) => ready,
+                Some(active) if schedule.is_over(active, now) || !at_home(&active) => ready,
                 Some(_) => None,
                 // Somebody must sign, whoever has seen the key.
-                None => ready.or_else(|| standing.clone().next()),
+                None => ready.or_else(|| standing.clone().next()).or_else(|| strangers.next()),
             };
+            // A key from elsewhere is there for emergencies until ours is as well known as it.
+            let superfluous = strangers.filter(|_| ready.is_some());
+            steps.extend(superfluous.map(|key| Step::End { kid: key.kid.clone() }));
             steps.extend(next.map(|key| Step::Sign { kid: key.kid.clone() }));
             // One always stands by, published for as long as the one before it signs: then an emergency
             // finds a key that everybody knows.
@@ -99,24 +116,26 @@ impl KeyChain {
         steps
     }
 
-    /// Carries steps out on paper: the rows that change. Making a key takes a while.
-    ///
-    /// # Errors
-    /// Trouble for an algorithm that is not on offer.
-    pub fn carry_out(&self, steps: &[Step], region: &str, bench: &Bench<'_>) -> Result<KeyChange, Trouble> {
-        let mut rows = Vec::new();
+    /// When the key that signs with an algorithm has signed for its time; `None` when nobody says so.
+    pub fn next_rotation(&self, algorithm: &str, schedule: &Schedule) -> Option<u64> {
+        let active = self.of(algorithm, KeyState::Active).next()?;
+        (schedule.period > 0).then(|| active.since.saturating_add(schedule.period))
+    }
+
+    /// Carries steps out on paper: the rows that change, of which new keys have been made before
+    /// ([`Bench::make`], [`Bench::row_in`]).
+    pub fn carry_out(&self, steps: &[Step], made: Vec<KeyRow>, now: u64) -> KeyChange {
+        let mut rows = made;
         for step in steps {
             match step {
-                Step::Make { algorithm } => {
-                    rows.push(bench.row(&generate(algorithm, region)?, KeyState::Pending)?);
-                }
-                Step::Sign { kid } => rows.extend(self.succession(kid, bench.now)),
+                Step::Make { .. } => {}
+                Step::Sign { kid } => rows.extend(self.succession(kid, now)),
                 Step::End { kid } => {
-                    rows.extend(self.find(kid).map(|key| key.turned(KeyState::Ended, bench.now)));
+                    rows.extend(self.find(kid).map(|key| key.turned(KeyState::Ended, now)));
                 }
             }
         }
-        Ok(KeyChange { expected: self.version, rows })
+        KeyChange { expected: self.version, rows }
     }
 
     /// The rows that change when a key begins to sign.
@@ -138,11 +157,12 @@ impl KeyChain {
         self.keys.iter().find(|key| key.kid == kid)
     }
 
-    /// The keys, opened.
+    /// The keys, opened, or as the vault has them.
     ///
     /// # Errors
-    /// Trouble naming the key that does not open: its seal is another server's.
-    pub fn keyring(&self, seal: &Seal) -> Result<Keyring, Trouble> {
+    /// Trouble naming the key that does not open, because its seal is another server's, or that is kept in a
+    /// vault which is not this one.
+    pub fn keyring(&self, seal: &Seal, vault: Option<&dyn Vault>) -> Result<Keyring, Trouble> {
         let live = self.keys.iter().filter(|key| key.state != KeyState::Ended);
         let stored = live.map(|key| {
             let text = match &key.sealed {
@@ -157,7 +177,22 @@ impl KeyChain {
             let jwk = serde_json::from_str(&text).map_err(|e| Trouble::new("keyring", e))?;
             Ok(StoredKey { jwk, state: key.state })
         });
-        Keyring::new(&stored.collect::<Result<Vec<_>, Trouble>>()?)
+        Keyring::signing_by(&stored.collect::<Result<Vec<_>, Trouble>>()?, &|key| match self
+            .vault_of(key.jwk["kid"].as_str().unwrap_or_default())
+        {
+            None => held(&key.jwk),
+            Some(name) => match vault.filter(|vault| vault.name() == name) {
+                Some(vault) => vault.signer(&key.jwk),
+                None => Err(Trouble::new(
+                    "keyring",
+                    format!("its private half is in {name}, which the settings do not name (keys.{name})"),
+                )),
+            },
+        })
+    }
+
+    fn vault_of(&self, kid: &str) -> Option<&str> {
+        self.find(kid)?.vault.as_deref()
     }
 
     fn over<'a>(&'a self, schedule: &'a Schedule, now: u64) -> impl Iterator<Item = Step> + 'a {
@@ -171,15 +206,15 @@ impl KeyChain {
         self.keys.iter().filter(move |key| key.algorithm == algorithm && key.state == state)
     }
 
-    /// Those that are in use, and the one that the settings ask for.
-    fn algorithms<'a>(&'a self, wanted: &'a str) -> Vec<&'a str> {
+    /// Those that are in use, and those that are asked for.
+    fn algorithms<'a>(&'a self, wanted: &'a [impl AsRef<str>]) -> Vec<&'a str> {
         let live = [KeyState::Pending, KeyState::Active];
         let mut names: Vec<&str> = self
             .keys
             .iter()
             .filter(|key| live.contains(&key.state))
             .map(|key| key.algorithm.as_str())
-            .chain([wanted])
+            .chain(wanted.iter().map(|name| name.as_ref()))
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -204,7 +239,7 @@ impl KeyRow {
     }
 }
 
-/// Where keys are sealed before they go into the books.
+/// Where keys are made ready for the books.
 pub struct Bench<'a> {
     pub seal: &'a Seal,
     /// Twelve bytes that are used once.
@@ -213,24 +248,48 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Makes a key whose private half the books keep. An RSA key takes seconds.
+    ///
+    /// # Errors
+    /// Trouble for an algorithm that is not on offer.
+    pub fn make(&self, algorithm: &str, region: &str) -> Result<KeyRow, Trouble> {
+        self.row(&generate(algorithm, region)?, KeyState::Pending)
+    }
+
     /// A private JWK as a row.
     ///
     /// # Errors
     /// Trouble when it is no key of ours.
     pub fn row(&self, jwk: &Value, state: KeyState) -> Result<KeyRow, Trouble> {
-        let text = |name: &str| jwk[name].as_str().unwrap_or_default().to_owned();
-        let kid = text("kid");
-        let signs = matches!(state, KeyState::Pending | KeyState::Active);
-        Ok(KeyRow {
-            algorithm: text("alg"),
-            state,
-            made_at: self.now,
-            since: self.now,
-            public: public_half(jwk)?.to_string(),
-            sealed: signs.then(|| self.seal.seal_key((self.nonce)(), &kid, &jwk.to_string().into())),
-            kid,
-        })
+        let mut row = named(jwk, state, self.now)?;
+        if matches!(state, KeyState::Pending | KeyState::Active) {
+            row.sealed = Some(self.seal.seal_key((self.nonce)(), &row.kid, &jwk.to_string().into()));
+        }
+        Ok(row)
     }
+
+    /// The public JWK of a key that was made in a vault, as the row of a key that stands by.
+    ///
+    /// # Errors
+    /// Trouble when it is no key of ours.
+    pub fn row_in(&self, vault: &dyn Vault, public: &Value) -> Result<KeyRow, Trouble> {
+        let row = named(public, KeyState::Pending, self.now)?;
+        Ok(KeyRow { vault: Some(vault.name().into()), ..row })
+    }
+}
+
+fn named(jwk: &Value, state: KeyState, now: u64) -> Result<KeyRow, Trouble> {
+    let text = |name: &str| jwk[name].as_str().unwrap_or_default().to_owned();
+    Ok(KeyRow {
+        kid: text("kid"),
+        algorithm: text("alg"),
+        state,
+        made_at: now,
+        since: now,
+        public: public_half(jwk)?.to_string(),
+        sealed: None,
+        vault: None,
+    })
 }
 
 /// Rotation by hand: the key that stands by signs from now on. Needs two persons.
@@ -296,97 +355,4 @@ pub fn tended(steps: &[Step], rows: &[KeyRow], now: u64) -> AuditRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SCHEDULE: Schedule = Schedule { period: 1000, ahead: 100, linger: 50 };
-
-    fn key(kid: &str, state: KeyState, since: u64) -> KeyRow {
-        KeyRow {
-            kid: kid.into(),
-            algorithm: "ES256".into(),
-            state,
-            made_at: since,
-            since,
-            public: "{}".into(),
-            sealed: Some("x".into()),
-        }
-    }
-
-    fn chain(keys: &[(&str, KeyState, u64)]) -> KeyChain {
-        let keys = keys.iter().map(|(kid, state, since)| key(kid, *state, *since)).collect();
-        KeyChain { version: 1, keys }
-    }
-
-    fn make() -> Step {
-        Step::Make { algorithm: "ES256".into() }
-    }
-
-    fn sign(kid: &str) -> Step {
-        Step::Sign { kid: kid.into() }
-    }
-
-    #[test]
-    fn a_young_key_with_a_successor_is_left_alone() {
-        let chain = chain(&[("a", KeyState::Active, 0), ("b", KeyState::Pending, 0)]);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 999), []);
-    }
-
-    #[test]
-    fn a_key_hands_over_when_its_time_is_over_and_its_successor_gets_one_of_its_own() {
-        let chain = chain(&[("a", KeyState::Active, 0), ("b", KeyState::Pending, 0)]);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 1000), [sign("b"), make()]);
-        let rows = chain.succession("b", 1000);
-        assert_eq!((rows[0].state, rows[0].sealed.as_ref()), (KeyState::Retired, None));
-        assert_eq!((rows[1].state, rows[1].since), (KeyState::Active, 1000));
-    }
-
-    #[test]
-    fn nobody_signs_who_was_not_published_for_long_enough() {
-        let chain = chain(&[("a", KeyState::Active, 0), ("b", KeyState::Pending, 950)]);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 1049), []);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 1050), [sign("b"), make()]);
-    }
-
-    #[test]
-    fn where_nobody_signs_the_oldest_that_stands_by_does_at_once() {
-        let revoked =
-            chain(&[("a", KeyState::Ended, 0), ("b", KeyState::Pending, 10), ("c", KeyState::Pending, 11)]);
-        assert_eq!(revoked.plan("ES256", &SCHEDULE, 12), [sign("b")]);
-        assert_eq!(chain(&[]).plan("ES256", &SCHEDULE, 0), [make()]);
-    }
-
-    #[test]
-    fn a_retired_key_is_published_until_the_last_token_is_over() {
-        let chain = chain(&[
-            ("a", KeyState::Retired, 100),
-            ("b", KeyState::Active, 100),
-            ("c", KeyState::Pending, 100),
-        ]);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 149), []);
-        assert_eq!(chain.plan("ES256", &SCHEDULE, 150), [Step::End { kid: "a".into() }]);
-    }
-
-    #[test]
-    fn a_period_of_nothing_leaves_rotation_to_people() {
-        let chain = chain(&[("a", KeyState::Active, 0), ("b", KeyState::Pending, 0)]);
-        let schedule = Schedule { period: 0, ..SCHEDULE };
-        assert_eq!(chain.plan("ES256", &schedule, u64::MAX), []);
-    }
-
-    #[test]
-    fn what_was_made_opens_with_its_own_seal_only() {
-        let (seal, nonce) = (Seal::new(&[1; 32]), || [7; 12]);
-        let bench = Bench { seal: &seal, nonce: &nonce, now: 5 };
-        let empty = KeyChain::default();
-        let change = empty.carry_out(&[make()], "eu1", &bench).unwrap();
-        let chain = KeyChain { version: 1, keys: change.rows };
-        assert!(chain.keyring(&seal).unwrap().published().contains(&chain.keys[0].kid));
-        assert!(!chain.keys[0].public.contains("\"d\""));
-        assert!(chain.keyring(&Seal::new(&[2; 32])).map(drop).unwrap_err().why.contains("does not open"));
-        // A key that was moved to another name does not open either.
-        let mut moved = chain.clone();
-        moved.keys[0].kid = "eu1.other".into();
-        assert!(moved.keyring(&seal).is_err());
-    }
-}
+mod tests;

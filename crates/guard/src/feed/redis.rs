@@ -28,6 +28,8 @@ pub struct RedisConfig {
     /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS with the system's roots;
     /// for Sentinel and clusters see [`Whereabouts::parse`].
     pub url: String,
+    /// Whose certificates Redis may show (PEM), and nobody else's; without it the system's roots.
+    pub authorities: Option<String>,
     pub trust: Trust,
 }
 
@@ -57,7 +59,7 @@ impl RedisFeed {
     /// Starts to follow the feed that `view` is named for.
     ///
     /// # Errors
-    /// An address that is none, or no thread to be had. A Redis that is away is no error: it is asked again.
+    /// An address that is none, authorities that hold no certificate, or no thread to be had. A Redis that is away is no error: it is asked again.
     pub fn start(config: RedisConfig, view: Arc<View>, sink: Arc<dyn Sink>) -> io::Result<Self> {
         let source = RedisSource::new(&config, view.feed())?;
         let mut following = Following::new(view);
@@ -103,7 +105,7 @@ mod tests {
     fn config(url: &str) -> RedisConfig {
         let keys = FeedKeys::from_raw([[1; 32]]);
         let trust = Trust::Pinned { issuer: "i".into(), keys, clock_error: CLOCK_ERROR };
-        RedisConfig { url: url.into(), trust }
+        RedisConfig { url: url.into(), authorities: None, trust }
     }
 
     #[test]
@@ -116,6 +118,14 @@ mod tests {
         let view = Arc::new(View::new("live:eu1", MAX_STALENESS));
         let why = RedisFeed::start(config("http://guard:hush@localhost"), view, Arc::new(Nobody)).err();
         assert!(!why.expect("not Redis").to_string().contains("hush"));
+    }
+
+    #[test]
+    fn authorities_without_a_certificate_are_refused() {
+        let view = Arc::new(View::new("live:eu1", MAX_STALENESS));
+        let config = RedisConfig { authorities: Some("nobody".into()), ..config("rediss://localhost") };
+        let why = RedisFeed::start(config, view, Arc::new(Nobody)).err();
+        assert!(why.expect("nobody is trusted").to_string().contains("no certificate"));
     }
 
     #[test]

@@ -235,6 +235,7 @@ fn listed(keys: &Value) -> Table {
             ("alg", |it| text(it, "algorithm")),
             ("state", |it| text(it, "state")),
             ("since", |it| time(it, "since")),
+            ("vault", |it| text(it, "vault")),
         ],
     )
 }

@@ -293,6 +293,11 @@ impl Hub {
         (sheet.name == *name).then(|| sheet.text.clone())
     }
 
+    /// Who tends the signing keys here.
+    pub fn keeper(&self) -> Option<&Keeper> {
+        self.keeper.as_deref()
+    }
+
     /// Signs by the keys that the books hold, and publishes those.
     async fn take_in_keys(&self) -> Result<(), Trouble> {
         let Some(keeper) = &self.keeper else { return Ok(()) };

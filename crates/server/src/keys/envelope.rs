@@ -137,15 +137,7 @@ impl Keks {
 impl Kek {
     /// From `file:PATH`, `env:NAME` or `command:PROGRAM ARGUMENT...`.
     fn fetch(from: &str) -> Result<Self, String> {
-        let text = match from.split_once(':') {
-            Some(("file", path)) => disk::read_private(Path::new(path)).map_err(|trouble| trouble.why)?,
-            Some(("env", name)) => {
-                std::env::var(name).map_err(|_| format!("the environment holds no {name}"))?
-            }
-            Some(("command", line)) => told_by(line)?,
-            _ => return Err("it must be file:PATH, env:NAME or command:PROGRAM ARGUMENTS".into()),
-        };
-        let text = Zeroizing::new(text);
+        let text = fetched(from)?;
         Self::read(text.trim()).ok_or_else(|| {
             "it must hold 32 random bytes in base64; openssl rand -base64 32 makes some".into()
         })
@@ -175,6 +167,17 @@ impl Kek {
         let bytes = open(&self.key, &about("key of the books", &self.id, name), wrapped)?;
         Some(Zeroizing::new(bytes.as_slice().try_into().ok()?))
     }
+}
+
+/// The text of a secret that is kept elsewhere: `file:PATH`, `env:NAME` or `command:PROGRAM ARGUMENT...`.
+pub(super) fn fetched(from: &str) -> Result<Zeroizing<String>, String> {
+    let text = match from.split_once(':') {
+        Some(("file", path)) => disk::read_private(Path::new(path)).map_err(|trouble| trouble.why)?,
+        Some(("env", name)) => std::env::var(name).map_err(|_| format!("the environment holds no {name}"))?,
+        Some(("command", line)) => told_by(line)?,
+        _ => return Err("it must be file:PATH, env:NAME or command:PROGRAM ARGUMENTS".into()),
+    };
+    Ok(Zeroizing::new(text))
 }
 
 /// What a program writes to its standard output. It is run without a shell, and may speak on standard error.

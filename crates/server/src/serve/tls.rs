@@ -19,6 +19,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use x509_cert::der::Decode as _;
 
 use crate::settings::Tls;
 
@@ -56,6 +57,14 @@ impl Certificates {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|e| Trouble::new("tls", e))?;
         Ok(builder.with_no_client_auth().with_cert_resolver(self.clone()))
+    }
+
+    /// The last moment of the certificate that is shown, since 1970; `None` if it does not say so in a way
+    /// that we read.
+    pub fn valid_until(&self) -> Option<Duration> {
+        let current = self.current.load();
+        let certificate = x509_cert::Certificate::from_der(current.end_entity_cert().ok()?).ok()?;
+        Some(certificate.tbs_certificate.validity.not_after.to_unix_duration())
     }
 
     /// Reads the files if they have changed since they were last read.
@@ -180,6 +189,22 @@ mod tests {
                 | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
                 | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
         )
+    }
+
+    #[test]
+    fn it_says_until_when_the_certificate_is_valid() {
+        let scratch = Scratch::new();
+        let files = files(&scratch);
+        let key = rcgen::KeyPair::generate().unwrap();
+        for (year, seconds) in [(2031, 1_924_992_000), (2051, 2_556_144_000)] {
+            // X.509 writes years from 2050 on in another way (RFC 5280 section 4.1.2.5).
+            let mut wish = rcgen::CertificateParams::new(["auth.example.com".to_owned()]).unwrap();
+            wish.not_after = rcgen::date_time_ymd(year, 1, 1);
+            std::fs::write(&files.certificate, wish.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(&files.key, key.serialize_pem()).unwrap();
+            let certificates = Certificates::open(&files).unwrap();
+            assert_eq!(certificates.valid_until(), Some(Duration::from_secs(seconds)), "{year}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_store::Store;
 use tokio::task::JoinHandle;
 
-use super::{FAREWELL, KEEP_ALIVE, bind, trouble};
+use super::{Certificates, FAREWELL, KEEP_ALIVE, bind, trouble};
 use crate::house::House;
 use crate::http;
 use crate::settings::Settings;
@@ -48,7 +48,8 @@ impl Watchers {
 pub(super) fn open(
     settings: &Settings,
     house: &web::Data<House>,
-    store: &Store,
+    store: Store,
+    certificates: Vec<(&'static str, Arc<Certificates>)>,
 ) -> Result<Option<Watchers>, Trouble> {
     let metrics = &settings.metrics;
     if !metrics.enabled {
@@ -60,7 +61,7 @@ pub(super) fn open(
         Arc::new(move |deeds: usize, took: Duration| board.grouped(deeds, took))
     });
     let (listener, address) = bind(metrics.address, metrics.port)?;
-    let window = web::Data::new(Window::new(house.clone(), store.clone()));
+    let window = web::Data::new(Window::new(house.clone(), store, certificates));
     let upkeep =
         [tokio::spawn(follow(board, house.hub.clone())), tokio::spawn(glance(window.clone().into_inner()))];
     let patience = Duration::from_millis(settings.limits.head_ms);

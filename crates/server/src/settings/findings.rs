@@ -129,6 +129,9 @@ impl Settings {
                 self.check_tls(section, tls, found);
             }
         }
+        if let Some(pkcs11) = &self.keys.pkcs11 {
+            pkcs11.check(found);
+        }
         if self.keys.directory.exists() {
             match self.load_keys() {
                 Ok(keys) => self.check_keys(&keys, found),

@@ -139,6 +139,11 @@ fn every_key() -> Settings {
         keys: super::Keys {
             kek: Some(String::new()),
             kek_before: Some(String::new()),
+            pkcs11: Some(super::Pkcs11 {
+                token: Some(String::new()),
+                slot: Some(0),
+                ..super::Pkcs11::of("", "")
+            }),
             ..super::Keys::default()
         },
         ..Settings::default()

@@ -9,7 +9,7 @@ use portcullis_authority::refusal::Trouble;
 use portcullis_authority::secret::Secret;
 
 use super::teller::Teller;
-use super::traces::step;
+use super::traces::{Step, step};
 use super::{Board, label};
 
 /// The same desk, and the board hears what goes over it.
@@ -30,14 +30,26 @@ impl Clock for Timed {
         self.0.now_ms()
     }
 
-    fn time_signing(&self, algorithm: &'static str, sign: &mut dyn FnMut()) {
+    fn signing(&self, algorithm: &'static str) -> Box<dyn Send> {
         let span = step("sign");
         span.note("portcullis.algorithm", algorithm);
-        let began = Instant::now();
-        sign();
-        drop(span);
-        let took = began.elapsed().as_secs_f64();
-        self.1.signing.get_or_create(&label("algorithm", algorithm)).observe(took);
+        Box::new(Signing { board: self.1.clone(), algorithm, began: Instant::now(), _span: span })
+    }
+}
+
+/// One signature; noted when it is done, or given up.
+struct Signing {
+    board: Arc<Board>,
+    algorithm: &'static str,
+    began: Instant,
+    /// Ends with this.
+    _span: Step,
+}
+
+impl Drop for Signing {
+    fn drop(&mut self) {
+        let took = self.began.elapsed().as_secs_f64();
+        self.board.signing.get_or_create(&label("algorithm", self.algorithm)).observe(took);
     }
 }
 

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Board, Labels, label};
 use crate::house::House;
+use crate::serve::Certificates;
 
 /// What the text is (OpenMetrics 1.0, which Prometheus reads).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,13 +29,19 @@ pub struct Window {
     house: web::Data<House>,
     store: Store,
     began: SystemTime,
+    /// Of which listener.
+    certificates: Vec<(&'static str, Arc<Certificates>)>,
     /// How many records each destination has not been told.
     untold: Mutex<Vec<(String, u64)>>,
 }
 
 impl Window {
-    pub fn new(house: web::Data<House>, store: Store) -> Self {
-        Self { house, store, began: SystemTime::now(), untold: Mutex::default() }
+    pub fn new(
+        house: web::Data<House>,
+        store: Store,
+        certificates: Vec<(&'static str, Arc<Certificates>)>,
+    ) -> Self {
+        Self { house, store, began: SystemTime::now(), certificates, untold: Mutex::default() }
     }
 
     /// Everything, as text.
@@ -65,6 +72,7 @@ impl Window {
         self.see_books(&mut seen);
         self.see_limits(&mut seen);
         self.see_keys(&mut seen);
+        self.see_certificates(&mut seen);
         seen.0
     }
 
@@ -164,6 +172,31 @@ impl Window {
                 });
         let keys = gauges(counted.map(|(labels, count)| (labels, count as u64)));
         seen.0.register("portcullis_keys", "Signing keys of tokens, by state", keys);
+        let Some(keeper) = self.house.hub.keeper() else { return };
+        if let Some(due) = keeper.next_rotation_in() {
+            let help = "When the key that signs by default hands over on its own, in seconds from now";
+            seen.whole("portcullis_key_rotation_due_seconds", help, due);
+        }
+        if let Some(up) = keeper.vault_is_up() {
+            let help = "1 while the PKCS#11 token does what it is asked";
+            seen.whole("portcullis_vault_up", help, u64::from(up));
+        }
+    }
+
+    fn see_certificates(&self, seen: &mut Seen) {
+        if self.certificates.is_empty() {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = Gauges::default();
+        for (listener, certificate) in &self.certificates {
+            let Some(end) = certificate.valid_until() else { continue };
+            let seconds = i128::from(end.as_secs()) - i128::from(now.as_secs());
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            left.get_or_create(&label("listener", *listener)).set(seconds);
+        }
+        let help = "How long the certificate of a listener is still valid; negative when it is over";
+        seen.0.register("portcullis_tls_expiry_seconds", help, left);
     }
 }
 

@@ -16,6 +16,7 @@ fn key(kid: &str, state: KeyState) -> KeyRow {
         since: NOW,
         public: "{}".into(),
         sealed: Some("sealed".into()),
+        vault: None,
     }
 }
 

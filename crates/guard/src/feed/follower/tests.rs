@@ -392,6 +392,24 @@ fn pinned_keys_are_fetched_when_the_pin_changes_and_others_when_asked() {
     assert_eq!(scene.follower.errands(), [], "the pin has not changed");
 }
 
+#[test]
+fn a_feed_key_that_the_issuer_does_not_name_signs_nothing_and_is_asked_about() {
+    let mut scene = Scene::live();
+    let mut stranger = Press::with_seed(FEED, 1, [9; 32]);
+    stranger.write((1..=11).map(token));
+    let bytes = stranger.batch(11, 11);
+    let verdict = scene.follower.batch(SealedBatch::decode(&bytes).unwrap());
+    assert_eq!((verdict, scene.seq()), (Err(FeedFault::UnknownKey), 10));
+    assert!(scene.follower.errands().contains(&Command::FetchFeedKeys));
+    // The issuer says that this is its key now: the same bytes are good, and those of the key before are not.
+    scene.follower.feed_keys(stranger.keys());
+    scene.follower.batch(SealedBatch::decode(&bytes).unwrap()).unwrap();
+    assert_eq!(scene.seq(), 11);
+    scene.press.write([token(11), token(12)]);
+    assert_eq!(scene.batch(12, 12), Err(FeedFault::UnknownKey));
+    assert_eq!(scene.seq(), 11);
+}
+
 proptest! {
     /// Whatever stretches arrive in whatever order, a guard that calls itself complete up to some number
     /// holds every record up to it.

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{Client, Connection, FromRedisValue, RedisError, streams::StreamReadReply};
+use redis::{
+    Client, Connection, ConnectionInfo, FromRedisValue, RedisError, RedisResult, TlsCertificates,
+    streams::StreamReadReply,
+};
 
 use super::{RedisConfig, Trust, Whereabouts};
 use crate::feed::{
@@ -33,6 +36,7 @@ impl From<RedisError> for Trouble {
 /// A feed's keys in Redis, and who is asked for what Redis is not believed about.
 pub(in crate::feed) struct RedisSource {
     whereabouts: Whereabouts,
+    authorities: Option<TlsCertificates>,
     /// Reads of the stream in a row that brought nothing.
     silences: u32,
     connection: Option<Connection>,
@@ -62,7 +66,8 @@ impl RedisSource {
             }
         };
         let prefix = format!("rv:{{{feed}}}:");
-        Ok(Self { whereabouts, silences: 0, connection: None, prefix, roots, has_hole: false })
+        let authorities = authorities(config)?;
+        Ok(Self { whereabouts, authorities, silences: 0, connection: None, prefix, roots, has_hole: false })
     }
 
     /// Asks on the connection that is there, or on a new one. After any failure it is given up, because an
@@ -78,11 +83,18 @@ impl RedisSource {
     }
 
     fn connect(&self) -> Result<Connection, Trouble> {
-        let found = self.whereabouts.find(Client::open)?;
-        let connection = Client::open(found)?.get_connection_with_timeout(CONNECT_WITHIN)?;
+        let found = self.whereabouts.find(|at| self.client(at))?;
+        let connection = self.client(found)?.get_connection_with_timeout(CONNECT_WITHIN)?;
         connection.set_read_timeout(Some(ANSWER_WITHIN))?;
         connection.set_write_timeout(Some(ANSWER_WITHIN))?;
         Ok(connection)
+    }
+
+    fn client(&self, at: ConnectionInfo) -> RedisResult<Client> {
+        match &self.authorities {
+            Some(authorities) => Client::build_with_tls(at, authorities.clone()),
+            None => Client::open(at),
+        }
     }
 
     fn get(&mut self, name: &str) -> Result<Option<Vec<u8>>, Trouble> {
@@ -102,6 +114,23 @@ impl RedisSource {
     fn blob(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
         self.get(&format!("blob:{name}"))
     }
+}
+
+/// Whose certificates Redis may show, where the configuration says so.
+fn authorities(config: &RedisConfig) -> io::Result<Option<TlsCertificates>> {
+    let refused = || {
+        let why = "the authorities of Redis hold no certificate, or cannot be read";
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    };
+    let Some(pem) = &config.authorities else { return Ok(None) };
+    // Nobody at all would be found out at the first question, and taken for a Redis that is away.
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(refused());
+    }
+    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.clone().into_bytes()) };
+    // Tried once, so that what cannot be read is said now and not at each connection.
+    Client::build_with_tls("rediss://localhost", certificates.clone()).map_err(|_| refused())?;
+    Ok(Some(certificates))
 }
 
 impl Source for RedisSource {

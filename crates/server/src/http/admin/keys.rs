@@ -33,6 +33,9 @@ struct Shown {
     made_at: u64,
     /// Since when it has this state, or had the one before it was revoked.
     since: u64,
+    /// Where the private half is or was, if not sealed in the books: `pkcs11`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<String>,
 }
 
 impl From<KeyRow> for Shown {
@@ -43,6 +46,7 @@ impl From<KeyRow> for Shown {
             state: key.state.as_str(),
             made_at: key.made_at,
             since: key.since,
+            vault: key.vault,
         }
     }
 }
