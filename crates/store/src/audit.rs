@@ -26,8 +26,10 @@ pub use outbox::{DeadLetter, Delivery, Lease};
 pub use search::{AuditPage, AuditQuery};
 pub use verify::{AuditFinding, AuditVerdict};
 
-use chain::{Salts, StoredAudit};
+use chain::Salts;
+pub(crate) use chain::StoredAudit;
 pub(crate) use fence::close;
+pub(crate) use verify::Walk;
 
 /// Rows in one insert: 19 columns each, well below what PostgreSQL binds.
 const BITE: usize = 500;

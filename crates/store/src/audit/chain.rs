@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use portcullis_authority::ledger::AuditRecord;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::AuditEntry;
@@ -21,9 +21,9 @@ const SALT: usize = 16;
 /// Characters of a salt; a commitment has 43.
 const SALT_CHARS: usize = 22;
 
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(Insertable, Queryable, Selectable, Deserialize)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
-pub(super) struct StoredAudit {
+pub(crate) struct StoredAudit {
     pub seq: i64,
     pub at: i64,
     pub event: String,
@@ -46,7 +46,12 @@ pub(super) struct StoredAudit {
 }
 
 impl StoredAudit {
-    pub fn of(record: &AuditRecord, seq: i64, prev_hash: String, salts: &mut Salts) -> Result<Self, Fault> {
+    pub(super) fn of(
+        record: &AuditRecord,
+        seq: i64,
+        prev_hash: String,
+        salts: &mut Salts,
+    ) -> Result<Self, Fault> {
         // Named one by one, so that a new member of the record does not compile until it is kept too.
         let AuditRecord {
             at,
