@@ -31,7 +31,8 @@ use crate::keys::{Keks, KeyDirectory};
 use crate::means::Means;
 use crate::settings::Settings;
 
-pub use header::{Header, Under};
+use header::Header;
+pub use header::{About, Under};
 use strongbox::Unlocking;
 use vessel::Vessel;
 
@@ -55,16 +56,19 @@ impl Drop for KeyFile {
     }
 }
 
-/// What is in a backup, when it was read to its end and found whole.
+/// What is in a backup.
 #[derive(Debug, Serialize)]
 pub struct Contents {
     #[serde(flatten)]
-    pub header: Header,
+    pub about: About,
+    /// Whether only those who have its key can have read or made it.
+    pub sealed: bool,
     pub tables: Rows,
     /// Names of the files of the key directory.
     pub key_files: Vec<String>,
-    /// Whether every row of the audit log is as it was written.
-    pub audit_sound: bool,
+    /// Whether every row of the audit log is as it was written; of a backup that was read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_sound: Option<bool>,
     /// The same in a sentence.
     pub audit_log: String,
 }
@@ -105,9 +109,16 @@ pub async fn take(settings: &Settings, means: &Means, to: &Path, under: Under) -
     note(&store, means).await?;
     let tables = store.copy_out(&mut vessel).await?;
     let header = vessel.close()?;
-    let head = header.imprint.audit.0;
-    let audit_log = format!("{head} rows were written so far; --verify looks at them.");
-    Ok(Contents { header, tables, key_files, audit_sound: true, audit_log })
+    let head = header.about.imprint.audit.0;
+    let audit_log = format!("it ends with row {head}; --verify looks at every row.");
+    Ok(Contents {
+        sealed: !header.is_plain(),
+        about: header.about,
+        tables,
+        key_files,
+        audit_sound: None,
+        audit_log,
+    })
 }
 
 /// Reads a backup to its end without any database: whether it is whole, every row has the cells of its table,
@@ -127,24 +138,24 @@ pub fn verify(file: &Path, keks: &Keks) -> Result<Contents, Trouble> {
 pub async fn restore(
     (settings, means): (&Settings, &Means),
     file: &Path,
-    keks: &Keks,
+    under: &Under,
     reason: &str,
 ) -> Result<Restored, Trouble> {
-    let (contents, files) = look(file, keks)?;
-    if !contents.audit_sound {
+    let (contents, files) = trusted(file, under)?;
+    if contents.audit_sound != Some(true) {
         return Err(trouble(format!("its audit log is not as it was written: {}", contents.audit_log)));
     }
     let keys = put_keys(settings, &files)?;
-    let (header, lines) = open(file, keks)?;
+    let (header, lines) = open(file, under.keks())?;
     let mut rows = lines.filter(|line| !line.as_ref().is_ok_and(|line| is_key_file(line)));
     let (books, clock) = books::address(settings, means)?;
     let now = means.clock.now();
     let then = |head: &portcullis_store::Head| {
         let mut deed = recovery::promotion(now, head.as_of_ms / 1000, reason);
-        deed.audit.insert(0, restored(now, &header, reason));
+        deed.audit.insert(0, restored(now, &header.about, reason));
         deed
     };
-    let done = copy_in((&books, &clock), &header.imprint, &mut rows, &then).await?;
+    let done = copy_in((&books, &clock), &header.about.imprint, &mut rows, &then).await?;
     Ok(Restored { contents, feeds: done.feeds, keys })
 }
 
@@ -152,14 +163,27 @@ pub async fn restore(
 ///
 /// # Errors
 /// Trouble in a sentence.
-pub fn restore_keys(settings: &Settings, file: &Path, keks: &Keks) -> Result<Keys, Trouble> {
-    put_keys(settings, &look(file, keks)?.1)
+pub fn restore_keys(settings: &Settings, file: &Path, under: &Under) -> Result<Keys, Trouble> {
+    put_keys(settings, &trusted(file, under)?.1)
+}
+
+/// Reads everything once of a backup that only those who have its key can have made; or of one of which somebody
+/// has said that it needs none.
+fn trusted(file: &Path, under: &Under) -> Result<(Contents, Vec<KeyFile>), Trouble> {
+    let (contents, files) = look(file, under.keks())?;
+    match (contents.sealed, under) {
+        (false, Under::Key(_)) => Err(about(
+            file,
+            "it is not sealed, so anybody could have made it; if you know where it comes from, say --plain",
+        )),
+        _ => Ok((contents, files)),
+    }
 }
 
 /// Reads everything once.
 fn look(file: &Path, keks: &Keks) -> Result<(Contents, Vec<KeyFile>), Trouble> {
     let (header, lines) = open(file, keks)?;
-    let (mut reader, mut files) = (CopyReader::new(header.imprint.clone()), Vec::new());
+    let (mut reader, mut files) = (CopyReader::new(header.about.imprint.clone()), Vec::new());
     for line in lines {
         let line = line.map_err(|why| about(file, why))?;
         match is_key_file(&line) {
@@ -169,8 +193,9 @@ fn look(file: &Path, keks: &Keks) -> Result<(Contents, Vec<KeyFile>), Trouble> {
     }
     let (tables, audit) = reader.finish()?;
     let key_files = files.iter().map(|file| file.file.clone()).collect();
-    let (audit_sound, audit_log) = (audit.is_sound(), audit.to_string());
-    Ok((Contents { header, tables, key_files, audit_sound, audit_log }, files))
+    let (audit_sound, audit_log) = (Some(audit.is_sound()), audit.to_string());
+    let sealed = !header.is_plain();
+    Ok((Contents { about: header.about, sealed, tables, key_files, audit_sound, audit_log }, files))
 }
 
 /// The first line, and the lines behind it as they are unlocked.
@@ -200,13 +225,13 @@ async fn note(store: &Store, means: &Means) -> Result<(), Trouble> {
     store.commit(Deed::new(Act::Note, record)).await.map(drop)
 }
 
-fn restored(now: u64, header: &Header, reason: &str) -> AuditRecord {
-    let feeds: Vec<_> = header.imprint.feeds.iter().map(|it| json!([it.name, it.epoch, it.seq])).collect();
+fn restored(now: u64, copy: &About, reason: &str) -> AuditRecord {
+    let feeds: Vec<_> = copy.imprint.feeds.iter().map(|it| json!([it.name, it.epoch, it.seq])).collect();
     let detail = json!({
-        "made_at": header.made_at,
-        "version": header.version,
+        "made_at": copy.made_at,
+        "version": copy.version,
         "feeds": feeds,
-        "audit": header.imprint.audit.0,
+        "audit": copy.imprint.audit.0,
     });
     AuditRecord {
         at: now,

@@ -128,7 +128,21 @@ fn without_a_key_nothing_is_written_unless_plain_is_said() {
     let taken = open(&["backup", "a.backup", "--plain"]);
     assert!(String::from_utf8_lossy(&taken.stderr).contains("not sealed"));
     succeeded(&taken);
-    succeeded(&open(&["backup", "--verify", "a.backup"]));
+    assert!(succeeded(&open(&["backup", "--verify", "a.backup"])).contains("not sealed"));
+    let told = succeeded(&open(&["backup", "--verify", "a.backup", "--json"]));
+    let header = std::fs::read(house.path("a.backup")).unwrap();
+    let header = header.split(|byte| *byte == b'\n').next().unwrap();
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    assert!(!told.contains(header["key"]["plain"].as_str().unwrap()), "its key is not printed");
+    let why = failed(&house.elsewhere(&["restore", "a.backup", "--fenced"]).output().unwrap());
+    assert!(why.contains("anybody could have made it"), "{why}");
+    // Somebody calls it sealed.
+    let whole = std::fs::read(house.path("a.backup")).unwrap();
+    let at = whole.windows(7).position(|window| window == b"\"plain\"").unwrap();
+    std::fs::write(house.path("b.backup"), [&whole[..at], b"\"sealed\"", &whole[at + 7..]].concat()).unwrap();
+    let why = failed(&house.elsewhere(&["restore", "b.backup", "--fenced"]).output().unwrap());
+    assert!(why.contains("it says that it is"), "{why}");
+    succeeded(&house.elsewhere(&["restore", "a.backup", "--fenced", "--plain"]).output().unwrap());
     let about = std::fs::metadata(house.path("a.backup")).unwrap();
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
 }

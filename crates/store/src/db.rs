@@ -50,6 +50,9 @@ pub(crate) enum Fault {
     /// A row, or a value on its way into one, that does not read.
     #[error("{what} does not read: {why}")]
     Unreadable { what: &'static str, why: String },
+    /// A copy that cannot be made or put back, in a sentence for whoever asked for it.
+    #[error("{0}")]
+    Copy(String),
 }
 
 impl Fault {

@@ -367,7 +367,7 @@ fn passes(fault: &Fault) -> bool {
 fn is_refusal(fault: &Fault) -> bool {
     use diesel::result::Error;
     match fault {
-        Fault::Unreadable { .. } => true,
+        Fault::Unreadable { .. } | Fault::Copy(_) => true,
         Fault::Query(Error::DatabaseError(kind, _)) => {
             !matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
         }

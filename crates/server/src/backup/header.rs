@@ -11,30 +11,36 @@ use zeroize::Zeroizing;
 
 use super::strongbox::Key;
 use super::trouble;
-use crate::keys::Keks;
+use crate::keys::{Keks, Wrap};
 
 /// The form of backups that this version writes and reads.
 const FORM: u8 = 1;
 /// What the key of a backup is called where it is sealed.
 const NAME: &str = "the key of the backup";
 
-/// What a backup says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The first line. It has no `Debug`, because it may hold a key.
+#[derive(Serialize, Deserialize)]
 pub struct Header {
     /// Comes first, so that whoever looks at the file sees what it is.
     portcullis_backup: u8,
+    #[serde(flatten)]
+    pub about: About,
+    key: Kept,
+}
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
     /// The version that wrote it.
     pub version: String,
     /// RFC 3339.
     pub made_at: String,
     #[serde(flatten)]
     pub imprint: Imprint,
-    key: Kept,
 }
 
 /// How the key of the rest is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kept {
     /// Under a key-encryption key, as `keys/envelope.rs` writes it.
@@ -43,13 +49,21 @@ enum Kept {
     Plain(String),
 }
 
-/// Under which lock a backup is taken.
+/// Under which lock a backup is taken, or was.
 #[derive(Debug)]
 pub enum Under {
     /// The key-encryption key.
     Key(Keks),
-    /// None: the key of the backup stands in its first line.
-    Nothing,
+    /// None: the key of the backup may stand in its first line.
+    Nothing(Keks),
+}
+
+impl Under {
+    pub fn keks(&self) -> &Keks {
+        match self {
+            Self::Key(keks) | Self::Nothing(keks) => keks,
+        }
+    }
 }
 
 impl Header {
@@ -66,16 +80,18 @@ impl Header {
         dice.fill(key.as_mut());
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_ref()));
         let kept = match under {
-            Under::Nothing => Kept::Plain(text.to_string()),
+            Under::Nothing(_) => Kept::Plain(text.to_string()),
             // Without a key the envelope would hand the text on as it is.
             Under::Key(keks) if keks.id().is_none() => return Err(trouble(super::NO_KEY)),
             Under::Key(keks) => Kept::Sealed(keks.close(NAME, &text)?),
         };
         let header = Self {
             portcullis_backup: FORM,
-            version: env!("CARGO_PKG_VERSION").into(),
-            made_at: made_at.into(),
-            imprint: imprint.clone(),
+            about: About {
+                version: env!("CARGO_PKG_VERSION").into(),
+                made_at: made_at.into(),
+                imprint: imprint.clone(),
+            },
             key: kept,
         };
         Ok((header, key))
@@ -114,14 +130,18 @@ impl Header {
     pub fn key(&self, keks: &Keks) -> Result<Key, Trouble> {
         let text = match &self.key {
             Kept::Plain(text) => Zeroizing::new(text.clone()),
-            Kept::Sealed(envelope) => keks.open(NAME, envelope)?.0,
+            Kept::Sealed(envelope) => match keks.open(NAME, envelope)? {
+                // Whoever forges a backup would like it to pass for a sealed one.
+                (_, Wrap::Plain) => return Err(trouble("its key is not sealed, and it says that it is")),
+                (text, _) => text,
+            },
         };
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(trouble)?);
         let key = bytes.as_slice().try_into().map_err(|_| trouble("its key is not of 32 bytes"))?;
         Ok(Zeroizing::new(key))
     }
 
-    /// Whether whoever has the file can read it.
+    /// Whether whoever has the file can read it, and anybody could have made it.
     pub fn is_plain(&self) -> bool {
         matches!(self.key, Kept::Plain(_))
     }

@@ -58,10 +58,10 @@ impl Backup {
         if self.verify {
             return self.look(&keks);
         }
-        let under = if self.plain { Under::Nothing } else { Under::Key(keks) };
+        let under = if self.plain { Under::Nothing(keks) } else { Under::Key(keks) };
         let means = Means::system();
         let taken = runtime()?.block_on(backup::take(settings, &means, &self.file, under))?;
-        if taken.header.is_plain() {
+        if !taken.sealed {
             eprintln!("This backup is not sealed: whoever has the file has every secret in it.");
         }
         if taken.key_files.is_empty() {
@@ -103,9 +103,11 @@ impl SealedUnder {
 
 /// What is in a backup, for people.
 pub(super) fn told(found: &Contents) -> String {
-    let header = &found.header;
-    let mut text = format!("backup of {}, by portcullis {}\n", header.made_at, header.version);
-    for feed in &header.imprint.feeds {
+    let sealed =
+        if found.sealed { "sealed" } else { "not sealed: anybody can read it, and could have made it" };
+    let mut text =
+        format!("backup of {}, by portcullis {}, {sealed}\n", found.about.made_at, found.about.version);
+    for feed in &found.about.imprint.feeds {
         text += &format!("feed {} in epoch {} at {}\n", feed.name, feed.epoch, feed.seq);
     }
     text += &format!("audit log: {}\n", found.audit_log);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::backup::{SealedUnder, told};
 use super::serve::runtime;
 use super::{Failure, Outcome};
-use crate::backup::{self, Keys, Restored};
+use crate::backup::{self, Keys, Restored, Under};
 use crate::keys::Keks;
 use crate::means::Means;
 use crate::settings::Settings;
@@ -41,6 +41,9 @@ pub(super) struct Restore {
     fenced: bool,
     #[command(flatten)]
     under: SealedUnder,
+    /// Take a backup that is not sealed, and that anybody could have made.
+    #[arg(long, conflicts_with = "key")]
+    plain: bool,
     /// For the audit trail.
     #[arg(long, default_value = "the database was restored from a backup")]
     reason: String,
@@ -51,8 +54,10 @@ pub(super) struct Restore {
 
 impl Restore {
     pub fn run(self, settings: &Settings) -> Outcome {
+        let keks = self.under.keks(settings)?;
+        let under = if self.plain { Under::Nothing(keks) } else { Under::Key(keks) };
         if self.keys_only {
-            let keys = backup::restore_keys(settings, &self.file, &self.under.keks(settings)?)?;
+            let keys = backup::restore_keys(settings, &self.file, &under)?;
             print!("{}", about_keys(&keys));
             return Ok(());
         }
@@ -62,7 +67,7 @@ impl Restore {
                  say so with --fenced.",
             ));
         }
-        let (means, keks) = (Means::system(), self.under.keks(settings)?);
+        let means = Means::system();
         let restored =
             runtime()?.block_on(backup::restore((settings, &means), &self.file, &keks, &self.reason))?;
         match self.json {
@@ -99,7 +104,7 @@ fn in_words(restored: &Restored) -> String {
     text + &format!(
         "Everything that was issued before has ended: people and operators sign in again, clients fetch new \
              tokens.\nWhat was changed after {} is lost: do again what matters, then start the servers.\n",
-        restored.contents.header.made_at
+        restored.contents.about.made_at
     )
 }
 

@@ -79,12 +79,9 @@ async fn put_in(
 fn empty(touched: Option<String>) -> Result<(), Fault> {
     match touched {
         None => Ok(()),
-        Some(table) => Err(Fault::unreadable(
-            "the database",
-            format!(
-                "it is not empty, there are rows in {table}; restore into a new one. Nothing was changed"
-            ),
-        )),
+        Some(table) => Err(wrong(format!(
+            "the database is not empty, there are rows in {table}; restore into a new one. Nothing was changed"
+        ))),
     }
 }
 

@@ -215,5 +215,5 @@ fn read<T: serde::de::DeserializeOwned>(row: Value) -> Result<T, Fault> {
 }
 
 pub(super) fn wrong(why: impl std::fmt::Display) -> Fault {
-    Fault::unreadable("the backup", why)
+    Fault::Copy(why.to_string())
 }

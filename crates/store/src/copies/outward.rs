@@ -134,5 +134,5 @@ fn key_of(shape: &Shape, row: &str) -> Result<String, Fault> {
 }
 
 fn stopped(why: io::Error) -> Fault {
-    Fault::unreadable("the backup", why)
+    Fault::Copy(why.to_string())
 }

@@ -225,10 +225,10 @@ fn in_order(columns: Vec<Column>) -> Result<Vec<Shape>, Fault> {
         .iter()
         .find(|column| column.table_name != MIGRATIONS && place_of(&column.table_name).is_none());
     if let Some(Column { table_name, .. }) = stranger {
-        let why = format!(
-            "it has the table {table_name}, which this version does not know; use the version that made it"
-        );
-        return Err(Fault::unreadable("the database", why));
+        return Err(Fault::Copy(format!(
+            "the database has the table {table_name}, which this version does not know; use the version that \
+             made it"
+        )));
     }
     let shape = |table: &Table| -> Option<Result<Shape, Fault>> {
         let mine: Vec<_> = columns.iter().filter(|column| column.table_name == table.name).collect();
@@ -253,10 +253,10 @@ fn kind_of(table: &str, column: &Column) -> Result<Kind, Fault> {
         "text" => Ok(Kind::Text),
         "bigint" => Ok(Kind::Bigint),
         "boolean" => Ok(Kind::Boolean),
-        other => Err(Fault::unreadable(
-            "the database",
-            format!("{table}.{} is of the kind {other}, which no copy can hold", column.name),
-        )),
+        other => Err(Fault::Copy(format!(
+            "{table}.{} is of the kind {other}, which no copy can hold",
+            column.name
+        ))),
     }
 }
 
