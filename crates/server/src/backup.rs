@@ -56,6 +56,9 @@ impl Drop for KeyFile {
     }
 }
 
+/// The lines of a backup, as they are unlocked.
+type Text = Lines<BufReader<Unlocking<BufReader<File>>>>;
+
 /// What is in a backup.
 #[derive(Debug, Serialize)]
 pub struct Contents {
@@ -199,7 +202,7 @@ fn look(file: &Path, keks: &Keks) -> Result<(Contents, Vec<KeyFile>), Trouble> {
 }
 
 /// The first line, and the lines behind it as they are unlocked.
-fn open(file: &Path, keks: &Keks) -> Result<(Header, Lines<BufReader<Unlocking<BufReader<File>>>>), Trouble> {
+fn open(file: &Path, keks: &Keks) -> Result<(Header, Text), Trouble> {
     let mut from = BufReader::new(File::open(file).map_err(|why| about(file, why))?);
     let mut line = Vec::new();
     (&mut from).take(HEADER_BYTES).read_until(b'\n', &mut line).map_err(|why| about(file, why))?;

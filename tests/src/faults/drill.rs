@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis::settings;
@@ -144,7 +144,7 @@ impl House {
     }
 
     /// The database is gone with its disk, and comes back from the backup somewhere else.
-    fn lose_the_database(&mut self, plan: &Plan, backup: &PathBuf, key: &str) -> Result<(), Trouble> {
+    fn lose_the_database(&mut self, plan: &Plan, backup: &Path, key: &str) -> Result<(), Trouble> {
         let lost = Instant::now();
         self.postgres.kill();
         self.second.kill();

@@ -22,15 +22,10 @@ pub(super) struct Vessel<'a> {
     under: Under,
     means: &'a Means,
     files: Vec<KeyFile>,
-    stage: Stage,
-}
-
-/// How far it has come.
-enum Stage {
-    Empty(File),
-    Filling(Header, Locking<BufWriter<File>>),
-    /// Between the two.
-    Moving,
+    /// Until there is a first line.
+    empty: Option<File>,
+    /// From then on.
+    filling: Option<(Header, Locking<BufWriter<File>>)>,
 }
 
 /// A file that is removed unless it was taken away.
@@ -59,14 +54,12 @@ impl<'a> Vessel<'a> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
         let file = file.map_err(|why| about(&beside, why))?;
         let beside = Beside(Some(beside));
-        Ok(Self { place: place.into(), beside, under, means, files, stage: Stage::Empty(file) })
+        Ok(Self { place: place.into(), beside, under, means, files, empty: Some(file), filling: None })
     }
 
     /// Brings it to disk and to its place.
     pub fn close(mut self) -> Result<Header, Trouble> {
-        let Stage::Filling(header, locking) = self.stage else {
-            return Err(trouble("nothing was copied"));
-        };
+        let (header, locking) = self.filling.take().ok_or_else(|| trouble("nothing was copied"))?;
         let beside = self.beside.0.take().ok_or_else(|| trouble("it was closed before"))?;
         if let Err(why) = settle(locking, &beside, &self.place) {
             self.beside.0 = Some(beside);
@@ -88,7 +81,7 @@ impl<'a> Vessel<'a> {
             let line = serde_json::to_string(&file).map_err(trouble)?;
             locking.write_all(line.as_bytes()).and_then(|()| locking.write_all(b"\n")).map_err(trouble)?;
         }
-        self.stage = Stage::Filling(header, locking);
+        self.filling = Some((header, locking));
         Ok(())
     }
 }
@@ -103,14 +96,14 @@ fn settle(locking: Locking<BufWriter<File>>, beside: &Path, place: &Path) -> io:
 
 impl Tray for Vessel<'_> {
     fn begin(&mut self, imprint: &Imprint) -> io::Result<()> {
-        match std::mem::replace(&mut self.stage, Stage::Moving) {
-            Stage::Empty(file) => self.open(imprint, file).map_err(as_io),
-            _ => Err(io::Error::other("a copy begins once")),
+        match self.empty.take() {
+            Some(file) => self.open(imprint, file).map_err(as_io),
+            None => Err(io::Error::other("a copy begins once")),
         }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        let Stage::Filling(_, to) = &mut self.stage else {
+        let Some((_, to)) = &mut self.filling else {
             return Err(io::Error::other("a copy begins with what it is of"));
         };
         to.write_all(line.as_bytes())?;

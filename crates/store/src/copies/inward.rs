@@ -1,8 +1,6 @@
 //! Into the books: a copy fills an empty database, in one transaction with what ends everything that was issued
 //! before it was taken. Half of it is never seen.
 
-use std::io;
-
 use diesel::prelude::*;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
@@ -125,7 +123,7 @@ both! {
         async fn fill(&mut self, shapes: &[Shape], lines: &mut Lines<'_>) -> Result<Rows, Fault> {
             let (mut progress, mut bite) = (Progress::default(), Bite::default());
             for line in lines {
-                let line = line.map_err(unread)?;
+                let line = line.map_err(wrong)?;
                 if line.starts_with('{') {
                     self.put(&progress.sheet, &mut bite).await?;
                 }
@@ -208,8 +206,4 @@ fn insert<T: Tongue>(sheet: &Sheet) -> String {
     let cells: Vec<_> =
         sheet.columns.iter().enumerate().map(|(place, (_, kind))| T::cell("one", place, *kind)).collect();
     format!("INSERT INTO {} ({}) SELECT {} FROM {}", sheet.name, names.join(", "), cells.join(", "), T::EACH)
-}
-
-fn unread(why: io::Error) -> Fault {
-    wrong(why)
 }

@@ -112,7 +112,7 @@ impl Progress {
 impl Sheet {
     /// The cells of a row, if they are as many as the columns and of their kinds.
     pub fn cells<'a>(&self, row: &'a str) -> Result<Vec<&'a RawValue>, Fault> {
-        let cells: Vec<&RawValue> = serde_json::from_str(row).map_err(|why| wrong(why))?;
+        let cells: Vec<&RawValue> = serde_json::from_str(row).map_err(wrong)?;
         let fits = cells.len() == self.columns.len()
             && cells.iter().zip(&self.columns).all(|(cell, (_, kind))| kind.takes(cell.get()));
         match fits {
@@ -125,7 +125,7 @@ impl Sheet {
     fn named(&self, row: &str) -> Result<Value, Fault> {
         let cells = self.cells(row)?;
         let cell = |((name, _), cell): (&(String, Kind), &&RawValue)| {
-            Ok((name.clone(), serde_json::from_str(cell.get()).map_err(|why| wrong(why))?))
+            Ok((name.clone(), serde_json::from_str(cell.get()).map_err(wrong)?))
         };
         Ok(Value::Object(self.columns.iter().zip(&cells).map(cell).collect::<Result<Map<_, _>, Fault>>()?))
     }
@@ -211,7 +211,7 @@ struct Ending {
 }
 
 fn read<T: serde::de::DeserializeOwned>(row: Value) -> Result<T, Fault> {
-    serde_json::from_value(row).map_err(|why| wrong(why))
+    serde_json::from_value(row).map_err(wrong)
 }
 
 pub(super) fn wrong(why: impl std::fmt::Display) -> Fault {
