@@ -74,6 +74,11 @@ impl Restore {
             true => println!("{}", as_json(&restored)),
             false => print!("{}", in_words(&restored)),
         }
+        // Not a reason to be without a database; a reason to ask what happened to it.
+        if restored.contents.audit_sound != Some(true) {
+            let found = &restored.contents.audit_log;
+            eprintln!("The audit log was not as it was written when the backup was taken: {found}");
+        }
         if Keks::of(&settings.keys)?.id().is_none() && matches!(restored.keys, Keys::Written(_)) {
             eprintln!("If the key files are sealed, a server needs their key-encryption key (keys.kek).");
         }
