@@ -69,7 +69,7 @@ impl Restore {
         }
         let means = Means::system();
         let restored =
-            runtime()?.block_on(backup::restore((settings, &means), &self.file, &keks, &self.reason))?;
+            runtime()?.block_on(backup::restore((settings, &means), &self.file, &under, &self.reason))?;
         match self.json {
             true => println!("{}", as_json(&restored)),
             false => print!("{}", in_words(&restored)),
