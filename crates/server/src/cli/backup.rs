@@ -74,10 +74,8 @@ impl Backup {
         let found = backup::verify(&self.file, keks)?;
         self.say(&found)?;
         match found.audit_sound {
-            true => Ok(()),
-            false => {
-                Err(Failure::new(format!("the audit log is not as it was written: {}", found.audit_log)))
-            }
+            Some(true) => Ok(()),
+            _ => Err(Failure::new(format!("the audit log is not as it was written: {}", found.audit_log))),
         }
     }
 
