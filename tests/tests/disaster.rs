@@ -52,11 +52,3 @@ fn the_page_on_disasters_does_what_it_says() {
         assert!(events.contains(event), "{event}\n{events}");
     }
 }
-
-#[test]
-fn the_page_shows_the_steps_of_the_drill() {
-    let drill = include_str!("../src/faults/drill.rs");
-    let steps = drill.split(".took(\"").skip(1).map(|rest| rest.split('"').next().expect("a step is quoted"));
-    let missing: Vec<_> = steps.filter(|step| !PAGE.contains(&format!("| {step} |"))).collect();
-    assert!(missing.is_empty(), "{missing:?}");
-}

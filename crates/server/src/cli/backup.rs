@@ -43,7 +43,7 @@ pub(super) struct Backup {
     json: bool,
 }
 
-/// Which key a backup is sealed under.
+// Which key a backup is sealed under. Clap would take a comment of documentation for the command's own.
 #[derive(Debug, Args)]
 pub(super) struct SealedUnder {
     /// The key that seals it, instead of keys.kek: file:PATH, env:NAME or command:PROGRAM ARGUMENTS, which
