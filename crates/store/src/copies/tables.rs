@@ -269,7 +269,8 @@ pub(super) fn place_of(name: &str) -> Option<usize> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
+    // Not all of it: the other `RunQueryDsl` is in there.
+    use super::{Column, Count, Sqlite, TABLES, Table, Tongue as _, in_order, place_of};
     use diesel::connection::SimpleConnection as _;
     use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, SqliteConnection};
 
