@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
-.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults demo-feed cluster fmt lint lint-deploy clean
+.PHONY: help run demo test test-quick acceptance fuzz bench bench-feed faults drill demo-feed cluster fmt lint lint-deploy clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ bench: ## What issuing, checking and refusing cost on this machine
 faults: ## Break servers, databases, links, clocks and guards, and judge what they did (about ten minutes)
 	cargo build --locked --workspace --bins
 	$(BUILT)/faults run --all
+
+drill: ## Lose Redis, a server and the database, restore a backup, and print what each step took (a minute)
+	cargo build --locked --workspace --bins
+	$(BUILT)/drill
 
 demo-feed: ## Ten guards, one revocation, each guard's milliseconds; then the feed is cut and they close
 	cargo build --locked --workspace --bins

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use portcullis::testing::Scratch;
+use portcullis_tests::faults::drill::drill;
 use portcullis_tests::faults::{Plan, SCENARIOS, Trouble};
 
 /// Small enough that a busy machine is done in time.
@@ -51,6 +52,23 @@ fn a_database_that_is_put_back_brings_no_token_back() {
 #[test]
 fn guards_close_when_nobody_says_that_the_database_was_put_back() {
     holds("sqlite-put-back-unsaid");
+}
+
+#[test]
+fn a_house_that_loses_redis_a_server_and_the_database_accepts_nothing_that_was_revoked() {
+    let scratch = Scratch::new();
+    match drill(&Plan { seconds: 10, tokens: 100, ..plan(&scratch) }) {
+        Ok(drilled) => {
+            assert!(drilled.report.holds(), "{drilled}\n{}", drilled.report);
+            assert!(drilled.lost > 0 && drilled.backup_bytes > 0);
+        }
+        Err(Trouble::CannotRun(why))
+            if std::env::var_os("PORTCULLIS_TEST_REDIS").is_none_or(|wish| wish != "required") =>
+        {
+            eprintln!("the drill DID NOT RUN: {why}");
+        }
+        Err(Trouble::CannotRun(why) | Trouble::Broken(why)) => panic!("the drill: {why}"),
+    }
 }
 
 #[test]

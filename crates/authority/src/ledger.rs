@@ -149,10 +149,11 @@ pub enum Act {
     /// Changes the registry, if it still has the version that was expected; else [`Done::Lost`]. The
     /// version grows, and the directory of this process shows the change before the answer.
     Amend(Amendment),
-    /// Begins the next epoch of the feed, so many numbers further, and lifts every generation so far above
+    /// Begins a new epoch of the feed, so many epochs and numbers further, and lifts every generation so far above
     /// the highest: whatever a lost part of the books gave out, nobody is given again, and all that was
     /// issued so far ends. See `recovery.rs`.
     Promote {
+        epochs: u64,
         numbers: u64,
         generations: u32,
     },

@@ -12,10 +12,19 @@ const NUMBERS: u64 = 1_000_000;
 /// now on must not be taken for older than those.
 const GENERATIONS: u32 = 1_000;
 
-/// Begins the feed's next epoch and ends everything that was issued so far: tokens, logins, codes and
-/// sessions alike.
-pub fn promotion(now: u64, reason: &str) -> Deed {
-    let act = Act::Promote { numbers: NUMBERS, generations: GENERATIONS };
+/// Who goes on from the same copy twice must not give out the same a second time. So each second since the copy
+/// was alive counts too, up to three years: nothing is raised more often for long.
+const LONGEST: u64 = 100_000_000;
+
+/// Begins a new epoch of the feed and ends everything that was issued so far: tokens, logins, codes and
+/// sessions alike. `alive` is when the copy was written to last, in seconds like `now`; 0 if it never was.
+pub fn promotion(now: u64, alive: u64, reason: &str) -> Deed {
+    let since = if alive == 0 { 0 } else { now.saturating_sub(alive).min(LONGEST) };
+    let act = Act::Promote {
+        epochs: 1 + since,
+        numbers: NUMBERS,
+        generations: GENERATIONS + u32::try_from(since).unwrap_or(u32::MAX / 2),
+    };
     let record = AuditRecord {
         at: now,
         event: "feed.promoted".into(),
@@ -23,4 +32,31 @@ pub fn promotion(now: u64, reason: &str) -> Deed {
         ..AuditRecord::default()
     };
     Deed::new(act, record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jump(now: u64, alive: u64) -> (u64, u32) {
+        match promotion(now, alive, "a test").act {
+            Act::Promote { epochs, generations, .. } => (epochs, generations),
+            other => panic!("a promotion is not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn whoever_goes_on_from_the_same_copy_later_comes_out_further() {
+        let (first, second) = (jump(1_000_100, 1_000_000), jump(1_000_160, 1_000_000));
+        assert_eq!(first, (101, 1_100));
+        assert_eq!(second, (161, 1_160));
+    }
+
+    #[test]
+    fn a_copy_without_a_time_or_from_a_clock_ahead_still_jumps() {
+        for alive in [0, 2_000_000] {
+            assert_eq!(jump(1_000_000, alive), (1, 1_000));
+        }
+        assert_eq!(jump(u64::MAX, 1), (100_000_001, 100_001_000), "and not beyond what a token can hold");
+    }
 }

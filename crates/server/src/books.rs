@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Registry as _;
 use portcullis_authority::secret::{Seal, Secret};
-use portcullis_store::{Counts, Store, StoreSettings};
+use portcullis_store::{Clock, Counts, Store, StoreSettings};
 use zeroize::Zeroizing;
 
 use crate::keys::{BooksKeks, Keks, KeyDirectory, LoadedKeys};
@@ -29,6 +29,15 @@ pub struct Harvest {
 /// # Errors
 /// Trouble when the keys are not those of the books, or the database cannot be reached or brought up to date.
 pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> {
+    let (store, clock) = address(settings, means)?;
+    Store::open(store, clock).await
+}
+
+/// Which books, and by which clock.
+///
+/// # Errors
+/// Trouble when there is no place for them.
+pub fn address(settings: &Settings, means: &Means) -> Result<(StoreSettings, Clock), Trouble> {
     make_room(&settings.store.url)?;
     let clock = means.clock.clone();
     let keks = Keks::of(&settings.keys)?;
@@ -42,7 +51,7 @@ pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> 
         beat_gap: Duration::from_millis(settings.feed.beat_ms * 9 / 10),
         ..StoreSettings::new(&settings.store.url, &settings.feed.name)
     };
-    Store::open(store, Arc::new(move || clock.now_ms())).await
+    Ok((store, Arc::new(move || clock.now_ms())))
 }
 
 /// Reads the keys that the settings name.

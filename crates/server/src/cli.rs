@@ -3,6 +3,7 @@
 //! understood.
 
 mod audit;
+mod backup;
 mod completion;
 mod config;
 mod dr;
@@ -11,6 +12,7 @@ mod keys;
 mod man;
 mod office;
 mod remote;
+mod restore;
 mod revoke;
 mod seed;
 mod serve;
@@ -55,6 +57,8 @@ enum Command {
     Token(token::Token),
     Revoke(revoke::Revoke),
     Introspect(introspect::Introspect),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     /// Go on after a disaster.
     #[command(subcommand)]
     Dr(dr::Dr),
@@ -110,6 +114,8 @@ impl Cli {
             Command::Token(it) => it.run(&settings),
             Command::Revoke(it) => it.run(&settings),
             Command::Introspect(it) => it.run(&settings),
+            Command::Backup(it) => it.run(&settings),
+            Command::Restore(it) => it.run(&settings),
             Command::Dr(it) => it.run(&settings),
             Command::Audit(it) => it.run(&settings),
             Command::Config(it) => it.run(settings),

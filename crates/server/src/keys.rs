@@ -25,7 +25,7 @@ mod shredder;
 mod vault;
 mod wrapping;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -195,6 +195,53 @@ impl KeyDirectory {
         Ok(others.into_iter().map(|(name, _)| name.to_owned()).collect())
     }
 
+    /// Whether there is a key directory here.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(MANIFEST).exists()
+    }
+
+    /// Every file by its name, as it lies there: sealed, if it is.
+    ///
+    /// # Errors
+    /// Trouble naming the file that cannot be read, or that others can read.
+    pub fn files(&self) -> Result<Vec<(String, Zeroizing<String>)>, Trouble> {
+        let private = self.manifest.keys.iter().map(|entry| entry.file.as_str()).chain([SEAL, FEED]);
+        let read = |name: &str| {
+            let text = disk::read_private(&self.path.join(name))?;
+            Ok((name.to_owned(), Zeroizing::new(text)))
+        };
+        let mut files = private.map(read).collect::<Result<Vec<_>, Trouble>>()?;
+        // Last, as when they are made: without it there is no key directory.
+        files.push((MANIFEST.to_owned(), Zeroizing::new(disk::read(&self.path.join(MANIFEST))?)));
+        Ok(files)
+    }
+
+    /// Writes files where there is no key directory yet, as [`KeyDirectory::files`] gave them.
+    ///
+    /// # Errors
+    /// Trouble from the disk, or when one would not lie in the directory itself.
+    pub fn put_back(path: &Path, files: &[(&str, &str)]) -> Result<(), Trouble> {
+        if let Some((name, _)) = files.iter().find(|(name, _)| !is_plain_name(name)) {
+            return Err(trouble(format!("{name} is not the name of a key file")));
+        }
+        disk::make_private_directory(path)?;
+        let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == MANIFEST);
+        let mut in_order = others.into_iter().chain(manifest);
+        in_order.try_for_each(|(name, text)| disk::write_private(&path.join(name), text))
+    }
+
+    /// Whether the secret that opens the books is the same here and in these files.
+    ///
+    /// # Errors
+    /// Trouble when one of the two does not open.
+    pub fn opens_the_same(&self, files: &[(&str, &str)]) -> Result<bool, Trouble> {
+        let Some((_, theirs)) = files.iter().find(|(name, _)| *name == SEAL) else { return Ok(false) };
+        let ours = self.load_jwk(SEAL)?;
+        let theirs: Value = serde_json::from_str(&self.keks.open(SEAL, theirs)?.0)
+            .map_err(|_| self.wrong(SEAL, "the one in the backup is not JSON"))?;
+        Ok(bytes_of(&ours, "k").is_some() && bytes_of(&ours, "k") == bytes_of(&theirs, "k"))
+    }
+
     /// Every private file, and how it is kept.
     fn wraps(&self) -> Result<Vec<(&str, Wrap)>, Trouble> {
         let files = self.manifest.keys.iter().map(|entry| entry.file.as_str()).chain([SEAL, FEED]);
@@ -211,7 +258,7 @@ impl KeyDirectory {
     }
 
     fn load_key(&self, entry: &Entry) -> Result<StoredKey, Trouble> {
-        if Path::new(&entry.file).components().count() != 1 {
+        if !is_plain_name(&entry.file) {
             return Err(self.wrong(MANIFEST, "a key file must lie in the key directory itself"));
         }
         let jwk = self.load_jwk(&entry.file)?;
@@ -264,6 +311,12 @@ impl std::fmt::Debug for LoadedKeys {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "LoadedKeys({} keys)", self.keyring.len())
     }
+}
+
+/// Whether it names a file in the directory itself.
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
 }
 
 fn bytes_of(jwk: &Value, member: &str) -> Option<[u8; 32]> {

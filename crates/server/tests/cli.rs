@@ -51,6 +51,8 @@ fn help_is_what_was_reviewed() {
         &["revoke", "organization"],
         &["revoke", "everything"],
         &["introspect"],
+        &["backup"],
+        &["restore"],
         &["dr"],
         &["dr", "promote"],
         &["audit"],

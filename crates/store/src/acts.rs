@@ -129,8 +129,9 @@ both! {
                 Act::Keys(change) => self.change_keys(change, salt).await,
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
                 Act::Amend(amendment) => self.amend(amendment, ink).await,
-                Act::Promote { numbers, generations } => {
-                    self.promote(feed, salt, Jump { numbers: *numbers, generations: *generations }).await
+                Act::Promote { epochs, numbers, generations } => {
+                    let jump = Jump { epochs: *epochs, numbers: *numbers, generations: *generations };
+                    self.promote(feed, salt, jump).await
                 }
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,

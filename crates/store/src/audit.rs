@@ -32,6 +32,7 @@ pub(crate) use chain::StoredAudit;
 pub(crate) use fence::close;
 use fields::Salts;
 pub(crate) use fields::opened;
+pub(crate) use verify::Walk;
 
 /// Rows in one insert: 20 columns each, well below what PostgreSQL binds.
 const BITE: usize = 500;

@@ -55,6 +55,9 @@ pub(crate) enum Fault {
         "a field is sealed under the data key {key}, which this server does not have; restart it with the key-encryption key that wraps it"
     )]
     Locked { key: String },
+    /// A copy that cannot be made or put back, in a sentence for whoever asked for it.
+    #[error("{0}")]
+    Copy(String),
 }
 
 impl Fault {
@@ -238,9 +241,19 @@ impl Db {
         size: usize,
         patience: Duration,
     ) -> Result<Self, Fault> {
-        let db = Self { pools: pools(url, root, size, patience)?, patience };
+        let db = Self::connect(url, root, size, patience)?;
         db.migrate().await?;
         Ok(db)
+    }
+
+    /// The same with the tables as they are.
+    pub(crate) fn connect(
+        url: &str,
+        root: Option<&Path>,
+        size: usize,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
+        Ok(Self { pools: pools(url, root, size, patience)?, patience })
     }
 
     pub(crate) fn pool_use(&self) -> PoolUse {
@@ -271,7 +284,7 @@ impl Db {
         matches!(self.pools, Pools::Sqlite(_))
     }
 
-    async fn migrate(&self) -> Result<(), Fault> {
+    pub(crate) async fn migrate(&self) -> Result<(), Fault> {
         match &self.pools {
             Pools::Sqlite(pool) => {
                 let first = run_migrations(self.patient(pool.get()).await??);

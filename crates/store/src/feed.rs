@@ -289,7 +289,7 @@ pub(crate) struct StoredFeed {
 }
 
 impl StoredFeed {
-    fn read(self) -> Result<Head, Fault> {
+    pub(crate) fn read(self) -> Result<Head, Fault> {
         let salt: [u8; 32] = rows::bytes("a salt", &self.salt)?;
         Ok(Head {
             position: Position { epoch: unsigned(self.epoch), seq: unsigned(self.seq) },

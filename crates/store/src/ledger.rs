@@ -374,7 +374,7 @@ fn passes(fault: &Fault) -> bool {
 fn is_refusal(fault: &Fault) -> bool {
     use diesel::result::Error;
     match fault {
-        Fault::Unreadable { .. } | Fault::Locked { .. } => true,
+        Fault::Unreadable { .. } | Fault::Locked { .. } | Fault::Copy(_) => true,
         Fault::Query(Error::DatabaseError(kind, _)) => {
             !matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
         }

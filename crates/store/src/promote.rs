@@ -19,6 +19,7 @@ pub(crate) const FLOOR: &str = "floor";
 
 /// How far what was given out in the lost part is left behind.
 pub(crate) struct Jump {
+    pub(crate) epochs: u64,
     pub(crate) numbers: u64,
     pub(crate) generations: u32,
 }
@@ -33,7 +34,7 @@ pub(crate) trait Promoting {
 both! {
     impl Promoting {
         async fn promote(&mut self, feed: &str, salt: &[u8], jump: Jump) -> Result<Effect, Fault> {
-            let epoch = self.position(feed).await?.epoch + 1;
+            let epoch = self.position(feed).await?.epoch + jump.epochs;
             // The newest time and beat go too: the copy may come from a machine whose clock was ahead.
             diesel::update(rv_feed::table.find(feed))
                 .set((

@@ -6,6 +6,7 @@
 pub mod child;
 pub mod crowd;
 pub mod diary;
+pub mod drill;
 pub mod history;
 pub mod liar;
 pub mod link;

@@ -245,8 +245,16 @@ impl Stage {
     /// # Errors
     /// When the command fails.
     pub fn promote(&mut self, server: &Server) -> Result<(), Trouble> {
+        self.end_everything(server, &["dr", "promote", "--fenced"])
+    }
+
+    /// Runs a command that ends everything issued so far, and notes that it was asked for and promised.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn end_everything(&mut self, server: &Server, words: &[&str]) -> Result<(), Trouble> {
         let begun = now_ms();
-        server.command(&["dr", "promote", "--fenced"])?;
+        server.command(words)?;
         let ended = now_ms();
         let answers = self.tokens.iter().chain(&self.controls).map(|(token, _)| Answer {
             token: *token,

@@ -9,6 +9,7 @@ use crate::settings::{is_known, named, production, refusals};
 use crate::{has, read};
 
 const UNIT: &str = "deploy/systemd/portcullis.service";
+const BACKUP: &str = "deploy/systemd/portcullis-backup.service";
 
 /// Everything that is set under this name, in order.
 fn values(name: &str) -> Vec<String> {
@@ -65,4 +66,30 @@ fn systemd_finds_nothing_wrong_and_little_exposed() {
     // In tenths: 1.5 of 10 is what remains for something that must reach the network.
     let (good, said) = analyze(&["security", "--offline=true", "--threshold=15"]);
     assert!(good, "{said}");
+}
+
+#[test]
+fn the_unit_that_backs_up_works_with_the_files_of_the_server() {
+    let (server, backup) = (read(UNIT), read(BACKUP));
+    for name in ["LoadCredential=", "Environment=", "WorkingDirectory=", "UMask=", "ProtectSystem="] {
+        let lines = |unit: &str| -> Vec<String> {
+            unit.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+        };
+        assert!(!lines(&backup).is_empty(), "{name}");
+        assert_eq!(lines(&backup), lines(&server), "{name}");
+    }
+    let files: Vec<_> = server.split_whitespace().filter(|word| word.ends_with(".toml")).collect();
+    assert!(files.iter().all(|file| backup.contains(file)), "{files:?}");
+    if !has("systemd-analyze", "The units of the backup were read by us alone.") {
+        return;
+    }
+    let scratch = Scratch::new();
+    for name in ["portcullis-backup.service", "portcullis-backup.timer"] {
+        std::fs::write(scratch.path().join(name), read(&format!("deploy/systemd/{name}"))).unwrap();
+    }
+    let timer = scratch.path().join("portcullis-backup.timer");
+    let ran =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&timer).output().expect("it runs");
+    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(ran.status.success() && !said.contains("portcullis-backup."), "{said}");
 }

@@ -269,7 +269,7 @@ async fn a_promotion_ends_tokens_logins_codes_and_sessions_and_what_comes_next_l
     let cookie = inside(signed_in).unwrap().cookie;
     assert!(house.authority.signed_in(&consent, cookie.expose()).await.unwrap().is_some());
     let code = house.code(&[("client_id", "web")]).await;
-    let deed = portcullis_authority::recovery::promotion(house.now(), "a backup was put back");
+    let deed = portcullis_authority::recovery::promotion(house.now(), 0, "a backup was put back");
     house.commit(deed).await;
     for token in [&eva.access_token, &robot.access_token] {
         assert_eq!(house.check(token), Err(Denied::Revoked(Kind::Everything)));

@@ -57,7 +57,8 @@ impl Promote {
         let means = Means::system();
         let done = runtime()?.block_on(async {
             let store = books::open(settings, &means).await?;
-            store.commit(recovery::promotion(means.clock.now(), &self.reason)).await
+            let alive = store.head().await?.as_of_ms / 1000;
+            store.commit(recovery::promotion(means.clock.now(), alive, &self.reason)).await
         })?;
         let Done::Committed { position: Some(position) } = done else {
             return Err(Failure::new(format!("the promotion was answered {done:?}.")));

@@ -81,7 +81,7 @@ impl Keks {
     ///
     /// # Errors
     /// Trouble when the system gives no random numbers.
-    pub(super) fn close(&self, name: &str, text: &str) -> Result<String, Trouble> {
+    pub(crate) fn close(&self, name: &str, text: &str) -> Result<String, Trouble> {
         let Some(kek) = &self.current else { return Ok(text.to_owned()) };
         let mut dek = Zeroizing::new([0; 32]);
         random(dek.as_mut())?;
@@ -98,7 +98,7 @@ impl Keks {
     ///
     /// # Errors
     /// Trouble in a sentence: no key for it, another one, or altered.
-    pub(super) fn open(&self, name: &str, text: &str) -> Result<(Zeroizing<String>, Wrap), Trouble> {
+    pub(crate) fn open(&self, name: &str, text: &str) -> Result<(Zeroizing<String>, Wrap), Trouble> {
         let Ok(sealed) = serde_json::from_str::<Envelope>(text) else {
             return Ok((Zeroizing::new(text.to_owned()), Wrap::Plain));
         };

@@ -11,7 +11,7 @@
 use diesel::prelude::*;
 use portcullis_authority::ledger::AuditRecord;
 use ring::digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::AuditEntry;
@@ -23,7 +23,7 @@ use crate::rows::{self, base64url, signed, unsigned, written};
 use crate::schema::audit;
 use crate::vault::{AUDIT_ADDRESS, AUDIT_DETAIL, Mark, Vault, is_sealed};
 
-#[derive(Insertable, Queryable, Selectable)]
+#[derive(Insertable, Queryable, Selectable, Deserialize)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
 pub(crate) struct StoredAudit {
     pub seq: i64,

@@ -199,7 +199,7 @@ struct Step {
 }
 
 /// How far a verification has come.
-struct Walk {
+pub(crate) struct Walk {
     after: i64,
     seq: i64,
     hash: String,
@@ -210,7 +210,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn after(start: AuditMark, mut known: Vec<AuditMark>) -> Self {
+    pub(crate) fn after(start: AuditMark, mut known: Vec<AuditMark>) -> Self {
         known.retain(|mark| mark.seq >= start.seq && mark.seq > 0);
         known.reverse();
         let seq = signed(start.seq);
@@ -219,7 +219,7 @@ impl Walk {
         walk
     }
 
-    fn over(mut self, rows: Vec<StoredAudit>, head: i64, vault: &Vault) -> Self {
+    pub(crate) fn over(mut self, rows: Vec<StoredAudit>, head: i64, vault: &Vault) -> Self {
         for row in &rows {
             if self.bad.is_some() {
                 break;
@@ -261,7 +261,7 @@ impl Walk {
         }
     }
 
-    fn verdict(self, head: &(i64, String)) -> AuditVerdict {
+    pub(crate) fn verdict(self, head: &(i64, String)) -> AuditVerdict {
         let (good, end) = (unsigned(self.seq), unsigned(head.0));
         let bad = match self.bad {
             Some(bad) => Some(bad),

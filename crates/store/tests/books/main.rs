@@ -5,6 +5,7 @@
 mod amend;
 mod audit;
 mod bench;
+mod copies;
 mod feed;
 mod keys;
 mod ledger;
@@ -58,6 +59,13 @@ rules! {
     ledger::a_caller_who_hangs_up_drops_nothing,
     ledger::a_commit_that_fails_is_trouble_for_all_and_never_done,
     ledger::a_deed_does_not_wait_for_ever,
+    copies::a_copy_reads_back_the_same_in_either_kind_of_database,
+    copies::a_copy_that_is_put_back_begins_a_new_epoch_and_ends_the_past,
+    copies::a_copy_of_books_at_work_is_of_one_moment,
+    copies::a_database_that_holds_something_is_left_as_it_is,
+    copies::half_a_copy_is_never_seen,
+    copies::what_does_not_belong_into_the_tables_is_refused,
+    copies::an_altered_audit_log_is_found_in_the_copy,
     feed::numbers_have_no_gap_and_are_in_commit_order,
     feed::new_rows_are_told_before_the_answer,
     feed::of_two_servers_one_writes_the_beat,

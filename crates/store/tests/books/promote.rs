@@ -12,7 +12,7 @@ fn raise(scope: Scope, id: &str) -> Act {
 }
 
 fn promotion() -> Act {
-    recovery::promotion(NOW, "a test").act
+    recovery::promotion(NOW, 0, "a test").act
 }
 
 pub async fn a_promotion_leaves_behind_what_the_lost_part_may_have_given_out(bench: &Bench) {
