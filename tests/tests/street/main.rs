@@ -78,11 +78,14 @@ macro_rules! rules {
             /// Says what the others of this module did not try.
             #[test]
             fn what_is_not_a_rule_of_clusters_has_a_reason() {
+                if portcullis_tests::Ground::cluster().is_none() {
+                    portcullis_tests::ground::say_that_no_cluster_ran();
+                }
                 let everywhere = [$(stringify!($rule)),*].len();
                 let own = [$((stringify!($own_rule), $why)),*];
                 let timed = [$(stringify!($timed_rule)),*];
                 let mut said = format!(
-                    "street: {everywhere} rules over a cluster; {} of one server, {} that set the clock:",
+                    "street: {everywhere} rules for clusters; {} of one server, {} that set the clock:",
                     own.len(),
                     timed.len()
                 );

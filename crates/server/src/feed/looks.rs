@@ -13,6 +13,8 @@ const APART: Duration = Duration::from_millis(2);
 /// When the log was looked at, and by whom that is awaited.
 pub struct Looks {
     wanted: Notify,
+    /// Somebody wants a look that has not begun: what others want meanwhile is the same one.
+    is_wanted: AtomicBool,
     /// Numbers of looks: the last that has begun,
     begun: AtomicU64,
     /// and the last that has ended.
@@ -30,6 +32,7 @@ impl Default for Looks {
     fn default() -> Self {
         Self {
             wanted: Notify::new(),
+            is_wanted: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             ended: watch::Sender::new(0),
             announced: AtomicU64::new(0),
@@ -43,7 +46,9 @@ impl Default for Looks {
 impl Looks {
     /// There is news: look at once.
     pub fn want(&self) {
-        self.wanted.notify_one();
+        if !self.is_wanted.swap(true, SeqCst) {
+            self.wanted.notify_one();
+        }
     }
 
     /// There is news that this server knows only after a look, and is about to speak of: look at once.
@@ -70,6 +75,8 @@ impl Looks {
     /// A look begins; its number.
     pub fn begin(&self) -> u64 {
         self.began_at.store(self.now(), SeqCst);
+        // Before the number: whoever wants a look from here on waits for the next one.
+        self.is_wanted.store(false, SeqCst);
         self.begun.fetch_add(1, SeqCst) + 1
     }
 
