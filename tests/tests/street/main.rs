@@ -218,7 +218,6 @@ rules! {
         reviews::of_two_who_sign_at_once_one_does,
         reviews::what_nobody_uses_is_called_unused,
         telemetry::no_secret_is_ever_in_the_log,
-        traces::spans_tell_of_requests_and_their_steps_and_of_no_secret,
         traces::a_stranger_decides_nothing_about_traces_unless_told_so,
         traces::a_server_that_ends_sends_its_last_spans,
         traces::a_collector_that_is_away_costs_nobody_anything,
@@ -228,6 +227,7 @@ rules! {
         tenants::a_person_signs_in_only_where_they_belong,
     }
     of_one_server {
+        traces::spans_tell_of_requests_and_their_steps_and_of_no_secret: "each server sends its spans when it likes",
         bounds::an_address_holds_so_many_connections_and_no_more: "each server counts the connections that it holds",
         audit::strangers_are_written_down_a_few_times_and_then_counted: "each server writes its first three down",
         office::who_keeps_failing_has_to_wait: "each server counts the tries to sign in as an operator",
