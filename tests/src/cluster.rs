@@ -48,7 +48,7 @@ impl Cluster {
 
     async fn prepare_with(ground: &Ground, count: usize, sown: bool) -> Self {
         let folder = Scratch::new();
-        let plot = ground.prepare(&folder).await;
+        let plot = if sown { ground.prepare(&folder).await } else { ground.prepare_bare(&folder).await };
         let addresses: Vec<_> = (0..count)
             .map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port"))))
             .collect();

@@ -1,10 +1,11 @@
-//! One address in front of several servers. It asks each whether it is ready and leads every new connection to
-//! one that is, in turn; it repeats nothing and hides nothing, so a request that meets a closed door fails.
+//! One address in front of several servers. It leads every new connection to the next one that is open: that is
+//! ready, where it watches them, or that it was told of. It repeats nothing and hides nothing, so a request that
+//! meets a closed door fails.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -23,27 +24,43 @@ pub struct Crossing {
     roads: Arc<Roads>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Roads {
-    places: Vec<(SocketAddr, AtomicBool)>,
+    /// Each server, and whether requests are led there.
+    places: RwLock<Vec<(SocketAddr, bool)>>,
     next: AtomicUsize,
     gone: AtomicBool,
 }
 
 impl Crossing {
-    /// Opens one that leads to these servers, once they are ready.
+    /// Opens one that leads to these servers, whenever they are ready.
     ///
     /// # Panics
     /// When no port can be had.
     pub fn open(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let crossing = Self::closed();
+        crossing.roads.put(servers.into_iter().map(|server| (server, false)).collect());
+        let watched = crossing.roads.clone();
+        thread::spawn(move || watched.watch());
+        crossing
+    }
+
+    /// Opens one that leads nowhere, until [`Crossing::lead_to`] says where.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub fn closed() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let places = servers.into_iter().map(|server| (server, AtomicBool::new(false))).collect();
-        let roads = Arc::new(Roads { places, next: AtomicUsize::new(0), gone: AtomicBool::new(false) });
-        let (watched, led) = (roads.clone(), roads.clone());
-        thread::spawn(move || watched.watch());
+        let roads = Arc::new(Roads::default());
+        let led = roads.clone();
         thread::spawn(move || led.lead(&listener));
         Self { address, roads }
+    }
+
+    /// Leads to these servers from now on, and to no others.
+    pub fn lead_to(&self, servers: impl IntoIterator<Item = SocketAddr>) {
+        self.roads.put(servers.into_iter().map(|server| (server, true)).collect());
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -57,7 +74,7 @@ impl Crossing {
 
     /// Whether requests are led to this server.
     pub fn leads_to(&self, server: SocketAddr) -> bool {
-        self.roads.places.iter().any(|(place, open)| *place == server && open.load(SeqCst))
+        self.roads.places().contains(&(server, true))
     }
 }
 
@@ -70,13 +87,22 @@ impl Drop for Crossing {
 }
 
 impl Roads {
+    fn places(&self) -> Vec<(SocketAddr, bool)> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, places: Vec<(SocketAddr, bool)>) {
+        *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
     /// Looks after each server until the crossing is gone.
     fn watch(&self) {
         let agent: Agent =
             Agent::config_builder().timeout_global(Some(ANSWER)).max_idle_connections(0).build().into();
         while !self.gone.load(SeqCst) {
-            for (server, open) in &self.places {
-                open.store(agent.get(format!("http://{server}/readyz")).call().is_ok(), SeqCst);
+            for (at, (server, _)) in self.places().into_iter().enumerate() {
+                let ready = agent.get(format!("http://{server}/readyz")).call().is_ok();
+                self.places.write().unwrap_or_else(PoisonError::into_inner)[at].1 = ready;
             }
             thread::sleep(GLANCE);
         }
@@ -93,11 +119,11 @@ impl Roads {
         }
     }
 
-    /// The next server that is ready.
+    /// The next server that is open.
     fn choose(&self) -> Option<SocketAddr> {
-        let first = self.next.fetch_add(1, SeqCst);
-        let turns = (0..self.places.len()).map(|turn| &self.places[(first + turn) % self.places.len()]);
-        turns.into_iter().find(|(_, open)| open.load(SeqCst)).map(|(server, _)| *server)
+        let open: Vec<_> = self.places().into_iter().filter(|(_, open)| *open).collect();
+        let next = self.next.fetch_add(1, SeqCst).checked_rem(open.len())?;
+        Some(open[next].0)
     }
 }
 

@@ -1,9 +1,12 @@
-//! What a town is built on: SQLite always, and PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server
-//! (`postgres://user@host:port/database`) on which databases may be made. Each town has a database of its
-//! own, which goes with it.
+//! What a town is built on: SQLite always; PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server
+//! (`postgres://user@host:port/database`) on which databases may be made; and a cluster, which is PostgreSQL, a
+//! Redis and several servers behind one address, where redis-server is installed as well. Each town has a database
+//! and a Redis of its own, which go with it. What stays on the server is a database that new ones are copied from.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,43 +15,88 @@ use diesel::{Connection as _, SqliteConnection};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use portcullis::testing::Scratch;
 
-/// Which database.
+use crate::faults::redis::Redis;
+
+mod model;
+
+/// Which database, and how many servers.
 #[derive(Clone, Debug)]
 pub enum Ground {
+    /// One server over a file.
     Sqlite,
-    /// The address of a server.
+    /// One server over PostgreSQL at this address.
     Postgres(String),
+    /// Several over PostgreSQL at this address and a Redis, behind one address.
+    Cluster(String),
 }
+
+/// Servers of a cluster. Two are enough for each request to meet another server than the one before.
+const SERVERS: usize = 2;
 
 impl Ground {
     /// PostgreSQL, if there is one.
     pub fn postgres() -> Option<Self> {
         let server = std::env::var("PORTCULLIS_TEST_POSTGRES").ok().filter(|url| !url.is_empty())?;
-        static SAID: std::sync::Once = std::sync::Once::new();
-        SAID.call_once(|| say("street: SQLite and PostgreSQL; rules that set the clock over SQLite only."));
         Some(Self::Postgres(server))
     }
 
-    /// A fresh database; SQLite's lies in the folder.
-    pub async fn prepare(&self, folder: &Scratch) -> Plot {
-        match self {
-            Self::Sqlite => {
-                Plot { url: format!("sqlite:{}", folder.path().join("books.db").display()), server: None }
-            }
-            Self::Postgres(server) => {
-                let name = fresh_name();
-                on_server(server, &format!("CREATE DATABASE {name}")).await;
-                let (base, _) = server.rsplit_once('/').expect("an address that ends in /database");
-                Plot { url: format!("{base}/{name}"), server: Some((server.clone(), name)) }
-            }
+    /// A cluster, if there are PostgreSQL and Redis.
+    ///
+    /// # Panics
+    /// When `PORTCULLIS_TEST_REDIS=required` and there is no Redis.
+    pub fn cluster() -> Option<Self> {
+        static INSTALLED: LazyLock<bool> = LazyLock::new(|| {
+            let asked = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+            asked.is_ok_and(|status| status.success())
+        });
+        let Self::Postgres(server) = Self::postgres()? else { return None };
+        if !*INSTALLED {
+            let required = std::env::var_os("PORTCULLIS_TEST_REDIS").is_some_and(|wish| wish == "required");
+            assert!(!required, "redis-server is not installed, and PORTCULLIS_TEST_REDIS requires it");
+            return None;
         }
+        Some(Self::Cluster(server))
+    }
+
+    /// How many servers a town has here.
+    pub fn servers(&self) -> usize {
+        if matches!(self, Self::Cluster(_)) { SERVERS } else { 1 }
+    }
+
+    /// A fresh database; SQLite's lies in the folder. One of PostgreSQL has tables already.
+    pub async fn prepare(&self, folder: &Scratch) -> Plot {
+        let (server, redis) = match self {
+            Self::Sqlite => {
+                let url = format!("sqlite:{}", folder.path().join("books.db").display());
+                return Plot { url, server: None, redis: None };
+            }
+            Self::Postgres(server) => (server, None),
+            Self::Cluster(server) => {
+                let redis = Redis::start(&folder.path().join("redis"), false);
+                (server, Some(redis.expect("redis-server starts")))
+            }
+        };
+        let name = fresh_name();
+        let model = model::stand(server).await;
+        on_server(server, &format!("CREATE DATABASE {name} TEMPLATE {model}")).await;
+        Plot { url: beside(server, &name), server: Some((server.clone(), name)), redis }
+    }
+
+    /// A database without tables.
+    pub async fn prepare_bare(&self, folder: &Scratch) -> Plot {
+        let (Self::Postgres(server) | Self::Cluster(server)) = self else {
+            return self.prepare(folder).await;
+        };
+        let name = fresh_name();
+        on_server(server, &format!("CREATE DATABASE {name}")).await;
+        Plot { url: beside(server, &name), server: Some((server.clone(), name)), redis: None }
     }
 }
 
-/// A database that is there for one town.
-#[derive(Debug)]
+/// A database that is there for one town, and its Redis, if it has one.
 pub struct Plot {
     pub url: String,
+    pub redis: Option<Redis>,
     /// The server and the database's name, when it is not a file.
     server: Option<(String, String)>,
 }
@@ -120,13 +168,27 @@ pub fn with_address(url: &str, address: SocketAddr) -> String {
 pub fn say_that_postgres_did_not_run() {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| {
-        say("street: SQLite only. PORTCULLIS_TEST_POSTGRES is not set, so nothing ran over PostgreSQL.");
+        say("SQLite only. PORTCULLIS_TEST_POSTGRES is not set, so nothing ran over PostgreSQL.");
+    });
+}
+
+/// Says once that there was nothing to make a cluster of.
+pub fn say_that_no_cluster_ran() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        say("No cluster: it takes PORTCULLIS_TEST_POSTGRES and redis-server, and one of them is missing.");
     });
 }
 
 /// Past the test harness, which hides what passing tests print.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A database on the same server.
+fn beside(server: &str, name: &str) -> String {
+    let (base, _) = server.rsplit_once('/').expect("an address that ends in /database");
+    format!("{base}/{name}")
 }
 
 fn fresh_name() -> String {

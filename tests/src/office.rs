@@ -57,7 +57,7 @@ impl Colleague {
             recovery: enrolled.recovery.iter().map(|code| code.expose().to_owned()).collect(),
             otpauth: enrolled.otpauth.expose().to_owned(),
             office: town.office(),
-            http: street::walker(),
+            http: street::passer_by(),
         }
     }
 

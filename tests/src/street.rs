@@ -15,9 +15,16 @@ pub fn walker() -> Client {
     builder().build().expect("a client without special wishes can be made")
 }
 
+/// The same with a new connection for each request, so that where several servers stand behind one address each
+/// request meets another one than the request before.
+pub fn passer_by() -> Client {
+    builder().pool_max_idle_per_host(0).build().expect("a client without special wishes can be made")
+}
+
 /// The same with cookies.
 pub fn browser() -> Client {
-    builder().cookie_store(true).build().expect("a client with cookies can be made")
+    let browser = builder().pool_max_idle_per_host(0).cookie_store(true).build();
+    browser.expect("a client with cookies can be made")
 }
 
 fn builder() -> ClientBuilder {

@@ -1,5 +1,5 @@
-//! The town: the real server on a free port over a database of its own, a clock that can be set forward,
-//! and, where a test wants one, the shop. Everything closes when the town goes.
+//! The town: the real server on a free port over a database of its own, or several behind one address, a clock
+//! that can be set forward, and, where a test wants one, the shop. Everything closes when the town goes.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use portcullis::books;
 use portcullis::keys::{KeyDirectory, Plan, Purpose};
 use portcullis::means::{Means, SystemDice};
 use portcullis::serve::{Running, start};
-use portcullis::settings::{Day, Legacy, Settings};
+use portcullis::settings::{Day, Legacy, Redis, Settings};
 use portcullis::testing::Scratch;
 use portcullis_authority::desk::Clock as _;
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Ledger as _};
@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::browser::Browser;
 use crate::client::{BACKEND, Client};
 use crate::clock::TownClock;
+use crate::crossing::Crossing;
 use crate::ground::{Ground, Held, Plot};
 use crate::office::Colleague;
 use crate::shopfront::Shopfront;
@@ -33,13 +34,23 @@ pub const FEED: &str = "live:eu1";
 /// The year in which the old hosts fall silent.
 pub const OLD_HOSTS_END: i32 = 2099;
 
+/// The one address of several servers, and that of their operators' listeners.
+struct Crossings {
+    door: Crossing,
+    office: Crossing,
+}
+
 /// A town. Fields close in the order in which they stand here: the shop before the server, the server
 /// before the database.
 pub struct Town {
     shop: Option<Shopfront>,
-    /// A second server over the same books.
+    /// One more server over the same books, at an address of its own.
     neighbour: Option<Running>,
-    running: Option<Running>,
+    servers: Vec<Running>,
+    /// How many there are while they run.
+    count: usize,
+    /// What leads to the servers, where there are several.
+    crossings: Option<Crossings>,
     pub settings: Settings,
     pub clock: Arc<TownClock>,
     http: reqwest::Client,
@@ -81,22 +92,41 @@ impl Town {
         let plot = ground.prepare(&folder).await;
         let clock = Arc::new(TownClock::default());
         let mut settings = settings(&folder, &plot);
+        let crossings = (ground.servers() > 1)
+            .then(|| Crossings { door: Crossing::closed(), office: Crossing::closed() });
+        if let Some(crossings) = &crossings {
+            settings.issuer = crossings.door.url();
+        }
         change(&mut settings);
-        let means = means(&clock);
-        sow(&settings, &means).await;
-        let running = start(settings.clone(), means).expect("the server starts");
-        // From now on the address is fixed, so that a restart comes back to it.
-        settings = settings.with_port(running.address.port());
-        let http = street::walker();
-        Self {
+        sow(&settings, &means(&clock)).await;
+        let mut town = Self {
             shop: None,
             neighbour: None,
-            running: Some(running),
+            servers: Vec::new(),
+            count: ground.servers(),
+            crossings,
             settings,
             clock,
-            http,
+            http: street::passer_by(),
             plot,
             _folder: folder,
+        };
+        town.start();
+        town
+    }
+
+    fn start(&mut self) {
+        for _ in 0..self.count {
+            let running = start(self.settings.clone(), means(&self.clock)).expect("the server starts");
+            self.servers.push(running);
+        }
+        match &self.crossings {
+            Some(crossings) => {
+                crossings.door.lead_to(self.servers.iter().map(|running| running.address));
+                crossings.office.lead_to(self.servers.iter().filter_map(|running| running.admin));
+            }
+            // From now on the address is fixed, so that a restart comes back to it.
+            None => self.settings = self.settings.clone().with_port(self.servers[0].address.port()),
         }
     }
 
@@ -111,14 +141,13 @@ impl Town {
 
     /// Where operators come in.
     pub fn office(&self) -> String {
-        let running = self.running.as_ref().expect("the server runs");
-        format!("http://{}", running.admin.expect("this town has an operators' listener"))
+        let own = self.servers[0].admin.expect("this town has an operators' listener");
+        self.crossings.as_ref().map_or_else(|| format!("http://{own}"), |both| both.office.url())
     }
 
-    /// Where the server's numbers are shown.
+    /// Where the numbers of the first server are shown.
     pub fn watchers(&self) -> String {
-        let running = self.running.as_ref().expect("the server runs");
-        format!("http://{}", running.metrics.expect("this town has a metrics listener"))
+        format!("http://{}", self.servers[0].metrics.expect("this town has a metrics listener"))
     }
 
     pub fn issuer(&self) -> &str {
@@ -130,17 +159,22 @@ impl Town {
         self.clock.now()
     }
 
-    /// Stops the server; says how long that took.
+    /// Stops the servers; says how long that took.
     pub fn stop(&mut self) -> Duration {
         let began = Instant::now();
-        self.running.take().expect("the server runs").stop().expect("the server ends well");
+        if let Some(crossings) = &self.crossings {
+            crossings.door.lead_to([]);
+            crossings.office.lead_to([]);
+        }
+        for running in std::mem::take(&mut self.servers) {
+            running.stop().expect("the server ends well");
+        }
         began.elapsed()
     }
 
-    /// Starts it again over the same books, at the same address.
+    /// Starts as many again over the same books, at the same address.
     pub fn start_again(&mut self) {
-        let running = start(self.settings.clone(), means(&self.clock)).expect("the server starts again");
-        self.running = Some(running);
+        self.start();
     }
 
     /// Opens a second server over the same books, and says where.
@@ -319,7 +353,7 @@ impl Town {
 impl Drop for Town {
     fn drop(&mut self) {
         drop(self.shop.take());
-        for running in [self.neighbour.take(), self.running.take()].into_iter().flatten() {
+        for running in self.neighbour.take().into_iter().chain(self.servers.drain(..)) {
             // What went wrong while serving has been seen by the test; an end that fails is only untidy.
             let _ = running.stop();
         }
@@ -339,6 +373,7 @@ pub(crate) fn settings(folder: &Scratch, plot: &Plot) -> Settings {
     settings.passwords.iterations = 1;
     settings.store.url = plot.url.clone();
     settings.store.pool = 4;
+    settings.redis = plot.redis.as_ref().map(|redis| Redis::at(format!("redis://{}", redis.address())));
     settings.keys.directory = folder.path().join("keys");
     copy_keys(&settings.keys.directory);
     settings

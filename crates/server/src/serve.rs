@@ -138,7 +138,7 @@ async fn run(
     let settings = settings.with_port(address.port());
     let store = books::open(&settings, &means).await?;
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
-    let (house, glass, keeper) = furnish(&settings, &means, &store, strangers.clone()).await?;
+    let (house, keeper) = furnish(&settings, &means, &store, strangers.clone()).await?;
     if settings.mode == Mode::Production {
         demo::refuse(house.authority.desk()).await?;
     }
@@ -148,7 +148,6 @@ async fn run(
     let records = records::open(&settings, &means, &store, strangers)?;
     let mut upkeep = vec![
         tokio::spawn(house.hub.clone().follow(stopped.clone())),
-        tokio::spawn(upkeep::policy(glass, store.clone())),
         tokio::spawn(upkeep::uses(store.clone())),
         tokio::spawn(upkeep::data_keys(store.clone())),
         tokio::spawn(keeper.tend()),
@@ -208,13 +207,13 @@ async fn close(handle: ServerHandle, mut stopped: watch::Receiver<bool>) {
     handle.stop(true).await;
 }
 
-/// Everything that handlers reach, the glass that must hear of new roles, and who tends the signing keys.
+/// Everything that handlers reach, and who tends the signing keys.
 async fn furnish(
     settings: &Settings,
     means: &Means,
     store: &Store,
     strangers: Arc<Strangers>,
-) -> Result<(House, Arc<Glass>, Arc<Keeper>), Trouble> {
+) -> Result<(House, Arc<Keeper>), Trouble> {
     let keys = books::keys(settings)?;
     let staleness = Duration::from_millis(settings.feed.max_staleness_ms);
     let view = Arc::new(View::new(&settings.feed.name, staleness));
@@ -244,6 +243,7 @@ async fn furnish(
         press: Press::new(&keys.feed)?,
         jwks: keeper.published(),
         keeper: Some(keeper.clone()),
+        glass: Some(glass.clone()),
     })
     .await?;
     let limits = Arc::new(limits(settings, &seal)?);
@@ -254,7 +254,7 @@ async fn furnish(
         clock: means.clock.clone(),
         dice: means.dice.clone(),
         slow: Arc::new(Passwords::new(&settings.passwords, means.dice.clone())?),
-        inspector: glass.clone(),
+        inspector: glass,
         seal,
         limits,
         terms: settings.terms(),
@@ -263,7 +263,7 @@ async fn furnish(
     let departure = Departure::default();
     let traces = Traces::of(&settings.traces)?.map(Arc::new);
     let house = House { authority, hub, departure, board, traces, settings: settings.clone() };
-    Ok((house, glass, keeper))
+    Ok((house, keeper))
 }
 
 /// The PKCS#11 token of the settings, if they name one. Its calls block.

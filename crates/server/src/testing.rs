@@ -96,6 +96,7 @@ pub fn idle_hub(issuer: &str, clock: Arc<dyn Clock>) -> Arc<Hub> {
                 press: Press::new(&jwk)?,
                 jwks: r#"{"keys":[]}"#.into(),
                 keeper: None,
+                glass: None,
             })
             .await
         });

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::sqlite::SqliteConnection;
@@ -22,6 +23,7 @@ use futures_util::FutureExt;
 use portcullis_authority::refusal::Trouble;
 use tokio::runtime::Handle;
 
+use crate::breaker::Breaker;
 use crate::wire::Wire;
 
 /// SQLite, whose calls run on the blocking pool.
@@ -47,6 +49,8 @@ pub(crate) enum Fault {
     Connection(String),
     #[error("no answer within the patience of {0:?}")]
     Patience(Duration),
+    #[error("the database hangs, and is asked again from time to time")]
+    Shut,
     /// A row, or a value on its way into one, that does not read.
     #[error("{what} does not read: {why}")]
     Unreadable { what: &'static str, why: String },
@@ -84,6 +88,7 @@ impl From<Fault> for Trouble {
 pub(crate) struct Db {
     pub(crate) pools: Pools,
     pub(crate) patience: Duration,
+    breaker: Arc<Breaker>,
 }
 
 /// Connections to whichever it is.
@@ -253,7 +258,11 @@ impl Db {
         size: usize,
         patience: Duration,
     ) -> Result<Self, Fault> {
-        Ok(Self { pools: pools(url, root, size, patience)?, patience })
+        Ok(Self {
+            pools: pools(url, root, size, patience)?,
+            patience,
+            breaker: Arc::new(Breaker::new(patience)),
+        })
     }
 
     pub(crate) fn pool_use(&self) -> PoolUse {
@@ -274,9 +283,29 @@ impl Db {
         tokio::time::timeout(self.patience, work).await.map_err(|_| Fault::Patience(self.patience))
     }
 
-    /// The same for work with the database.
+    /// The same for work with the database, which is not begun while that is known to hang.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        self.patient(work).await?
+        // A file does not hang while its writers wait for each other.
+        if self.one_writer() {
+            return self.patient(work).await?;
+        }
+        let trial = self.breaker.enter()?;
+        let outcome = self.patient(work).await.and_then(|done| done);
+        match &outcome {
+            Err(Fault::Patience(_)) => self.breaker.heard_nothing(trial),
+            // Nobody answered, and nobody was waited for.
+            Err(Fault::Connection(_) | Fault::Shut) => {}
+            Ok(_)
+            | Err(Fault::Query(_) | Fault::Unreadable { .. } | Fault::Locked { .. } | Fault::Copy(_)) => {
+                self.breaker.heard();
+            }
+        }
+        outcome
+    }
+
+    /// Whether [`Db::within`] would begin nothing now.
+    pub(crate) fn is_shut(&self) -> bool {
+        !self.one_writer() && self.breaker.is_shut()
     }
 
     /// A busy file is one writer's at a time; a server takes care of its writers itself.

@@ -53,6 +53,10 @@ pub(crate) struct Job {
 #[async_trait]
 impl Ledger for Store {
     async fn commit(&self, deed: Deed) -> Result<Done, Trouble> {
+        // Not even into the line: whoever stands there waits for all who do.
+        if self.books.db.is_shut() {
+            return Err(Fault::Shut.into());
+        }
         let due = Instant::now() + self.books.db.patience;
         let late = || Trouble::from(Fault::Patience(self.books.db.patience));
         let gone = || Trouble::new("store", "the writer has ended");
@@ -379,7 +383,7 @@ fn is_refusal(fault: &Fault) -> bool {
             !matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand)
         }
         Fault::Query(Error::SerializationError(_) | Error::DeserializationError(_)) => true,
-        Fault::Query(_) | Fault::Connection(_) | Fault::Patience(_) => false,
+        Fault::Query(_) | Fault::Connection(_) | Fault::Patience(_) | Fault::Shut => false,
     }
 }
 

@@ -13,7 +13,9 @@ use crate::Store;
 use crate::db::{Fault, on};
 use crate::feed::AFTERLIFE;
 use crate::rows::signed;
-use crate::schema::{assertions, codes, families, operator_invitations, operator_sessions, rv_log, sessions};
+use crate::schema::{
+    assertions, codes, families, guard_reports, operator_invitations, operator_sessions, rv_log, sessions,
+};
 
 /// Beats and announcements that a later one has replaced stay as long as a stream's tail (design 1.5).
 const TAIL: u64 = 15 * 60;
@@ -21,6 +23,9 @@ const TAIL: u64 = 15 * 60;
 /// A spent code is remembered so long after it is over, seconds: who shows it a second time, however late, has
 /// stolen it or was robbed, and that closes the family (RFC 6749 section 4.1.2).
 const SPENT: u64 = 3600;
+
+/// A guard that has said nothing for so long is gone, seconds.
+const SILENT: u64 = 3600;
 
 /// However large a bite is asked for; below what one statement may bind.
 const LARGEST_BITE: usize = 10_000;
@@ -45,6 +50,7 @@ pub struct Purged {
     pub assertions: usize,
     pub families: usize,
     pub records: usize,
+    pub reports: usize,
 }
 
 impl Purged {
@@ -67,6 +73,7 @@ impl Store {
             assertions: self.bite(self.old_assertions(now, limit)).await?,
             families: self.bite(self.old_families(now, limit)).await?,
             records: self.bite(self.old_records(now, limit)).await?,
+            reports: self.bite(self.old_reports(now)).await?,
         })
     }
 
@@ -104,6 +111,15 @@ impl Store {
     async fn old_families(&self, now: u64, limit: i64) -> Result<usize, Fault> {
         let before = signed(now.saturating_sub(self.books.audit_period.as_secs()));
         sweep!(self.books.db, families.id, families::abs_exp.le(before), limit)
+    }
+
+    /// A fleet's, and so never many.
+    async fn old_reports(&self, now: u64) -> Result<usize, Fault> {
+        let before = signed(now.saturating_sub(SILENT).saturating_mul(1000));
+        Ok(on!(self.books.db, |c| diesel::delete(guard_reports::table)
+            .filter(guard_reports::at_ms.le(before))
+            .execute(c)
+            .await?))
     }
 
     /// Records that match no living token, beats that have left the tail, and announcements of a policy

@@ -296,6 +296,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    guard_reports (feed, guard) {
+        feed -> Text,
+        guard -> Text,
+        epoch -> BigInt,
+        seq -> BigInt,
+        as_of_ms -> BigInt,
+        at_ms -> BigInt,
+        version -> Text,
+    }
+}
+
+diesel::table! {
     secret_uses (client_id, secret_id) { client_id -> Text, secret_id -> Text, last_used -> BigInt, }
 }
 

@@ -125,10 +125,21 @@ impl Postgres {
         // The parent first: it would otherwise start new ones.
         let theirs = children_of(child.id());
         drop(child);
-        for process in theirs.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-            // Many have noticed already that their parent is gone.
-            let _ = kill_process(process, Signal::KILL);
-        }
+        tell(theirs, Signal::KILL);
+    }
+
+    /// Stops every one of its processes in the middle of whatever it does.
+    pub fn freeze(&self) {
+        let Some(child) = &self.child else { return };
+        child.freeze();
+        tell(children_of(child.id()), Signal::STOP);
+    }
+
+    /// Lets them go on as if nothing had been.
+    pub fn thaw(&self) {
+        let Some(child) = &self.child else { return };
+        tell(children_of(child.id()), Signal::CONT);
+        child.thaw();
     }
 
     fn is_ready(&self) -> bool {
@@ -200,6 +211,13 @@ fn nobody_special() -> Result<Option<u32>, Trouble> {
         None => {
             Err(Trouble::CannotRun("PostgreSQL does not run as root, and there is no other account".into()))
         }
+    }
+}
+
+fn tell(processes: Vec<u32>, signal: Signal) {
+    for process in processes.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        // Many have noticed already that their parent is gone.
+        let _ = kill_process(process, signal);
     }
 }
 

@@ -4,14 +4,21 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use portcullis::testing::Scratch;
 use portcullis_tests::client::BACKEND;
+use portcullis_tests::faults::Trouble;
 use portcullis_tests::faults::link::{Link, Weather};
-use portcullis_tests::ground::{say_that_postgres_did_not_run, with_address};
+use portcullis_tests::faults::postgres::Postgres;
+use portcullis_tests::ground::{say, say_that_postgres_did_not_run, with_address};
 use portcullis_tests::{Answer, Ground, Town};
 
 /// What a request may wait for the database, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_millis(800);
 const SLACK: Duration = Duration::from_secs(2);
+/// What nobody waited for, on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(200);
+/// Who asks while the database is known to hang.
+const CALLERS: usize = 40;
 /// How old the server's own picture may be, before it no longer says what is active.
 const STALENESS: Duration = Duration::from_millis(2500);
 
@@ -120,6 +127,58 @@ async fn without_a_database_promises_are_refused_and_the_rest_works() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_hangs_holds_nobody_up_for_long() {
     without_the_database(Weather::Frozen).await;
+}
+
+/// A PostgreSQL of the test's own, all of whose processes are stopped. Whoever asks first waits; once it has proved
+/// to hang, nobody does, but for a try now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_stopped_is_refused_for_at_once_and_tried_until_it_answers() {
+    let folder = Scratch::new();
+    let postgres = match Postgres::start(folder.path()) {
+        Ok(postgres) => postgres,
+        Err(Trouble::CannotRun(_)) => return say_that_postgres_did_not_run(),
+        Err(Trouble::Broken(why)) => panic!("{why}"),
+    };
+    let (town, _link) = town(&Ground::Postgres(postgres.url())).await;
+    let doomed = town.client_token(&BACKEND).await;
+    postgres.freeze();
+    let frozen = Instant::now();
+    while asked_for(&town).await > AT_ONCE {
+        assert!(frozen.elapsed() < PATIENCE * 3 + SLACK, "everybody goes on waiting");
+    }
+    let mut waits = Vec::new();
+    for _ in 0..CALLERS {
+        waits.push(asked_for(&town).await);
+        let began = Instant::now();
+        assert_eq!(in_time(revocation(&town, &doomed)).await.status, 503, "an end that nobody wrote down");
+        waits.push(began.elapsed());
+    }
+    waits.sort();
+    let at_once = waits.iter().filter(|wait| **wait <= AT_ONCE).count();
+    assert!(at_once * 10 >= waits.len() * 9, "{waits:?}");
+    assert_eq!(in_time(town.get("/readyz")).await.status, 503);
+
+    postgres.thaw();
+    let mended = Instant::now();
+    while in_time(town.get("/readyz")).await.status != 200 || in_time(issue(&town)).await.status != 200 {
+        assert!(mended.elapsed() < Duration::from_secs(10), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    say(&format!(
+        "cluster: PostgreSQL stopped for {:?}; {at_once} of {} refused within {AT_ONCE:?}, well again after {:?}",
+        mended.duration_since(frozen),
+        waits.len(),
+        mended.elapsed()
+    ));
+    assert_eq!(in_time(revocation(&town, &doomed)).await.status, 200);
+    assert!(!town.is_active(&doomed).await);
+}
+
+/// How long somebody waited who was told to come again.
+async fn asked_for(town: &Town) -> Duration {
+    let began = Instant::now();
+    assert_eq!(in_time(issue(town)).await.status, 503, "a token that the audit does not know");
+    began.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,8 @@
 //! What is seen from the street, as sentences: each rule is tried against the real server, and where the
-//! shop matters against the real shop behind its guard. All of it runs over SQLite always, and over
-//! PostgreSQL when `PORTCULLIS_TEST_POSTGRES` names a server (see `Ground`).
+//! shop matters against the real shop behind its guard. All of it runs over SQLite always, and where there are
+//! PostgreSQL and Redis over those, with several servers behind one address (see `Ground`).
 
+mod abreast;
 mod accounts;
 mod audit;
 mod bodies;
@@ -32,19 +33,25 @@ mod telemetry;
 mod tenants;
 mod traces;
 
-/// One test for each rule and database.
+/// One test for each rule and ground.
 ///
-/// Rules that set the clock forward are for SQLite alone: with PostgreSQL the database's clock says when a
-/// beat was, it cannot be set, and a server whose own clock is far ahead of it rightly calls its feed stale.
+/// Rules that are about one server say why; they run over SQLite, and over PostgreSQL with one server. Rules that
+/// set the clock forward are for SQLite alone: with PostgreSQL the database's clock says when a beat was, it
+/// cannot be set, and a server whose own clock is far ahead of it rightly calls its feed stale.
 macro_rules! rules {
     (
         everywhere { $($room:ident :: $rule:ident),* $(,)? }
+        of_one_server { $($own_room:ident :: $own_rule:ident: $why:literal),* $(,)? }
         where_the_clock_can_be_set { $($timed_room:ident :: $timed_rule:ident),* $(,)? }
     ) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $rule() {
                 crate::$room::$rule(&portcullis_tests::Ground::Sqlite).await;
+            })*
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $own_rule() {
+                crate::$own_room::$own_rule(&portcullis_tests::Ground::Sqlite).await;
             })*
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $timed_rule() {
@@ -54,24 +61,60 @@ macro_rules! rules {
 
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
+            async fn $own_rule() {
                 match portcullis_tests::Ground::postgres() {
-                    Some(ground) => crate::$room::$rule(&ground).await,
+                    Some(ground) => crate::$own_room::$own_rule(&ground).await,
                     None => portcullis_tests::ground::say_that_postgres_did_not_run(),
                 }
             })*
+        }
+
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                match portcullis_tests::Ground::cluster() {
+                    Some(ground) => crate::$room::$rule(&ground).await,
+                    None => portcullis_tests::ground::say_that_no_cluster_ran(),
+                }
+            })*
+
+            /// Says what the others of this module did not try.
+            #[test]
+            fn what_is_not_a_rule_of_clusters_has_a_reason() {
+                if portcullis_tests::Ground::cluster().is_none() {
+                    portcullis_tests::ground::say_that_no_cluster_ran();
+                }
+                let everywhere = [$(stringify!($rule)),*].len();
+                let own = [$((stringify!($own_rule), $why)),*];
+                let timed = [$(stringify!($timed_rule)),*];
+                let mut said = format!(
+                    "street: {everywhere} rules for clusters; {} of one server, {} that set the clock:",
+                    own.len(),
+                    timed.len()
+                );
+                for (rule, why) in own {
+                    assert!(why.contains(' '), "{rule} says why it is about one server");
+                    said.push_str(&format!("\n  {rule}: {why}"));
+                }
+                for rule in timed {
+                    said.push_str(&format!("\n  {rule}: the database's clock cannot be set"));
+                }
+                portcullis_tests::ground::say(&said);
+            }
         }
     };
 }
 
 rules! {
     everywhere {
+        abreast::a_token_that_is_answered_as_revoked_is_inactive_at_once,
+        abreast::a_new_secret_opens_at_once_and_a_withdrawn_one_does_not,
+        abreast::a_permission_means_what_was_answered_last,
         accounts::an_account_that_is_closed_has_ended_everywhere,
         accounts::a_login_ends_alone_or_with_all_others,
         accounts::another_password_ends_what_was_had_with_the_one_before,
         accounts::people_are_found_made_and_deleted,
         accounts::whoever_looks_at_people_is_noted_and_auditors_change_nothing,
-        accounts::a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_tokens,
         audit::every_record_reaches_a_destination_in_order_whatever_happens_to_it,
         audit::what_a_destination_refuses_is_put_aside_and_told_again_on_request,
         audit::of_many_records_only_the_one_that_is_not_wanted_is_put_aside,
@@ -80,7 +123,6 @@ rules! {
         audit::an_alert_that_nobody_takes_is_tried_again_and_put_aside,
         audit::the_command_line_proves_the_log_and_names_what_was_altered,
         audit::a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere,
-        audit::strangers_are_written_down_a_few_times_and_then_counted,
         audit::looking_into_the_log_leaves_a_record,
         audit::an_auditor_reviews_the_log_and_others_do_not,
         bodies::every_public_body_is_the_one_that_was_reviewed,
@@ -88,7 +130,6 @@ rules! {
         bounds::a_body_that_drips_in_is_not_waited_for,
         bounds::a_body_that_is_too_large_is_not_read,
         bounds::too_many_headers_are_refused,
-        bounds::an_address_holds_so_many_connections_and_no_more,
         bounds::a_flood_of_logins_does_not_starve_honest_ones,
         code::a_person_signs_in_agrees_and_the_application_gets_its_tokens,
         code::an_application_on_a_persons_own_machine_needs_no_secret,
@@ -164,7 +205,6 @@ rules! {
         office::the_two_doors_share_nothing,
         office::a_code_comes_in_once,
         office::every_failure_to_come_in_sounds_alike,
-        office::who_keeps_failing_has_to_wait,
         office::a_role_opens_its_own_doors_and_no_others,
         office::an_owner_changes_others_and_never_themselves,
         office::a_session_ends_when_it_is_told_to,
@@ -198,9 +238,7 @@ rules! {
         reviews::nobody_signs_for_their_own_access_or_in_anothers_place,
         reviews::of_two_who_sign_at_once_one_does,
         reviews::what_nobody_uses_is_called_unused,
-        telemetry::watchers_see_what_happens_and_nothing_else,
         telemetry::no_secret_is_ever_in_the_log,
-        traces::spans_tell_of_requests_and_their_steps_and_of_no_secret,
         traces::a_stranger_decides_nothing_about_traces_unless_told_so,
         traces::a_server_that_ends_sends_its_last_spans,
         traces::a_collector_that_is_away_costs_nobody_anything,
@@ -208,6 +246,14 @@ rules! {
         tenants::a_rival_can_neither_see_nor_end_nor_use_what_is_not_its_own,
         tenants::a_shelf_belongs_to_one_organization,
         tenants::a_person_signs_in_only_where_they_belong,
+    }
+    of_one_server {
+        traces::spans_tell_of_requests_and_their_steps_and_of_no_secret: "each server sends its spans when it likes",
+        bounds::an_address_holds_so_many_connections_and_no_more: "each server counts the connections that it holds",
+        audit::strangers_are_written_down_a_few_times_and_then_counted: "each server writes its first three down",
+        office::who_keeps_failing_has_to_wait: "each server counts the tries to sign in as an operator",
+        accounts::a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_tokens: "the use of a secret is in the books half a minute later",
+        telemetry::watchers_see_what_happens_and_nothing_else: "each server has numbers of its own",
     }
     where_the_clock_can_be_set {
         audit::what_is_old_is_forgotten_and_the_rest_still_proves_itself,

@@ -16,15 +16,21 @@ use portcullis_authority::registry::Registry as _;
 use portcullis_guard::feed::clock::Reading;
 use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Record, View};
 use portcullis_store::{News, Store};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
+use crate::inspector::Glass;
 use crate::keys::Keeper;
 
+use super::hearsay::MOMENT;
+use super::looks::Looks;
 use super::shelf::{After, Shelf, Stretch};
 use super::{Impossible, Press, Receipt, Report, Reports, receipt};
 
-/// How often other processes' commits are looked for.
+/// How often other processes' commits are looked for in a file, which has one server; also how long anybody waits
+/// for a look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often where there may be other servers: guards that hang on here hear so much later of what others commit.
+const LOOK_AT_OTHERS_EVERY: Duration = Duration::from_millis(25);
 /// Rows read at a time.
 const BITE: usize = 8192;
 /// Bytes of one answer to a guard, about.
@@ -81,13 +87,11 @@ pub struct Hub {
     batches: AtomicU64,
     /// What the courier said last.
     carried: Mutex<Option<Carried>>,
-    news: Arc<Notify>,
-    /// Looks at the log that have begun, and the last that has ended.
-    begun: AtomicU64,
-    ended: watch::Sender<u64>,
+    looks: Arc<Looks>,
     keys: ArcSwap<Sheet>,
     keeper: Option<Arc<Keeper>>,
     policy: ArcSwap<Sheet>,
+    glass: Option<Arc<Glass>>,
     manifest: ArcSwap<(ManifestOf, Arc<str>)>,
     pub reports: Reports,
     /// When the log last said that a guard knows more than SQL.
@@ -120,6 +124,8 @@ pub struct HubParts {
     pub jwks: String,
     /// Who knows when that has changed; nobody, where it does not.
     pub keeper: Option<Arc<Keeper>>,
+    /// Who else judges by the roles; nobody, where no request is answered.
+    pub glass: Option<Arc<Glass>>,
 }
 
 impl Hub {
@@ -128,10 +134,9 @@ impl Hub {
     /// # Errors
     /// Trouble when the store cannot be read.
     pub async fn open(parts: HubParts) -> Result<Arc<Self>, Trouble> {
-        let news = Arc::new(Notify::new());
-        listen(&parts.store, parts.view.clone(), news.clone());
+        let looks = Arc::<Looks>::default();
+        listen(&parts.store, parts.view.clone(), looks.clone());
         let shelf = read_shelf(&parts.store, parts.clock.as_ref(), &parts.view).await?;
-        let policy = policy::of(&parts.store.directory())?.to_json();
         let hub = Arc::new(Self {
             head: watch::Sender::new(shelf.position()),
             shelf: RwLock::new(shelf),
@@ -149,16 +154,16 @@ impl Hub {
             clock: parts.clock,
             view: parts.view,
             press: parts.press,
-            news,
-            begun: AtomicU64::new(0),
-            ended: watch::Sender::new(0),
+            looks,
             keys: ArcSwap::from_pointee(Sheet::new(parts.jwks)),
             keeper: parts.keeper,
-            policy: ArcSwap::from_pointee(Sheet::new(policy)),
+            policy: ArcSwap::from_pointee(Sheet::new(String::new())),
+            glass: parts.glass,
             manifest: ArcSwap::from_pointee((None, "".into())),
             reports: Reports::default(),
             told: Mutex::default(),
         });
+        hub.show_policy()?;
         hub.note_as_of();
         Ok(hub)
     }
@@ -167,25 +172,28 @@ impl Hub {
     /// meanwhile, which is the honest answer.
     pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let beat = tokio::spawn(self.clone().beat(stop.clone()));
+        let passing_on = tokio::spawn(self.clone().pass_on());
         // The keys may have changed after they were read and before this shelf was.
         if self.take_in_keys().await.is_err() {
             self.begin_anew.store(true, Relaxed);
         }
+        let pause = if self.store.is_shared() { LOOK_AT_OTHERS_EVERY } else { LOOK_EVERY };
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
-                () = self.news.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.looks.wanted() => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            let look = self.begun.fetch_add(1, Relaxed) + 1;
+            let look = self.looks.begin();
             let looked = self.catch_up().await;
-            self.ended.send_replace(look);
+            self.looks.end(look, looked.is_ok());
             if let Err(trouble) = looked {
                 tracing::warn!(%trouble, "the feed cannot be read");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
         beat.abort();
+        passing_on.abort();
         // Whoever hangs on is answered now, so that the server need not wait for them to stop.
         self.closing.send_replace(true);
     }
@@ -313,11 +321,18 @@ impl Hub {
     /// Waits for a look at the log that begins after this call, so that what was answered before it is
     /// published; briefly, because a guard that starts on something older knows how old it is.
     pub async fn look(&self) {
-        let next = self.begun.load(Relaxed) + 1;
-        self.news.notify_one();
-        let mut ended = self.ended.subscribe();
-        // An error means that the server stops, or that the database is slow; then what is here must do.
-        let _ = tokio::time::timeout(LOOK_EVERY, ended.wait_for(|look| *look >= next)).await;
+        self.looks.next(LOOK_EVERY).await;
+    }
+
+    /// Waits until what was committed before this call is known here: then whatever any server has answered by
+    /// now is true at this one as well (docs/decisions/0026). A database that does not answer is not waited for;
+    /// then what is known must do, for as long as the feed's bound lets it.
+    pub async fn keep_abreast(&self) {
+        match self.store.is_shared() {
+            true => self.looks.next_shared(LOOK_EVERY).await,
+            // A file has one server, which knows what it has done itself.
+            false => self.looks.up_to_announced(LOOK_EVERY).await,
+        }
     }
 
     /// The signed manifest of this moment.
@@ -415,6 +430,7 @@ impl Hub {
         let mut changes = self.reports.changes();
         loop {
             changes.mark_unchanged();
+            self.hear_others().await;
             let now = self.time_ms();
             let connected = self.reports.connected(now, self.max_staleness_ms).into_iter();
             let connected = connected.map(|state| {
@@ -429,12 +445,15 @@ impl Hub {
             if receipt.is_settled() {
                 return receipt;
             }
-            if tokio::time::timeout(left, changes.changed()).await.is_err() {
+            if left.is_zero() {
                 if wait >= IN_VAIN {
                     self.reports.excuse(&receipt.waiting, self.time_ms());
                 }
                 return receipt;
             }
+            let nap = if self.store.is_shared() { left.min(MOMENT) } else { left };
+            // Nobody has said anything here; somebody may have said it to another server.
+            let _ = tokio::time::timeout(nap, changes.changed()).await;
         }
     }
 
@@ -539,7 +558,7 @@ impl Hub {
             false => Ok(()),
         };
         if self.store.absorb(rows).await? || tells(Kind::Policy) {
-            self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
+            self.show_policy()?;
         }
         keys
     }
@@ -550,10 +569,20 @@ impl Hub {
         let shelf = read_shelf(&self.store, self.clock.as_ref(), &self.view).await?;
         *self.shelf_mut() = shelf;
         self.store.reload().await?;
-        self.policy.store(Arc::new(Sheet::new(policy::of(&self.store.directory())?.to_json())));
+        self.show_policy()?;
         self.note_as_of();
         self.head.send_replace(self.position());
         self.take_in_keys().await
+    }
+
+    /// What the roles say, for guards and for whoever judges here.
+    fn show_policy(&self) -> Result<(), Trouble> {
+        let policy = policy::of(&self.store.directory())?;
+        self.policy.store(Arc::new(Sheet::new(policy.to_json())));
+        if let Some(glass) = &self.glass {
+            glass.replace_policy(policy);
+        }
+        Ok(())
     }
 
     fn note_as_of(&self) {
@@ -575,11 +604,15 @@ impl Hub {
 }
 
 /// Our own commits reach our own view before they are answered, and wake the hub.
-fn listen(store: &Store, view: Arc<View>, news: Arc<Notify>) {
+fn listen(store: &Store, view: Arc<View>, looks: Arc<Looks>) {
     store.on_commit(Arc::new(move |rows: &[LogRow]| {
         let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
         view.apply(&records);
-        news.notify_one();
+        // What has ended is known by now; what the roles and the keys are is read at the next look.
+        match records.iter().any(|record| matches!(record.kind, Kind::Policy | Kind::Keys)) {
+            true => looks.announce(),
+            false => looks.want(),
+        }
     }));
 }
 

@@ -5,7 +5,9 @@
 
 mod clerk;
 mod courier;
+mod hearsay;
 mod hub;
+mod looks;
 mod press;
 mod receipt;
 mod reports;

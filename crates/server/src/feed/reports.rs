@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use portcullis_authority::ledger::Position;
+use portcullis_store::GuardWord;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -108,11 +110,21 @@ pub struct Reports {
     /// Accounts that receipts do not wait for, and until when.
     crowds: Mutex<BTreeMap<String, u64>>,
     changed: watch::Sender<()>,
+    /// Who has spoken here since it was last passed on.
+    untold: Mutex<BTreeSet<String>>,
+    /// When somebody last looked what was said elsewhere.
+    heard: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { guards: Mutex::default(), crowds: Mutex::default(), changed: watch::Sender::new(()) }
+        Self {
+            guards: Mutex::default(),
+            crowds: Mutex::default(),
+            changed: watch::Sender::new(()),
+            untold: Mutex::default(),
+            heard: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -131,19 +143,73 @@ impl Reports {
             at: now_ms,
             excused_until: 0,
         };
+        if self.keep(state, now_ms) {
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).insert(guard);
+        }
+        self.changed.send_replace(());
+    }
+
+    /// Takes what a guard said to another server, unless it has said something here since.
+    pub fn learn(&self, word: GuardWord, now_ms: u64) {
+        let known = self.guards().get(&word.guard).is_some_and(|known| known.at >= word.at_ms);
+        if known {
+            return;
+        }
+        let state = GuardState {
+            guard: word.guard,
+            epoch: word.position.epoch,
+            seq: word.position.seq,
+            as_of: word.as_of_ms,
+            version: word.version,
+            // The other server's clock may be ahead of ours.
+            at: word.at_ms.min(now_ms),
+            excused_until: 0,
+        };
+        self.keep(state, now_ms);
+    }
+
+    /// The latest words of those who have spoken here since this was last asked.
+    pub fn untold(&self) -> Vec<GuardWord> {
+        let names = std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner));
+        let guards = self.guards();
+        let states = names.iter().filter_map(|name| guards.get(name));
+        let word = |state: &GuardState| GuardWord {
+            guard: state.guard.clone(),
+            position: state.position(),
+            as_of_ms: state.as_of,
+            at_ms: state.at,
+            version: state.version.clone(),
+        };
+        states.map(word).collect()
+    }
+
+    /// Whose turn it is to look what was said elsewhere: nobody's, when somebody just has.
+    pub async fn turn_to_hear(&self, just_now: Duration) -> Option<impl Sized + '_> {
+        let mut heard = self.heard.lock().await;
+        if heard.is_some_and(|at| at.elapsed() < just_now) {
+            return None;
+        }
+        *heard = Some(Instant::now());
+        Some(heard)
+    }
+
+    /// Remembers somebody's word, if there is room for it.
+    fn keep(&self, state: GuardState, now_ms: u64) -> bool {
         let mut guards = self.guards();
         // Only when somebody new comes: a fleet that reports at once should not be gone through for each.
-        if !guards.contains_key(&guard) {
+        if !guards.contains_key(&state.guard) {
             guards.retain(|_, state| state.at + FORGET_MS > now_ms);
         }
         // All names of an account: '0' comes right after '/'.
+        let account = state.account();
         let own = || guards.range(format!("{account}/")..format!("{account}0")).count();
-        let excused_until = guards.get(&guard).map(|known| known.excused_until);
-        if excused_until.is_some() || guards.len() < MOST && own() < MOST_OF_ONE {
-            guards.insert(guard, GuardState { excused_until: excused_until.unwrap_or(0), ..state });
+        let excused_until = guards.get(&state.guard).map(|known| known.excused_until);
+        let has_room = excused_until.is_some() || guards.len() < MOST && own() < MOST_OF_ONE;
+        if has_room {
+            let excused_until = excused_until.unwrap_or(0);
+            guards.insert(state.guard.clone(), GuardState { excused_until, ..state });
         }
-        drop(guards);
-        self.changed.send_replace(());
+        has_room
     }
 
     /// Every guard that is remembered, by name.
@@ -269,6 +335,28 @@ mod tests {
             .map(|s| s.guard)
             .collect();
         assert_eq!(expected, ["shop/a"]);
+    }
+
+    #[test]
+    fn what_was_said_elsewhere_counts_unless_something_was_said_here_since() {
+        let (here, there) = (Reports::default(), Reports::default());
+        here.take("shop", report("a", 3), 30);
+        there.take("shop", report("a", 2), 20);
+        there.take("shop", report("b", 4), 40);
+        there.untold().into_iter().for_each(|word| here.learn(word, 50));
+        let known: Vec<_> = here.all().into_iter().map(|state| (state.guard, state.seq)).collect();
+        assert_eq!(known, [("shop/a".into(), 3), ("shop/b".into(), 4)]);
+        assert_eq!(here.untold().len(), 1, "only what was said here is passed on");
+        assert!(here.untold().is_empty() && there.untold().is_empty(), "and once");
+    }
+
+    #[test]
+    fn a_word_from_a_server_whose_clock_is_ahead_is_not_newer_than_now() {
+        let reports = Reports::default();
+        let position = Position { epoch: 1, seq: 1 };
+        let (guard, version) = ("shop/a".into(), String::new());
+        reports.learn(GuardWord { guard, position, as_of_ms: 1, at_ms: 9_000, version }, 10);
+        assert_eq!(reports.all()[0].at, 10);
     }
 
     #[test]

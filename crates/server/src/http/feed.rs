@@ -130,6 +130,7 @@ pub async fn report(
 
 /// `GET /feed/guards`: each guard's position and lag.
 pub async fn guards(house: web::Data<House>, _: GuardAccount) -> HttpResponse {
+    house.hub.hear_others().await;
     let (head, now) = (house.hub.position(), house.hub.time_ms());
     let bound = house.hub.max_staleness_ms();
     let guards: Vec<_> = house

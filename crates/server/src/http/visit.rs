@@ -1,5 +1,6 @@
-//! What is true of every visit, whichever door it goes to: it has a name and a trusted address, its answer
-//! carries the security headers, and it leaves one line in the log.
+//! What is true of every visit, whichever door it goes to: it has a name and a trusted address, it meets a server
+//! that knows what others have answered before, its answer carries the security headers, and it leaves one line in
+//! the log.
 //!
 //! The line holds the pattern of the route, never the address that was asked for, because queries carry
 //! codes; and a client's name only when it is one that we know.
@@ -28,6 +29,9 @@ use crate::telemetry::{Answered, Caller};
 #[derive(Clone, Debug)]
 pub struct Named(pub String);
 
+/// What is asked here is about this process, and not about what the books hold.
+const OF_THE_PROCESS: [&str; 3] = ["/healthz", "/readyz", "/revocations/time"];
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
@@ -43,6 +47,9 @@ pub async fn accompany(
     let method = request.method().clone();
     let caller = Caller::of(request.headers());
     let span = house.traces.as_ref().map(|traces| traces.begin(caller.as_ref()));
+    if !OF_THE_PROCESS.contains(&request.path()) {
+        house.hub.keep_abreast().await;
+    }
     let mut answer = match &span {
         Some(span) => next.call(request).with_context(span.context()).await?,
         None => next.call(request).await?,

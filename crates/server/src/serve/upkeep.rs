@@ -1,20 +1,15 @@
-//! What goes on beside the requests: new roles reach the server's own guard, what is over is deleted, and the
-//! limits of several servers are brought together.
+//! What goes on beside the requests: what is over is deleted, and the limits of several servers are brought
+//! together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_authority::desk::Clock;
-use portcullis_authority::policy;
 use portcullis_authority::refusal::Trouble;
-use portcullis_authority::registry::Registry as _;
 use portcullis_store::{Purged, Store};
 
 use crate::house::House;
-use crate::inspector::Glass;
 
-/// How often the registry's version is looked at, which costs one read of memory.
-const GLANCE: Duration = Duration::from_millis(250);
 /// How often rows that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 /// How often the use of secrets is written down.
@@ -25,22 +20,6 @@ const KEYS: Duration = Duration::from_secs(5);
 const WORD: Duration = Duration::from_millis(100);
 /// Rows of each kind in one transaction.
 const BITE: usize = 1000;
-
-/// Gives the roles to the glass whenever they have changed. Runs until it is aborted.
-pub async fn policy(glass: Arc<Glass>, store: Store) {
-    let mut shown = None;
-    loop {
-        let directory = store.directory();
-        if shown != Some(directory.version) {
-            match policy::of(&directory) {
-                Ok(policy) => glass.replace_policy(policy),
-                Err(trouble) => tracing::error!(%trouble, "a role cannot be used"),
-            }
-            shown = Some(directory.version);
-        }
-        tokio::time::sleep(GLANCE).await;
-    }
-}
 
 /// Deletes what is over. Runs until it is aborted.
 pub async fn purge(store: Store, clock: Arc<dyn Clock>) {

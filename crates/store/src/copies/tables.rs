@@ -30,6 +30,7 @@ pub(super) const TABLES: &[Table] = &[
     table("roles"),
     table("fences"),
     table("guards"),
+    table("guard_reports"),
     table("people"),
     table("person_factors"),
     table("person_recovery"),

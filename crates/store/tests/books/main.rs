@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod copies;
 mod feed;
+mod hearsay;
 mod keys;
 mod ledger;
 mod migrations;
@@ -72,6 +73,8 @@ rules! {
     feed::a_snapshot_leaves_out_beats_and_what_is_over,
     feed::a_spent_code_is_known_when_it_comes_again_late,
     feed::what_is_over_is_forgotten,
+    hearsay::the_last_word_of_a_guard_stays_whoever_heard_it,
+    hearsay::who_is_silent_is_forgotten,
     keys::of_two_who_change_the_keys_one_does_it,
     keys::an_ended_key_never_comes_back,
     keys::what_is_told_of_keys_is_forgotten_when_the_manifest_has_it,

@@ -97,6 +97,7 @@ async fn preview(visit: Visit) -> Answer {
     let preview = visit.order(async |room| room.preview(&cut).await).await?;
     visit.shows(preview.names.people.iter().cloned());
     let hub = &visit.lodge.house.hub;
+    hub.hear_others().await;
     let connected = hub.reports.connected(hub.time_ms(), hub.max_staleness_ms());
     let guards = connected.into_iter().map(|state| state.guard).collect();
     json(&Previewed { preview, guards })
