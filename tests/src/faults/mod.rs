@@ -9,6 +9,7 @@ pub mod diary;
 pub mod history;
 pub mod liar;
 pub mod link;
+pub mod machine;
 pub mod postgres;
 pub mod redis;
 pub mod report;
