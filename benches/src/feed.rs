@@ -119,7 +119,12 @@ impl Post {
 
     /// Waits until it is live and has the keys.
     pub fn wait(&self) -> Outcome<()> {
-        let until = Instant::now() + PATIENCE;
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same with more patience, or less.
+    pub fn wait_for(&self, patience: Duration) -> Outcome<()> {
+        let until = Instant::now() + patience;
         while self.view.freshness_now() != Freshness::Live || self.guard.keys().is_empty() {
             if Instant::now() > until {
                 return Err(format!("a guard did not become live: {:?}", self.view.freshness_now()).into());
