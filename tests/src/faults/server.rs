@@ -91,6 +91,11 @@ impl Server {
         }
     }
 
+    /// Whether it would have guards and callers sent to it.
+    pub fn is_ready(&self) -> bool {
+        agent().get(format!("http://{}/readyz", self.address)).call().is_ok()
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default()
@@ -126,8 +131,7 @@ pub fn free_port() -> Result<u16, Trouble> {
 /// # Errors
 /// When it does not do so in time.
 pub fn wait_until_ready(address: SocketAddr) -> Result<(), Trouble> {
-    let agent: Agent = Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().into();
-    let started = Instant::now();
+    let (agent, started) = (agent(), Instant::now());
     while agent.get(format!("http://{address}/.well-known/oauth-authorization-server")).call().is_err() {
         if started.elapsed() > STARTS_WITHIN {
             return Err(Trouble::broken(format!("no server answers at {address}")));
@@ -135,4 +139,8 @@ pub fn wait_until_ready(address: SocketAddr) -> Result<(), Trouble> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+fn agent() -> Agent {
+    Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().into()
 }
