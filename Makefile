@@ -31,7 +31,9 @@ fuzz: ## Show altered frames and tokens to the guard, each target for SECONDS (6
 bench: ## What issuing, checking and refusing cost on this machine
 	cargo run --locked --release -p portcullis-bench
 
+# What this machine lacks and does not get is named at the end, with the faults that could not be tried.
 faults: ## Break servers, databases, links, clocks and guards, and judge what they did (about ten minutes)
+	-@scripts/needs.sh faults
 	cargo build --locked --workspace --bins
 	$(BUILT)/faults run --all
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a Debian machine lacks, or says exactly what to install. `needs.sh build` is a C compiler,
 # pkg-config and OpenSSL's headers; `needs.sh acceptance` also Node for the vendor's clients; `needs.sh test`
-# also the databases and the PKCS#11 token that the tests start for themselves; `needs.sh cluster` the
-# databases and no Node.
+# also the databases and the PKCS#11 token that the tests start for themselves; `needs.sh cluster` the databases
+# and no Node; `needs.sh faults` those, a clock and a network that can be broken.
 set -euo pipefail
 
 packages=()
@@ -18,10 +18,15 @@ lacks curl && need curl
 for_what=${1:-build}
 old_node() { lacks node || lacks npm || [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; }
 lacks openssl && need openssl
-wants_node() { [ "$for_what" != build ] && [ "$for_what" != cluster ]; }
+wants_node() { [ "$for_what" = test ] || [ "$for_what" = acceptance ]; }
 if wants_node && old_node; then need nodejs npm; fi
 if [ "$for_what" = test ]; then lacks softhsm2-util && need softhsm2; fi
-if [ "$for_what" = test ] || [ "$for_what" = cluster ]; then
+if [ "$for_what" = faults ]; then
+    # Two of the faults step the clock of a machine, and one pulls the cable of a network.
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need faketime
+    lacks ip && [ ! -x /usr/sbin/ip ] && need iproute2
+fi
+if [ "$for_what" = test ] || [ "$for_what" = cluster ] || [ "$for_what" = faults ]; then
     lacks redis-server && need redis-server
     lacks haproxy && [ ! -x /usr/sbin/haproxy ] && need haproxy
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! lacks initdb || need postgresql

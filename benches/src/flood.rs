@@ -1,5 +1,5 @@
 //! Many records: how many a second go through the real books and out to a guard, and how a guard and a
-//! server start when there are a million of them.
+//! server start when there are a million of them, or `BENCH_RECORDS`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use crate::Outcome;
 use crate::child::{Child, resident};
 use crate::feed::{Post, Road};
+use crate::redis::Redis;
 use crate::table::{self, figure};
 use crate::town::{FEED, Town};
 
@@ -35,14 +36,21 @@ pub fn run(town: &Town) -> Outcome<()> {
     let began = Instant::now();
     let server = town.server()?;
     let opened = began.elapsed();
-    let start = start(&server, records)?;
+    let start = start(&server, records, &Road::Http)?;
+    let resident = server.resident()?;
+    drop(server);
+    let carried = carried(town, records)?;
     let per_second = |lasted: Duration| figure(records as f64 / lasted.as_secs_f64());
     let rows = [
         ("records a second into the books, audit included", per_second(written)),
         ("records a second, until a following guard has them all", per_second(known)),
         ("server: from start to ready, s", figure(opened.as_secs_f64())),
-        ("server: memory when ready, MB", figure(server.resident()? as f64 / 1e6)),
-        ("guard: from start to live, s", figure(start.lasted.as_secs_f64())),
+        ("server: memory, MB", figure(resident as f64 / 1e6)),
+        ("guard: from start to live over HTTP, s", figure(start.lasted.as_secs_f64())),
+        (
+            "guard: from start to live over Redis, s",
+            carried.map_or("no Redis".into(), |s| figure(s.as_secs_f64())),
+        ),
         ("guard: bytes of its table for each record", figure(start.table)),
         ("guard: growth of the process for each record, bytes", figure(start.process)),
     ];
@@ -116,11 +124,20 @@ struct Start {
     process: f64,
 }
 
-fn start(server: &Child, records: u64) -> Outcome<Start> {
+/// How long a guard takes that hears of everything from Redis, once somebody has carried it there.
+fn carried(town: &Town, records: u64) -> Outcome<Option<Duration>> {
+    let Some(redis) = Redis::start()? else { return Ok(None) };
+    let (url, road) = (redis.url(), Road::Redis(redis.url()));
+    let server = town.server_with(&[("PORTCULLIS__REDIS__URL", &url)])?;
+    Post::at(&server, &road)?.wait_for(PATIENCE)?;
+    Ok(Some(start(&server, records, &road)?.lasted))
+}
+
+fn start(server: &Child, records: u64, road: &Road) -> Outcome<Start> {
     let before = resident("self")?;
     let began = Instant::now();
-    let post = Post::at(server, &Road::Http)?;
-    post.wait()?;
+    let post = Post::at(server, road)?;
+    post.wait_for(PATIENCE)?;
     let (lasted, held) = (began.elapsed(), post.view.records());
     if (held as u64) < records {
         return Err(format!("the guard is live with {held} of {records} records").into());

@@ -9,6 +9,7 @@ mod child;
 mod feed;
 mod flood;
 mod floor;
+mod herd;
 mod load;
 mod micro;
 mod redis;

@@ -126,32 +126,39 @@ impl Store {
         })
     }
 
-    /// What is unexpired at `now` (seconds), and the head, both of one moment. There may be millions, so it
-    /// is every statement that is bounded by the store's patience, and not the whole.
+    /// What is unexpired at `now` (seconds), and the head, both of one moment.
     pub async fn live_records(&self, now: u64) -> Result<LiveRecords, Trouble> {
-        let (feed, rows) = self.unexpired(signed(now.saturating_sub(AFTERLIFE))).await?;
-        Ok(LiveRecords { head: feed.read()?, rows: read_all(rows)? })
+        let mut rows = Vec::new();
+        let head = self.each_live(now, &mut |step| rows.extend_from_slice(step)).await?;
+        Ok(LiveRecords { head, rows })
     }
 
-    async fn unexpired(&self, after: i64) -> Result<(StoredFeed, Vec<StoredRecord>), Fault> {
+    /// The same for whoever has no use for all at once: `take` is given a step at a time, oldest first, and what
+    /// it was given counts only if this succeeds. There may be millions, so it is every statement that is
+    /// bounded by the store's patience, and not the whole.
+    pub async fn each_live(
+        &self,
+        now: u64,
+        take: &mut (dyn FnMut(&[LogRow]) + Send),
+    ) -> Result<Head, Trouble> {
+        let feed = self.unexpired(signed(now.saturating_sub(AFTERLIFE)), take).await?;
+        Ok(feed.read()?)
+    }
+
+    async fn unexpired(
+        &self,
+        after: i64,
+        take: &mut (dyn FnMut(&[LogRow]) + Send),
+    ) -> Result<StoredFeed, Fault> {
         glance!(self.books.db, |c| {
             let feed = c.feed(&self.books.feed).await?;
-            let (mut rows, mut last) = (Vec::new(), Some(0));
+            let mut last = Some(0);
             while let Some(seen) = last {
-                let step: Vec<StoredRecord> = rv_log::table
-                    .filter(rv_log::feed.eq(&self.books.feed))
-                    .filter(rv_log::seq.gt(seen))
-                    .filter(rv_log::exp.gt(after))
-                    .filter(rv_log::kind.ne(i64::from(Kind::Beat as u8)))
-                    .order(rv_log::seq)
-                    .limit(STRIDE)
-                    .select(StoredRecord::as_select())
-                    .load(c)
-                    .await?;
-                last = step.last().map(|row| row.seq);
-                rows.extend(step);
+                let step = read_all(c.step(&self.books.feed, seen, after).await?)?;
+                last = step.last().map(|row| signed(row.position.seq));
+                take(&step);
             }
-            Ok((feed, rows))
+            Ok(feed)
         })
     }
 
@@ -247,6 +254,44 @@ both! {
                 .await?;
             Ok(rows)
         }
+    }
+}
+
+/// The next rows of a snapshot.
+macro_rules! next_rows {
+    ($feed:expr, $seen:expr, $after:expr) => {
+        rv_log::table
+            .filter(rv_log::feed.eq($feed))
+            .filter(rv_log::seq.gt($seen))
+            .filter(rv_log::exp.gt($after))
+            .filter(rv_log::kind.ne(i64::from(Kind::Beat as u8)))
+            .order(rv_log::seq)
+            .limit(STRIDE)
+            .select(StoredRecord::as_select())
+    };
+}
+
+/// A snapshot inside an open transaction.
+trait Snapshot {
+    /// The next rows after a number of which `exp` is later than `after`, oldest first.
+    async fn step(&mut self, feed: &str, seen: i64, after: i64) -> Result<Vec<StoredRecord>, Fault>;
+}
+
+impl Snapshot for Sqlite {
+    /// As a call of SQLite's own: on its way through the asynchronous face every value of every row is copied
+    /// once more, which for millions of rows is most of the time.
+    async fn step(&mut self, feed: &str, seen: i64, after: i64) -> Result<Vec<StoredRecord>, Fault> {
+        let feed = feed.to_owned();
+        let read = move |connection: &mut diesel::SqliteConnection| {
+            diesel::RunQueryDsl::load(next_rows!(&feed, seen, after), connection)
+        };
+        Ok(self.spawn_blocking(read).await?)
+    }
+}
+
+impl Snapshot for Postgres {
+    async fn step(&mut self, feed: &str, seen: i64, after: i64) -> Result<Vec<StoredRecord>, Fault> {
+        Ok(next_rows!(feed, seen, after).load(self).await?)
     }
 }
 

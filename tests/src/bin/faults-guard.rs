@@ -140,6 +140,7 @@ fn decide(
         Err(Denied::Revoked(_)) => history::Verdict::Revoked,
         Err(Denied::Stale) => history::Verdict::Stale,
         Err(Denied::Expired) => history::Verdict::Expired,
+        Err(Denied::UnknownKey) => history::Verdict::KeyGone,
         Err(_) => history::Verdict::Other,
     };
     // After it, so that a guard which became complete in between is not accused.

@@ -22,6 +22,8 @@ pub enum Verdict {
     Stale,
     /// By any clock that the guard believes; nothing un-expires.
     Expired,
+    /// The key that signed it is not among the issuer's: it has been ended, and is no longer published.
+    KeyGone,
     /// Refused for a reason that has nothing to do with revocation.
     Other,
 }
@@ -135,7 +137,7 @@ impl History {
                     }
                     refused.insert((guard, token));
                 }
-                Verdict::Stale | Verdict::Expired | Verdict::Other => {}
+                Verdict::Stale | Verdict::Expired | Verdict::KeyGone | Verdict::Other => {}
             }
         }
         found.extend(self.unfounded());
@@ -184,11 +186,12 @@ impl History {
         acks.map(|a| Violation::Unfounded { token: a.token })
     }
 
-    /// After everything has healed, an acknowledged token must be refused as revoked by whoever is asked.
+    /// After everything has healed, an acknowledged token must be refused for good by whoever is asked. That
+    /// guards have the keys of tokens that live is seen by those, which they must accept.
     fn not_ended(&self, acked: impl Iterator<Item = Token>) -> Vec<Violation> {
         let mut seen: BTreeMap<(&str, Token), bool> = BTreeMap::new();
         for decision in self.decisions.iter().filter(|d| d.at >= self.judged_from) {
-            let ended = matches!(decision.verdict, Verdict::Revoked | Verdict::Expired);
+            let ended = matches!(decision.verdict, Verdict::Revoked | Verdict::Expired | Verdict::KeyGone);
             *seen.entry((&decision.guard, decision.token)).or_insert(true) &= ended;
         }
         let mut found = Vec::new();

@@ -63,7 +63,15 @@ impl Link {
     /// # Errors
     /// When no port can be had.
     pub fn open(upstream: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::open_at(Ipv4Addr::LOCALHOST, upstream)
+    }
+
+    /// The same at this address of the machine.
+    ///
+    /// # Errors
+    /// When no port can be had there.
+    pub fn open_at(address: Ipv4Addr, upstream: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, 0))?;
         let address = listener.local_addr()?;
         let air = Arc::new(Air {
             weather: Mutex::new(Weather::Fair),

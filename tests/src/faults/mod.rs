@@ -10,6 +10,7 @@ pub mod drill;
 pub mod history;
 pub mod liar;
 pub mod link;
+pub mod machine;
 pub mod postgres;
 pub mod redis;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,12 +11,14 @@ use super::Trouble;
 use super::child::Child;
 use super::diary::{self, Word};
 use super::history::{Decision, Token};
+use super::machine::Machine;
 use super::stage::Ways;
 
 /// How a sentry is to stand.
 #[derive(Clone, Debug)]
 pub struct Post {
     pub program: PathBuf,
+    pub machine: Machine,
     pub name: String,
     /// Where its feed is.
     pub base: String,
@@ -43,7 +45,8 @@ impl Sentry {
     /// When the program cannot be started.
     pub fn start(post: Post) -> Result<Self, Trouble> {
         let mut child = Child::start(
-            Command::new(&post.program)
+            post.machine
+                .command(&post.program)
                 .args(["--name", &post.name, "--base", &post.base, "--issuer", &post.issuer])
                 .args(["--account", super::stage::GUARD, "--secret", super::stage::GUARD_SECRET])
                 .args(["--feed", &post.feed, "--bound-ms", &post.bound_ms.to_string()])

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use portcullis::settings::Settings;
@@ -11,12 +11,14 @@ use ureq::Agent;
 
 use super::Trouble;
 use super::child::Child;
+use super::machine::Machine;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A server that can be killed.
 pub struct Server {
     program: PathBuf,
+    machine: Machine,
     config: PathBuf,
     address: SocketAddr,
     child: Option<Child>,
@@ -28,11 +30,24 @@ impl Server {
     /// # Errors
     /// When it does not answer in time.
     pub fn start(program: &Path, home: &Path, settings: &Settings) -> Result<Self, Trouble> {
+        Self::start_on(Machine::This, program, home, settings)
+    }
+
+    /// The same on another machine.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_on(
+        machine: Machine,
+        program: &Path,
+        home: &Path,
+        settings: &Settings,
+    ) -> Result<Self, Trouble> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.listen.port));
         let config = home.join(format!("server-{}.toml", address.port()));
         let text = toml::to_string(settings).map_err(Trouble::broken)?;
         std::fs::write(&config, text).map_err(Trouble::broken)?;
-        let mut server = Self { program: program.into(), config, address, child: None };
+        let mut server = Self { program: program.into(), machine, config, address, child: None };
         server.start_again()?;
         Ok(server)
     }
@@ -47,7 +62,7 @@ impl Server {
     /// When it does not answer in time.
     pub fn start_again(&mut self) -> Result<(), Trouble> {
         let log = OpenOptions::new().create(true).append(true).open(self.config.with_extension("log"));
-        let mut command = Command::new(&self.program);
+        let mut command = self.machine.command(&self.program);
         command.arg("--config").arg(&self.config).arg("serve");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.map_err(Trouble::broken)?);
         let child = Child::start(&mut command)
@@ -61,7 +76,9 @@ impl Server {
     /// # Errors
     /// When it does not succeed.
     pub fn command(&self, words: &[&str]) -> Result<(), Trouble> {
-        let done = Command::new(&self.program)
+        let done = self
+            .machine
+            .command(&self.program)
             .arg("--config")
             .arg(&self.config)
             .args(words)
@@ -72,6 +89,11 @@ impl Server {
             true => Ok(()),
             false => Err(Trouble::broken(String::from_utf8_lossy(&done.stderr))),
         }
+    }
+
+    /// Whether it would have guards and callers sent to it.
+    pub fn is_ready(&self) -> bool {
+        agent().get(format!("http://{}/readyz", self.address)).call().is_ok()
     }
 
     /// What it has said so far.
@@ -109,8 +131,7 @@ pub fn free_port() -> Result<u16, Trouble> {
 /// # Errors
 /// When it does not do so in time.
 pub fn wait_until_ready(address: SocketAddr) -> Result<(), Trouble> {
-    let agent: Agent = Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().into();
-    let started = Instant::now();
+    let (agent, started) = (agent(), Instant::now());
     while agent.get(format!("http://{address}/.well-known/oauth-authorization-server")).call().is_err() {
         if started.elapsed() > STARTS_WITHIN {
             return Err(Trouble::broken(format!("no server answers at {address}")));
@@ -118,4 +139,8 @@ pub fn wait_until_ready(address: SocketAddr) -> Result<(), Trouble> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+fn agent() -> Agent {
+    Agent::config_builder().timeout_global(Some(Duration::from_secs(1))).build().into()
 }

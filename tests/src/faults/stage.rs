@@ -18,6 +18,7 @@ use super::crowd::{Crowd, Rush};
 use super::diary::now_ms;
 use super::history::{Answer, Decision, History, Token, Verdict};
 use super::link::Link;
+use super::machine::Machine;
 use super::sentry::{Post, Sentry};
 use super::server::{Server, free_port};
 use super::{Plan, Report, Trouble};
@@ -119,6 +120,14 @@ impl Stage {
         Server::start(&self.plan.server, &self.home, &self.settings)
     }
 
+    /// Starts it on another machine.
+    ///
+    /// # Errors
+    /// As [`Stage::server`].
+    pub fn server_on(&self, machine: Machine) -> Result<Server, Trouble> {
+        Server::start_on(machine, &self.plan.server, &self.home, &self.settings)
+    }
+
     /// Starts another one over the same books, on another port.
     ///
     /// # Errors
@@ -183,9 +192,23 @@ impl Stage {
     /// # Errors
     /// As [`Stage::post`].
     pub fn post_with(&mut self, base: &str, ways: &Ways) -> Result<(), Trouble> {
-        let sentry = self.sentry(base, ways)?;
+        let sentry = self.sentry(base, ways, Machine::This)?;
         self.sentries.push(sentry);
         Ok(())
+    }
+
+    /// Posts one more sentry on another machine, behind a link of its own that is reached at this address.
+    /// Gives its name.
+    ///
+    /// # Errors
+    /// When it cannot be started, or no link can be had.
+    pub fn post_on(&mut self, machine: Machine, address: Ipv4Addr) -> Result<String, Trouble> {
+        let link = Link::open_at(address, self.upstream()).map_err(Trouble::broken)?;
+        let sentry = self.sentry(&link.url(), &Ways::Http, machine)?;
+        let name = sentry.name().to_owned();
+        self.sentries.push(sentry);
+        self.links.push(link);
+        Ok(name)
     }
 
     /// Kills a sentry and posts a new one in its place, which knows nothing.
@@ -193,9 +216,8 @@ impl Stage {
     /// # Errors
     /// When it cannot be started, or the old one's diary does not read.
     pub fn replace(&mut self, place: usize) -> Result<(), Trouble> {
-        let (base, ways) =
-            (self.sentries[place].post().base.clone(), self.sentries[place].post().ways.clone());
-        let new = self.sentry(&base, &ways)?;
+        let Post { base, ways, machine, .. } = self.sentries[place].post().clone();
+        let new = self.sentry(&base, &ways, machine)?;
         let mut old = std::mem::replace(&mut self.sentries[place], new);
         old.child().kill();
         self.history.decisions.extend(old.dismiss()?);
@@ -345,11 +367,12 @@ impl Stage {
         std::thread::sleep(pass * 4 + Duration::from_millis(700));
     }
 
-    fn sentry(&mut self, base: &str, ways: &Ways) -> Result<Sentry, Trouble> {
+    fn sentry(&mut self, base: &str, ways: &Ways, machine: Machine) -> Result<Sentry, Trouble> {
         self.started += 1;
         let name = format!("guard-{}", self.started);
         let mut sentry = Sentry::start(Post {
             program: self.plan.guard.clone(),
+            machine,
             diary: self.home.join(format!("{name}.jsonl")),
             name,
             base: base.into(),

@@ -173,6 +173,35 @@ pub async fn a_guard_that_lies_is_refused_and_delays_one_receipt_at_most(ground:
     assert!(waited[servers..].iter().all(|wait| *wait < Duration::from_millis(1500)), "{waited:?}");
 }
 
+pub async fn a_question_for_the_tail_is_a_report_as_well(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let head = town.guards().await["head"].as_str().expect("a position").to_owned();
+    let ask = async |said: &str| {
+        let path = format!("/revocations/live:eu1/tail?after={head}&wait=0{said}");
+        Answer::to(town.get(&path).basic_auth("shop", Some("hush-guard"))).await.with_status(200)
+    };
+    let now = town.now() * 1000;
+    assert_eq!(ask("").await.header("guard-report"), "", "nothing was said");
+    for lie in [
+        format!("&guard=boast&at=1.1000000&as_of={now}"),
+        format!("&guard=prophet&at={head}&as_of={}", now + 3_600_000),
+        format!("&guard=mumble&at=here&as_of={now}"),
+    ] {
+        assert_eq!(ask(&lie).await.header("guard-report"), "", "{lie}");
+    }
+    let said = format!("&guard=till%2F7&at={head}&as_of={now}&version=9.9");
+    assert_eq!(ask(&said).await.header("guard-report"), "taken");
+    let guards = town.guards().await["guards"].clone();
+    assert_eq!(guards.as_array().map(Vec::len), Some(1), "who lies is not shown: {guards}");
+    let one = &guards[0];
+    assert_eq!(
+        (one["guard"].as_str(), one["position"].as_str(), one["version"].as_str()),
+        (Some("shop/till/7"), Some(head.as_str()), Some("9.9"))
+    );
+    let stranger = town.get(&format!("/revocations/live:eu1/tail?after={head}&wait=0{said}"));
+    Answer::to(stranger.basic_auth("shop", Some("hush-wrong"))).await.with_status(401);
+}
+
 pub async fn of_two_servers_each_hears_what_the_other_ends(ground: &Ground) {
     let mut town = Town::open_with_shop(ground).await;
     let other = town.open_neighbour();

@@ -181,6 +181,7 @@ rules! {
         feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
         feed::the_feed_is_for_guards_alone,
         feed::a_guard_that_lies_is_refused_and_delays_one_receipt_at_most,
+        feed::a_question_for_the_tail_is_a_report_as_well,
         feed::of_two_servers_each_hears_what_the_other_ends,
         forgetting::all_that_is_held_is_given_without_what_opens_anything,
         forgetting::the_evidence_of_a_review_forgets_an_address_and_still_fits,

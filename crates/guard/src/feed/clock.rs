@@ -5,7 +5,10 @@
 //! under its signature is more: a server's clock is never behind an `as_of` it has signed.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Acquire, Ordering::Release},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -60,12 +63,15 @@ pub struct FeedClock {
     anchor: ArcSwap<Anchor>,
     /// The newest signed time and when it came.
     floor: Mutex<Anchor>,
+    /// The server has begun to count anew, and was not asked for its time since.
+    anew: AtomicBool,
 }
 
 impl FeedClock {
     pub(super) fn new(at: Reading) -> Self {
         let anchor = Anchor { at, latest_ms: at.wall_ms.saturating_add(UNCOMPARED_ERROR_MS) };
-        Self { anchor: ArcSwap::from_pointee(anchor), floor: Mutex::new(Anchor { at, latest_ms: 0 }) }
+        let floor = Mutex::new(Anchor { at, latest_ms: 0 });
+        Self { anchor: ArcSwap::from_pointee(anchor), floor, anew: AtomicBool::new(false) }
     }
 
     /// The latest that the server's clock can show now, in milliseconds.
@@ -87,6 +93,20 @@ impl FeedClock {
         let least = floor.latest_ms.saturating_add(at.steady_since(&floor.at));
         let latest_ms = server_ms.saturating_add(error_ms).max(least);
         self.anchor.store(Anchor { at, latest_ms }.into());
+        self.anew.store(false, Release);
+    }
+
+    /// The server signed a time that is earlier than what it had signed before, so its clock was ahead then.
+    /// What it shows now has to be asked; until then the estimate stays where it is, which closes.
+    pub(super) fn begin_anew(&self, as_of_ms: u64, at: Reading) {
+        let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
+        *floor = Anchor { at, latest_ms: as_of_ms };
+        self.anew.store(true, Release);
+    }
+
+    /// Whether the server should be asked at once, because it has begun to count anew.
+    pub fn has_begun_anew(&self) -> bool {
+        self.anew.load(Acquire)
     }
 
     /// The server signed this time, so its clock is there or beyond.
@@ -162,6 +182,24 @@ mod tests {
         let asked = later(heard, 4_000, 4_000);
         clock.settle(5_005_000, 10, asked);
         assert_eq!(clock.latest_at(&asked), 9_004_000);
+    }
+
+    #[test]
+    fn a_server_that_counts_anew_is_believed_when_it_has_been_asked() {
+        let (clock, start) = clock();
+        let ahead = later(start, 1_000, 1_000);
+        clock.not_before(8_601_000, ahead);
+        clock.settle(8_601_000, 10, ahead);
+        let set_right = later(ahead, 5_000, 5_000);
+        clock.begin_anew(5_006_000, set_right);
+        assert!(clock.has_begun_anew());
+        assert_eq!(clock.latest_at(&set_right), 8_606_010, "nobody has asked yet");
+        clock.settle(5_006_100, 10, set_right);
+        assert!(!clock.has_begun_anew());
+        assert_eq!(clock.latest_at(&set_right), 5_006_110);
+        // From here on the new time cannot be argued away either.
+        clock.settle(4_000_000, 10, later(set_right, 1_000, 1_000));
+        assert_eq!(clock.latest_at(&later(set_right, 1_000, 1_000)), 5_007_000);
     }
 
     #[test]

@@ -26,11 +26,14 @@ pub use self::introspection::HttpIntrospection;
 use self::source::HttpSource;
 use super::{
     View,
-    worker::{Following, Shared, Sink},
+    worker::{Following, Progress, Shared, Sink, share_of},
 };
 
 /// How often a guard says how far it is when nothing happens.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A report that follows a record waits at most so long. Guards that share a server, or a machine, all hear of
+/// the same record at once, and each of them should apply it before any of them talks about it.
+const AFTER_YOU: Duration = Duration::from_millis(25);
 
 /// Where the feed is and who asks.
 #[derive(Clone)]
@@ -122,18 +125,21 @@ impl DerefMut for HttpFeed {
     }
 }
 
-/// Reports until the thread that asks has ended.
+/// Reports until the thread that asks has ended. An issuer that is told with the questions for the tail needs
+/// no reports.
 pub(super) fn report(source: &HttpSource, view: &View, shared: &Shared, moved: &Receiver<()>) {
     loop {
-        if matches!(moved.recv_timeout(REPORT_EVERY), Err(RecvTimeoutError::Disconnected)) {
+        let polite = match moved.recv_timeout(REPORT_EVERY) {
+            Ok(()) => share_of(AFTER_YOU),
+            Err(RecvTimeoutError::Timeout) => Duration::ZERO,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if shared.pause(polite) {
             return;
         }
-        if shared.pause(Duration::ZERO) {
-            return;
-        }
-        if view.as_of_ms() > 0 {
+        if let Some(come) = Progress::of(view).filter(|_| shared.must_report()) {
             // Lost reports cost a receipt some waiting; the next one says more.
-            let _ = source.report(view.position(), view.as_of_ms());
+            let _ = source.report(&come);
         }
     }
 }

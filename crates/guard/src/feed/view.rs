@@ -272,16 +272,35 @@ impl View {
     /// The view is complete up to `position`, and no acknowledgement before `as_of_ms` is missing. Both only
     /// move forward, and the time only together with the place: who knows less than this view knows nothing
     /// later, unless the history was begun again from an older copy, and that must close and not open.
+    ///
+    /// A new epoch may begin at an earlier time: the server's clock was ahead, and has been set right. It ends
+    /// everything that was issued before it (`portcullis dr promote`), so nothing can come back that was
+    /// forgotten because its time seemed to have passed.
     pub fn note_as_of(&self, position: Position, as_of_ms: u64) {
         let mut reached = self.position.lock().unwrap_or_else(PoisonError::into_inner);
         if position < *reached || position.epoch <= self.forked.load(Acquire) {
             return;
         }
+        if position.epoch == reached.epoch || as_of_ms >= self.as_of_ms() {
+            self.clock.not_before(as_of_ms, Reading::now());
+            self.as_of_ms.fetch_max(as_of_ms, AcqRel);
+        } else if as_of_ms > 0 {
+            self.begin_anew(as_of_ms);
+        } else {
+            return;
+        }
+        // Held until here, so that no source that is still in the epoch before moves the time of the new one.
         *reached = position;
         drop(reached);
-        self.clock.not_before(as_of_ms, Reading::now());
-        self.as_of_ms.fetch_max(as_of_ms, AcqRel);
         self.sweep();
+    }
+
+    /// First the earlier time and then the clock: whoever reads between the two finds the view too old, and not
+    /// too young.
+    fn begin_anew(&self, as_of_ms: u64) {
+        self.as_of_ms.store(as_of_ms, Release);
+        self.sweeps.store(as_of_ms / SWEEP_EVERY_MS, Release);
+        self.clock.begin_anew(as_of_ms, Reading::now());
     }
 
     /// Somebody with the feed's key has told two histories of this epoch, so one of them lacks what the other

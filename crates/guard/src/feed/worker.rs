@@ -52,6 +52,21 @@ impl From<FeedFault> for Trouble {
     }
 }
 
+/// How far a guard has come, whichever of its sources brought it there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    pub at: Position,
+    pub as_of_ms: u64,
+}
+
+impl Progress {
+    /// `None` while the view was never complete, for then there is nothing to say.
+    pub fn of(view: &View) -> Option<Self> {
+        let as_of_ms = view.as_of_ms();
+        (as_of_ms > 0).then(|| Self { at: view.position(), as_of_ms })
+    }
+}
+
 /// What a tail holds: batches from anybody, or bytes that are none.
 pub(super) type Sealed = Vec<Result<SealedBatch, FeedFault>>;
 
@@ -65,8 +80,14 @@ pub(super) trait Source: Send + 'static {
     /// A segment, or `None` when it has gone since the manifest was made.
     fn segment(&mut self, name: &Digest) -> Result<Option<Vec<u8>>, Trouble>;
     /// The batches after a position as soon as there are any, at latest after some seconds. `None` when the
-    /// source cannot continue from there.
-    fn tail(&mut self, after: Position) -> Result<Option<Sealed>, Trouble>;
+    /// source cannot continue from there. A source that reaches the issuer may tell it meanwhile how far this
+    /// guard has come.
+    fn tail(&mut self, after: Position, come: Option<&Progress>) -> Result<Option<Sealed>, Trouble>;
+    /// Whether the issuer has said that it hears of the progress with the question for the tail, so that no
+    /// report of its own is needed.
+    fn is_heard(&self) -> bool {
+        false
+    }
     /// The keys of tokens; the pin is a hint where to find them, and checked by whoever asks.
     fn keys(&mut self, pin: Option<Digest>) -> Result<String, Trouble>;
     fn policy(&mut self, name: &Digest) -> Result<String, Trouble>;
@@ -92,6 +113,11 @@ impl Following {
 
     pub(super) fn view(&self) -> &View {
         &self.view
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Starts the thread that reports. It is woken through what is returned, and ends when that is dropped.
@@ -229,9 +255,16 @@ pub(super) struct Shared {
     reconnects: AtomicU64,
     hint: KeyHint,
     clock_wrong: AtomicBool,
+    /// The issuer hears how far this guard is with each question, so the thread that reports may be silent.
+    heard: AtomicBool,
 }
 
 impl Shared {
+    /// Whether the issuer has to be told in a report of its own.
+    pub(super) fn must_report(&self) -> bool {
+        !self.heard.load(Acquire)
+    }
+
     /// Waits, at most until the end. Says whether it has come.
     pub(super) fn pause(&self, duration: Duration) -> bool {
         let waiting = self.wake.wait_timeout_while(lock(&self.stopped), duration, |stopped| !*stopped);
@@ -301,8 +334,9 @@ impl<S: Source> Worker<S> {
 
     /// Without a first comparison nothing starts; later ones may fail, because the estimate goes on.
     fn compare_clocks(&mut self) -> Result<(), Trouble> {
-        let suspicious = self.view.clock().is_suspicious(&Reading::now());
-        let is_due = self.time.is_due() || suspicious && self.time.is_older_than(ERRAND_AGAIN);
+        let clock = self.view.clock();
+        let suspicious = clock.is_suspicious(&Reading::now()) && self.time.is_older_than(ERRAND_AGAIN);
+        let is_due = self.time.is_due() || suspicious || clock.has_begun_anew();
         if !is_due {
             return Ok(());
         }
@@ -320,7 +354,9 @@ impl<S: Source> Worker<S> {
     fn tail(&mut self, asked: Command) -> Result<(), Trouble> {
         let Command::Tail(after) = asked else { return Ok(()) };
         let (version, as_of_ms) = (self.view.version(), self.view.as_of_ms());
-        let Some(batches) = self.source.tail(after)? else {
+        let answer = self.source.tail(after, Progress::of(&self.view).as_ref());
+        self.shared.heard.store(answer.is_ok() && self.source.is_heard(), Release);
+        let Some(batches) = answer? else {
             self.follower.gone();
             return Err(Trouble);
         };
@@ -338,7 +374,7 @@ impl<S: Source> Worker<S> {
         if verdict == Err(FeedFault::Gap) {
             self.source.mend();
         }
-        if self.view.version() != version {
+        if self.view.version() != version && self.shared.must_report() {
             // A full channel means that a report is on its way to being made; it will read the newest.
             let _ = self.moved.try_send(());
         }
@@ -434,10 +470,14 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
 
 /// Between half and all of a pause, so that guards which lost the same server do not return together.
 fn jittered(pause: Duration) -> Duration {
+    pause / 2 + share_of(pause / 2)
+}
+
+/// Some part of a duration, by chance. Without chance all of it, which is safe.
+pub(super) fn share_of(duration: Duration) -> Duration {
     let mut byte = [0];
-    // Without chance the pause is its longest, which is safe.
     let share = SystemRandom::new().fill(&mut byte).map_or(255, |()| byte[0]);
-    pause / 2 + pause * u32::from(share) / 510
+    duration * u32::from(share) / 255
 }
 
 /// Everything locked here is whole after every statement, so a panic elsewhere spoils nothing.

@@ -24,6 +24,7 @@ use crate::keys::Keeper;
 use super::hearsay::MOMENT;
 use super::looks::Looks;
 use super::shelf::{After, Shelf, Stretch};
+use super::stacks::Stacks;
 use super::{Impossible, Press, Receipt, Report, Reports, receipt};
 
 /// How often other processes' commits are looked for in a file, which has one server; also how long anybody waits
@@ -83,6 +84,8 @@ pub struct Hub {
     begin_anew: AtomicBool,
     /// How far our clock is ahead of the database's, milliseconds.
     drift_ms: AtomicI64,
+    /// How much later than now the feed was dated when that was looked at last, milliseconds.
+    last_lead_ms: AtomicU64,
     /// Batches that were signed and published since the start.
     batches: AtomicU64,
     /// What the courier said last.
@@ -144,6 +147,7 @@ impl Hub {
             letting_go: watch::Sender::new(()),
             begin_anew: AtomicBool::new(false),
             drift_ms: AtomicI64::new(0),
+            last_lead_ms: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             carried: Mutex::default(),
             feed: parts.feed,
@@ -205,6 +209,7 @@ impl Hub {
                 tracing::warn!(%trouble, "no beat could be written; guards will refuse when their bound is reached");
             }
             self.compare_clocks().await;
+            self.compare_with_what_was_signed();
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => break,
                 () = tokio::time::sleep(self.beat) => {}
@@ -228,11 +233,35 @@ impl Hub {
         }
     }
 
+    /// A feed that is dated later than now was written by a clock that was ahead: no beat is due until then, and
+    /// guards, which have seen times that are still to come, are closed.
+    fn compare_with_what_was_signed(&self) {
+        let lead = self.lead_ms();
+        let before = self.last_lead_ms.swap(lead, Relaxed);
+        if lead > self.max_staleness_ms && before <= self.max_staleness_ms {
+            tracing::error!(
+                lead_ms = lead,
+                "ALARM: the feed is dated later than this server's clock, so a clock was ahead, or this one is behind;                  guards are closed until that time has come. Set the clocks right; who cannot wait then stops the                  servers and runs portcullis dr promote"
+            );
+        }
+    }
+
+    /// How much later than now the feed is dated, milliseconds.
+    fn lead_ms(&self) -> u64 {
+        self.shelf().as_of_ms().saturating_sub(self.time_ms())
+    }
+
     /// Why this server should get no guards and no callers, if there is a reason.
     pub fn ails(&self) -> Option<Trouble> {
         let drift = self.drift_ms.load(Relaxed);
         if self.view.is_forked() {
             return Some(Trouble::new("feed", "the database was put back; run portcullis dr promote"));
+        }
+        let lead = self.lead_ms();
+        if lead > self.max_staleness_ms {
+            let why =
+                format!("it is dated {lead} ms later than this clock; run portcullis dr promote or wait");
+            return Some(Trouble::new("feed", why));
         }
         let apart = drift.unsigned_abs() > self.max_staleness_ms;
         apart.then(|| Trouble::new("feed", format!("this clock is {drift} ms ahead of the database's")))
@@ -514,9 +543,7 @@ impl Hub {
         }
         // By the feed's own time where our clock is ahead of it, as guards forget by that.
         let now_ms = self.time_ms().min(self.shelf().as_of_ms());
-        if self.shelf_mut().tidy(now_ms) {
-            self.begin_anew.store(true, Relaxed);
-        }
+        self.shelf_mut().tidy(now_ms);
         if self.begin_anew.load(Relaxed) {
             // Until it has succeeded, each look tries again.
             self.begin_again().await?;
@@ -619,12 +646,15 @@ fn listen(store: &Store, view: Arc<View>, looks: Arc<Looks>) {
 async fn read_shelf(store: &Store, clock: &dyn Clock, view: &View) -> Result<Shelf, Trouble> {
     // By the feed's own time, as guards do: a server whose clock is ahead must not leave out more.
     let now = clock.now().min(store.head().await?.as_of_ms / 1000);
-    let live = store.live_records(now).await?;
-    let head = live.head;
+    let mut stacks = Stacks::default();
+    // A step at a time, for there may be ten million.
+    let mut take = |rows: &[LogRow]| {
+        view.apply(&rows.iter().map(|row| row.record).collect::<Vec<_>>());
+        stacks.fill(rows);
+    };
+    let head = store.each_live(now, &mut take).await?;
     if !view.set_salt(&head.salt) {
         return Err(Trouble::new("feed", "the salt in SQL is not the one that this server began with"));
     }
-    let records: Vec<Record> = live.rows.iter().map(|row| row.record).collect();
-    view.apply(&records);
-    Ok(Shelf::new(head.position, head.chain, head.as_of_ms, head.salt, &live.rows))
+    Ok(Shelf::new(head, stacks))
 }

@@ -12,6 +12,7 @@ mod press;
 mod receipt;
 mod reports;
 mod shelf;
+mod stacks;
 
 pub use clerk::Clerk;
 pub use courier::Courier;

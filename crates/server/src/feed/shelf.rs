@@ -6,18 +6,15 @@ use std::sync::Arc;
 
 use portcullis_authority::ledger::{LogRow, Position};
 use portcullis_guard::feed::batch::frame;
-use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, Segment, chain};
+use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Manifest, Record, chain};
+use portcullis_store::Head;
 
-/// Records in one segment, at most.
-const SEGMENT_RECORDS: usize = 65_536;
+use super::stacks::Stacks;
+
 /// Batches of the tail are sealed when there are more records than this,
 const TAIL_RECORDS: usize = 131_072;
 /// or when they are older than this, milliseconds.
 const TAIL_MS: u64 = 15 * 60 * 1000;
-/// With more segments than this it is time to make them anew from SQL.
-const MANY_SEGMENTS: usize = 64;
-/// Seconds that a segment stays after its last record is of no use.
-const AFTERLIFE: u64 = 120;
 
 /// A signed batch of the tail.
 struct Pressed {
@@ -35,7 +32,7 @@ pub struct Shelf {
     chain: Chain,
     as_of_ms: u64,
     salt: Vec<u8>,
-    segments: Vec<(Segment, Arc<[u8]>)>,
+    stacks: Stacks,
     tail: VecDeque<Pressed>,
     tail_first: u64,
     tail_chain: Chain,
@@ -64,26 +61,21 @@ pub struct Stretch {
 }
 
 impl Shelf {
-    /// Everything that is live at `head`, sealed; the tail begins after it.
-    pub fn new(head: Position, chain: Chain, as_of_ms: u64, salt: Vec<u8>, live: &[LogRow]) -> Self {
-        let mut shelf = Self {
-            epoch: head.epoch,
-            head: head.seq,
-            chain,
-            as_of_ms,
-            salt,
-            segments: Vec::new(),
+    /// Everything that is live at `head` is in the stacks; the tail begins after it.
+    pub fn new(head: Head, mut stacks: Stacks) -> Self {
+        stacks.seal();
+        Self {
+            epoch: head.position.epoch,
+            head: head.position.seq,
+            chain: head.chain,
+            as_of_ms: head.as_of_ms,
+            salt: head.salt,
+            stacks,
             tail: VecDeque::new(),
-            tail_first: head.seq + 1,
-            tail_chain: chain,
+            tail_first: head.position.seq + 1,
+            tail_chain: head.chain,
             tail_records: 0,
-        };
-        for rows in live.chunks(SEGMENT_RECORDS) {
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-            let records: Vec<Record> = rows.iter().map(|row| row.record).collect();
-            shelf.seal(first.position.seq, last.position.seq, &records);
         }
-        shelf
     }
 
     pub fn position(&self) -> Position {
@@ -120,15 +112,13 @@ impl Shelf {
         });
     }
 
-    /// Seals the old half of a long tail and drops segments that nobody needs. Says whether there are so
-    /// many segments that they should be made anew.
-    pub fn tidy(&mut self, now_ms: u64) -> bool {
+    /// Seals the old half of a long tail and drops what nobody needs.
+    pub fn tidy(&mut self, now_ms: u64) {
         let old = self.tail.front().is_some_and(|batch| batch.as_of_ms + TAIL_MS < now_ms);
         if self.tail_records > TAIL_RECORDS || old {
             self.seal_old_half();
         }
-        self.segments.retain(|(segment, _)| segment.max_exp + AFTERLIFE > now_ms / 1000);
-        self.segments.len() > MANY_SEGMENTS
+        self.stacks.tidy(now_ms);
     }
 
     /// What comes after a position, at most about `limit` bytes of it.
@@ -171,7 +161,7 @@ impl Shelf {
 
     /// All segments with their content.
     pub fn segments(&self) -> impl Iterator<Item = (Digest, Arc<[u8]>)> + '_ {
-        self.segments.iter().map(|(segment, bytes)| (segment.sha256, bytes.clone()))
+        self.stacks.contents()
     }
 
     /// Seals the tail before a number, for a carrier that has nothing older.
@@ -180,7 +170,7 @@ impl Shelf {
     }
 
     pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
-        self.segments.iter().find(|(segment, _)| segment.sha256 == *name).map(|(_, bytes)| bytes.clone())
+        self.stacks.find(name)
     }
 
     /// The table of contents, unsigned.
@@ -193,7 +183,7 @@ impl Shelf {
             head: self.head,
             chain: self.chain,
             salt: self.salt.clone(),
-            segments: self.segments.iter().map(|(segment, _)| segment.clone()).collect(),
+            segments: self.stacks.names(),
             tail_first: self.tail_first,
             tail_chain: self.tail_chain,
             jwks_sha256: Some(jwks),
@@ -218,15 +208,7 @@ impl Shelf {
             records.extend(batch.records.into_iter().filter(|record| record.kind != Kind::Beat));
         }
         self.tail_records -= taken;
-        let last = self.tail_first - 1;
-        for records in records.chunks(SEGMENT_RECORDS) {
-            self.seal(first, last, records);
-        }
-    }
-
-    fn seal(&mut self, first: u64, last: u64, records: &[Record]) {
-        let (segment, bytes) = Segment::seal(first, last, records);
-        self.segments.push((segment, bytes.into()));
+        self.stacks.add(first, self.tail_first - 1, &records);
     }
 }
 
@@ -256,7 +238,9 @@ mod tests {
     }
 
     fn empty() -> Shelf {
-        Shelf::new(Position { epoch: 1, seq: 0 }, chain::start("live:eu1", 1), 1, vec![1], &[])
+        let position = Position { epoch: 1, seq: 0 };
+        let head = Head { position, chain: chain::start("live:eu1", 1), as_of_ms: 1, salt: vec![1] };
+        Shelf::new(head, Stacks::default())
     }
 
     fn extend(shelf: &mut Shelf, rows: &[LogRow]) {
@@ -327,16 +311,5 @@ mod tests {
         assert_eq!(shelf.tail_start().0, 3, "whole batches are sealed");
         assert!(shelf.stretch_after(1).is_none());
         assert_eq!(shelf.stretch_after(2).expect("still there").before, whole.before);
-    }
-
-    #[test]
-    fn a_segment_goes_when_its_last_record_is_of_no_use() {
-        let mut shelf =
-            Shelf::new(Position { epoch: 1, seq: 5 }, [0; 32], 5, vec![1], &[row(3, Kind::Token)]);
-        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);
-        shelf.tidy(9_119_000);
-        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 1);
-        shelf.tidy(9_120_000);
-        assert_eq!(shelf.manifest("i", "f", Digest([0; 32]), Digest([0; 32])).segments.len(), 0);
     }
 }

@@ -76,26 +76,56 @@ pub struct Asked {
     /// Seconds.
     #[serde(default)]
     wait: u64,
+    /// Which instance asks, and how far it is: what a report says (`POST /guards/report`).
+    guard: Option<String>,
+    /// `<epoch>.<seq>`.
+    #[serde(default)]
+    at: String,
+    #[serde(default)]
+    as_of: u64,
+    #[serde(default)]
+    version: String,
+}
+
+impl Asked {
+    /// The report that came with the question, if one did.
+    fn report(&mut self, feed: &str) -> Option<Report> {
+        let (guard, Position { epoch, seq }) = self.guard.take().zip(read_position(&self.at))?;
+        let version = std::mem::take(&mut self.version);
+        Some(Report { guard, feed: feed.to_owned(), epoch, seq, as_of: self.as_of, version })
+    }
 }
 
 /// `GET /revocations/{feed}/tail?after=<epoch>.<seq>&wait=25`: what comes after a position, each batch
-/// behind its length in four bytes; hangs until there is something.
+/// behind its length in four bytes; hangs until there is something. With `guard`, `at`, `as_of` and `version`
+/// the question is a report as well, and the answer says so, whenever it comes: a fleet that hears of a record
+/// asks once and not twice.
 pub async fn tail(
     house: web::Data<House>,
-    _: GuardAccount,
+    account: GuardAccount,
     feed: web::Path<String>,
     asked: web::Query<Asked>,
 ) -> HttpResponse {
+    let mut asked = asked.into_inner();
     let Some(after) = read_position(&asked.after).filter(|_| *feed == house.hub.feed()) else {
         return reply::nothing_here().await;
     };
+    let heard = match asked.report(&feed) {
+        // What cannot be heard now, or cannot be true, is said again in a report and refused there.
+        Some(report) => matches!(house.hub.hear(&account.id, report).await, Ok(Ok(()))),
+        None => false,
+    };
     let wait = Duration::from_secs(asked.wait.min(LONGEST_WAIT));
-    match house.hub.tail(after, wait).await {
+    let mut answer = match house.hub.tail(after, wait).await {
         Tail::Batches(bytes) => reply::bytes(bytes),
         Tail::Closing => reply::bytes(Vec::new()),
         Tail::Gone => reply::sealed_already(),
         Tail::Elsewhere => reply::other_epoch(),
+    };
+    if heard {
+        reply::set(&mut answer, (HeaderName::from_static("guard-report"), "taken"));
     }
+    answer
 }
 
 /// `GET /revocations/{feed}/stream`: the same as server-sent events; `Last-Event-ID` resumes.

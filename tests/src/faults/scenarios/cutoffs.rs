@@ -198,7 +198,7 @@ impl Expected {
         let within = history.decisions.iter().filter(|d| d.at >= self.from && d.at < self.to);
         let wrong = within.filter(|d| match d.verdict {
             Verdict::Accepted => self.ended.contains(&d.token),
-            Verdict::Revoked => self.alive.contains(&d.token),
+            Verdict::Revoked | Verdict::KeyGone => self.alive.contains(&d.token),
             Verdict::Stale | Verdict::Expired | Verdict::Other => false,
         });
         let wrong: std::collections::BTreeSet<_> = wrong.map(|d| (d.token, d.verdict)).collect();

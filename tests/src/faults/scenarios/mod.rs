@@ -6,6 +6,7 @@ mod cutoffs;
 mod databases;
 mod guards;
 mod links;
+mod machines;
 mod recovery;
 mod redis;
 mod relays;
@@ -81,6 +82,21 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "guard-clock-back",
         about: "a guard's wall clock jumps 1 h back and stays",
         run: clocks::guard_back,
+    },
+    Scenario {
+        name: "guard-machine-clock",
+        about: "a guard's machine 1 h ahead, then 3 s back with the feed cut (libfaketime)",
+        run: machines::guard,
+    },
+    Scenario {
+        name: "server-machine-clock",
+        about: "the server's machine 1 h ahead, set right, restarted; dr promote (libfaketime)",
+        run: machines::server,
+    },
+    Scenario {
+        name: "namespace-parted",
+        about: "a guard in a network namespace, its cable pulled beyond the bound",
+        run: machines::parted,
     },
     Scenario { name: "relay-bits", about: "a relay turns one bit of each answer", run: relays::bits },
     Scenario { name: "relay-short", about: "a relay leaves out the end of each answer", run: relays::short },

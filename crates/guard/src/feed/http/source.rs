@@ -12,11 +12,13 @@ use super::HttpConfig;
 use crate::feed::{
     Digest, FeedKeys, Position, RECORD_BYTES,
     batch::{MAX_BATCH_BYTES, MAX_RECORDS, unframe},
-    worker::{Sealed, Source, Trouble},
+    worker::{Progress, Sealed, Source, Trouble},
 };
 
 /// A tail answers with the next beat, within a second; this much later the connection is not alive.
 const TAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// By this an issuer says that it has heard what came with the question for the tail.
+const HEARD: &str = "guard-report";
 /// What the server is told how long it may hold a tail.
 const TAIL_WAIT_SECONDS: u32 = 25;
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +47,7 @@ pub(in crate::feed) struct HttpSource {
     instance: String,
     authorization: String,
     account: Account,
+    heard: bool,
 }
 
 /// Who asks, in the members of a request to the issuer's other endpoints.
@@ -63,6 +66,9 @@ fn certificates(pem: &str) -> io::Result<Vec<Certificate<'static>>> {
     }
     if found.is_empty() { Err(io::Error::other("no certificate in the PEM text")) } else { Ok(found) }
 }
+
+/// Which guard this is, for whoever looks after a fleet of them.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The body of a report.
 #[derive(Serialize)]
@@ -93,14 +99,15 @@ impl HttpSource {
             instance: config.instance.clone(),
             authorization: format!("Basic {credentials}"),
             account: Account { id: config.guard.clone(), secret: config.secret.clone() },
+            heard: false,
         })
     }
 
     /// Says how far this guard is.
-    pub fn report(&self, at: Position, as_of: u64) -> Result<(), Trouble> {
-        let version = env!("CARGO_PKG_VERSION");
-        let (guard, feed, Position { epoch, seq }) = (&self.instance, &self.feed, at);
-        let report = Report { guard, feed, epoch, seq, as_of, version };
+    pub fn report(&self, come: &Progress) -> Result<(), Trouble> {
+        let Progress { at: Position { epoch, seq }, as_of_ms } = *come;
+        let (guard, feed) = (&self.instance, &self.feed);
+        let report = Report { guard, feed, epoch, seq, as_of: as_of_ms, version: VERSION };
         let body = serde_json::to_vec(&report).map_err(|_| Trouble)?;
         let request = self.agent.post(format!("{}/guards/report", self.base));
         let request = request.config().timeout_global(Some(TIMEOUT)).build();
@@ -162,14 +169,29 @@ impl Source for HttpSource {
     }
 
     /// `None` for too old (410) and for another epoch (409).
-    fn tail(&mut self, after: Position) -> Result<Option<Sealed>, Trouble> {
+    ///
+    /// The question says how far this guard is, so that in a fleet one record costs each guard one journey and
+    /// not two.
+    fn tail(&mut self, after: Position, come: Option<&Progress>) -> Result<Option<Sealed>, Trouble> {
+        self.heard = false;
         let Position { epoch, seq } = after;
-        let path = self.feed_path(&format!("tail?after={epoch}.{seq}&wait={TAIL_WAIT_SECONDS}"));
+        let mut path = self.feed_path(&format!("tail?after={epoch}.{seq}&wait={TAIL_WAIT_SECONDS}"));
+        if let Some(Progress { at, as_of_ms }) = come {
+            let instance = escaped(&self.instance);
+            let said =
+                format!("&guard={instance}&at={}.{}&as_of={as_of_ms}&version={VERSION}", at.epoch, at.seq);
+            path.push_str(&said);
+        }
         let answer = self.get(&path, TAIL_TIMEOUT)?;
+        self.heard = answer.headers().contains_key(HEARD);
         match answer.status().as_u16() {
             409 | 410 => Ok(None),
             _ => Ok(Some(unframe(&bytes(ok(answer)?, MOST_TAIL)?))),
         }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.heard
     }
 
     fn keys(&mut self, _: Option<Digest>) -> Result<String, Trouble> {
@@ -179,6 +201,18 @@ impl Source for HttpSource {
     fn policy(&mut self, name: &Digest) -> Result<String, Trouble> {
         text(ok(self.get(&format!("/policy/{name}"), TIMEOUT)?)?, MOST_POLICY)
     }
+}
+
+/// Text as it may stand in the query of an address (RFC 3986 section 2.3).
+pub(super) fn escaped(text: &str) -> String {
+    let mut query = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => query.push(byte.into()),
+            _ => query.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    query
 }
 
 fn ok(answer: Response<Body>) -> Result<Response<Body>, Trouble> {

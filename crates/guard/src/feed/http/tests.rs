@@ -5,7 +5,10 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{
         Mutex,
-        atomic::{AtomicU16, Ordering::Release},
+        atomic::{
+            AtomicBool, AtomicU16,
+            Ordering::{Acquire, Release},
+        },
     },
     thread,
     time::Instant,
@@ -33,8 +36,17 @@ const SOON: Duration = Duration::from_secs(10);
 struct Server {
     press: Mutex<Press>,
     reports: Mutex<Vec<String>>,
+    /// Whether it hears what comes with a question for the tail, as servers do since they can.
+    hears: AtomicBool,
     /// A status that every answer has, or 0 for the true one.
     fault: AtomicU16,
+}
+
+impl Server {
+    fn new(press: Press) -> Arc<Self> {
+        let (press, reports) = (Mutex::new(press), Mutex::default());
+        Arc::new(Self { press, reports, hears: AtomicBool::new(false), fault: AtomicU16::new(0) })
+    }
 }
 
 #[derive(Default)]
@@ -59,8 +71,7 @@ struct Scene {
 
 impl Scene {
     fn new(press: Press, secret: &str) -> Self {
-        let (press, reports) = (Mutex::new(press), Mutex::default());
-        let server = Arc::new(Server { press, reports, fault: AtomicU16::new(0) });
+        let server = Server::new(press);
         let base = open(server.clone());
         let (view, basket) = (Arc::new(View::new(FEED, MAX_STALENESS)), Arc::new(Basket::default()));
         let config = HttpConfig::new(ISSUER, "guard-1", secret).base(base).instance("guard-1");
@@ -112,6 +123,30 @@ fn a_guard_follows_from_nothing_to_live_and_reports_what_it_applied() {
         .iter()
         .any(|report| { report.contains(r#""guard":"guard-1","feed":"live:eu1","epoch":1,"seq":11,"#) })));
     assert_eq!(scene.feed.counts(), Counts::default());
+}
+
+#[test]
+fn who_is_heard_with_each_question_sends_no_reports() {
+    let scene = Scene::live();
+    scene.server.hears.store(true, Release);
+    // The question that hangs was asked before, so it takes one more record until the guard knows.
+    lock(&scene.server.press).write([token(11)]);
+    assert!(scene.reaches(Position { epoch: 1, seq: 11 }));
+    assert!(eventually(|| !scene.feed.0.shared().must_report()));
+    lock(&scene.server.reports).clear();
+    for byte in 12..=20 {
+        lock(&scene.server.press).write([token(byte)]);
+        assert!(scene.reaches(Position { epoch: 1, seq: byte.into() }));
+        let said = format!("guard=guard-1&at=1.{byte}&as_of=");
+        assert!(eventually(|| lock(&scene.server.reports).iter().any(|report| report.contains(&said))));
+    }
+    assert!(lock(&scene.server.reports).iter().all(|report| !report.contains('{')), "no report but these");
+}
+
+#[test]
+fn a_name_travels_in_a_question_as_it_is() {
+    assert_eq!(source::escaped("shop-1.a_b~c"), "shop-1.a_b~c");
+    assert_eq!(source::escaped("a b&at=9.9#%é"), "a%20b%26at%3D9.9%23%25%C3%A9");
 }
 
 #[test]
@@ -198,8 +233,7 @@ fn a_secret_is_not_printed() {
 
 #[test]
 fn only_the_issuers_own_word_in_time_is_an_answer() {
-    let (press, reports) = (Mutex::new(press()), Mutex::default());
-    let server = Arc::new(Server { press, reports, fault: AtomicU16::new(0) });
+    let server = Server::new(press());
     let base = open(server.clone());
     let config = |secret| HttpConfig::new(ISSUER, "guard-1", secret).base(base.clone());
     let issuer = HttpIntrospection::new(&config("a+b %26\"&c")).unwrap();
@@ -245,14 +279,15 @@ fn serve(server: &Server, mut stream: TcpStream) {
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body).unwrap();
         let is_known = head.iter().any(|line| line.ends_with(CREDENTIALS));
-        let (status, content) = match server.fault.load(std::sync::atomic::Ordering::Acquire) {
+        let (status, content) = match server.fault.load(Acquire) {
             0 if is_known || path.starts_with("/.well-known/") || path == "/oauth/introspect" => {
                 answer(server, &path, &body)
             }
             0 => (401, vec![]),
             fault => (fault, vec![]),
         };
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", content.len());
+        let heard = if server.hears.load(Acquire) { "Guard-Report: taken\r\n" } else { "" };
+        let head = format!("HTTP/1.1 {status} X\r\n{heard}Content-Length: {}\r\n\r\n", content.len());
         if stream.write_all(&[head.as_bytes(), &content].concat()).is_err() {
             return;
         }
@@ -274,6 +309,9 @@ fn answer(server: &Server, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let press = lock(&server.press);
     if let Some(after) = path.strip_prefix("/revocations/live:eu1/tail?after=") {
         drop(press);
+        if server.hears.load(Acquire) {
+            lock(&server.reports).push(path.to_owned());
+        }
         return tail(server, after.split('&').next().unwrap());
     }
     if let Some(name) = path.strip_prefix("/revocations/live:eu1/segments/") {

@@ -14,7 +14,7 @@ use super::{RedisConfig, Trust, Whereabouts};
 use crate::feed::{
     Digest, FeedFault, FeedKeys, Position, SealedBatch,
     http::source::HttpSource,
-    worker::{Sealed, Source, Trouble},
+    worker::{Progress, Sealed, Source, Trouble},
 };
 
 /// How long Redis may hold a read of the stream, milliseconds; a beat comes each second.
@@ -168,9 +168,9 @@ impl Source for RedisSource {
     }
 
     /// From where this guard is, never from "now": what came between two questions must not be lost.
-    fn tail(&mut self, after: Position) -> Result<Option<Sealed>, Trouble> {
+    fn tail(&mut self, after: Position, come: Option<&Progress>) -> Result<Option<Sealed>, Trouble> {
         if let Some(issuer) = self.mender() {
-            let tail = issuer.tail(after);
+            let tail = issuer.tail(after, come);
             // Only "too old" leaves something for the issuer to say; what came fills the hole.
             self.has_hole = matches!(tail, Ok(None));
             return tail;

@@ -250,6 +250,26 @@ fn time_and_position_only_move_forward() {
 }
 
 #[test]
+fn a_new_epoch_may_begin_earlier_and_then_closes_until_the_server_was_asked() {
+    let view = view();
+    let at = |epoch, seq| Position { epoch, seq };
+    // The server's clock was an hour ahead.
+    view.note_as_of(at(1, 5), BEGIN_MS + 3_600_000);
+    view.clock().settle(BEGIN_MS + 3_600_000, 0, Reading::now());
+    assert_eq!(view.freshness_now(), Freshness::Live);
+    view.note_as_of(at(1, 6), BEGIN_MS);
+    assert_eq!((view.as_of_ms(), view.position()), (BEGIN_MS + 3_600_000, at(1, 6)), "not within an epoch");
+    view.note_as_of(at(2, 7), 0);
+    assert_eq!(view.position(), at(1, 6), "nobody has said a time");
+    view.note_as_of(at(2, 7), BEGIN_MS);
+    assert_eq!((view.as_of_ms(), view.freshness_now()), (BEGIN_MS, Freshness::Stale));
+    view.clock().settle(BEGIN_MS, 5, Reading::now());
+    assert_eq!(view.freshness_now(), Freshness::Live);
+    view.note_as_of(at(1, 9), BEGIN_MS + 3_700_000);
+    assert_eq!((view.as_of_ms(), view.position()), (BEGIN_MS, at(2, 7)), "who is still there moves nothing");
+}
+
+#[test]
 fn who_knows_less_moves_no_time() {
     let view = view();
     view.note_as_of(Position { epoch: 1, seq: 9 }, BEGIN_MS);
