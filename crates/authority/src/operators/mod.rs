@@ -249,6 +249,7 @@ mod tests {
             roles: vec![OperatorRole::Approver],
             password: String::new(),
             seed: String::new(),
+            awaits_factor: false,
             recovery: Vec::new(),
             last_step: 0,
             disabled: false,

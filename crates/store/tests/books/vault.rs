@@ -48,6 +48,8 @@ fn operator() -> Operator {
         roles: OperatorRole::ALL.to_vec(),
         password: "$argon2id$x".into(),
         seed: "sealed by the authority".into(),
+        awaits_factor: false,
+        changes: Vec::new(),
         recovery: Vec::new(),
         last_step: 0,
         disabled: false,
