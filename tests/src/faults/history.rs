@@ -308,6 +308,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_whose_key_is_gone_is_refused_for_good() {
+        let mut history = honest();
+        for decision in history.decisions.iter_mut().filter(|d| d.token == 1 && d.at == 5100) {
+            decision.verdict = Verdict::KeyGone;
+        }
+        assert!(history.judge().holds());
+        history
+            .decisions
+            .iter_mut()
+            .filter(|d| d.token == 1 && d.at == 5100)
+            .for_each(|d| d.verdict = Verdict::Other);
+        assert_eq!(history.judge().count(|v| matches!(v, Violation::Lost { .. })), 2, "not for any reason");
+    }
+
+    #[test]
     fn an_honest_history_is_acquitted() {
         let judgement = honest().judge();
         assert!(judgement.holds(), "{:?}", judgement.violations);
