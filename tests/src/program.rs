@@ -38,7 +38,8 @@ fn folder() -> &'static Path {
 
 fn build(folder: &Path) {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--bins"]).args(NAMES.iter().flat_map(|name| ["-p", name]));
+    // Of the whole workspace, so that what others depend on is the same and nothing is built twice.
+    build.args(["build", "--quiet", "--workspace", "--bins"]);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     build.env("CARGO_TARGET_DIR", folder.parent().expect("a profile lies in the target folder"));
     if folder.ends_with("release") {

@@ -108,7 +108,7 @@ pub async fn take(settings: &Settings, means: &Means, to: &Path, under: Under) -
     let files = key_files(&settings.keys.directory)?;
     let key_files: Vec<_> = files.iter().map(|file| file.file.clone()).collect();
     let mut vessel = Vessel::make(to, (under, means), files)?;
-    let store = books::open(settings, means).await?;
+    let store = books::open_as_they_stand(settings, means).await?;
     note(&store, means).await?;
     let tables = store.copy_out(&mut vessel).await?;
     let header = vessel.close()?;

@@ -30,6 +30,18 @@ pub struct Harvest {
 /// Trouble when the keys are not those of the books, or the database cannot be reached or brought up to date.
 pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> {
     let (store, clock) = address(settings, means)?;
+    let keks = Keks::of(&settings.keys)?;
+    let seal_master = Zeroizing::new(keys_under(settings, keks.clone())?.seal_master);
+    let wrap = Some(Arc::new(BooksKeks::new(keks, &seal_master)) as _);
+    Store::open(StoreSettings { wrap, ..store }, clock).await
+}
+
+/// Opens the store for whoever moves sealed fields as they stand and looks into none.
+///
+/// # Errors
+/// Trouble when the database cannot be reached or brought up to date.
+pub async fn open_as_they_stand(settings: &Settings, means: &Means) -> Result<Store, Trouble> {
+    let (store, clock) = address(settings, means)?;
     Store::open(store, clock).await
 }
 
@@ -40,10 +52,7 @@ pub async fn open(settings: &Settings, means: &Means) -> Result<Store, Trouble> 
 pub fn address(settings: &Settings, means: &Means) -> Result<(StoreSettings, Clock), Trouble> {
     make_room(&settings.store.url)?;
     let clock = means.clock.clone();
-    let keks = Keks::of(&settings.keys)?;
-    let seal_master = Zeroizing::new(keys_under(settings, keks.clone())?.seal_master);
     let store = StoreSettings {
-        wrap: Some(Arc::new(BooksKeks::new(keks, &seal_master))),
         root_certificate: settings.store.root_certificate.clone(),
         connections: settings.store.pool,
         patience: settings.store.patience(),

@@ -199,6 +199,7 @@ pub struct Admin {
     /// 0 takes a free one.
     pub port: u16,
     /// Names that it is called by, beside `localhost` and its addresses; requests for others are refused.
+    #[serde(deserialize_with = "layers::list")]
     pub names: Vec<String>,
     /// Seconds after which a session that is not used has ended.
     pub session_idle: u32,

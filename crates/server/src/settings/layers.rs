@@ -125,7 +125,16 @@ fn every_key() -> Settings {
     Settings {
         trusted_proxies: TrustedProxies::of_this_machine(),
         tls: Some(super::Tls { redirect_port: Some(0), ..super::Tls::of("", "") }),
-        admin: super::Admin { tls: Some(super::Tls::of("", "")), ..super::Admin::default() },
+        admin: super::Admin {
+            tls: Some(super::Tls::of("", "")),
+            names: vec![String::new()],
+            ..super::Admin::default()
+        },
+        traces: super::Traces {
+            endpoint: url::Url::parse("http://localhost").ok(),
+            root_certificate: Some(PathBuf::new()),
+            ..super::Traces::default()
+        },
         audit: super::Audit {
             destinations: [(ANY_NAME.to_owned(), every_key_of_a_destination())].into(),
             ..super::Audit::default()
