@@ -29,7 +29,7 @@ enum Way {
     /// The name by which the sentinels know it, and how to talk to what they find.
     Sentinel {
         service: String,
-        master: ConnectionInfo,
+        master: Box<ConnectionInfo>,
     },
     /// A key of the feed; which one does not matter.
     Cluster {
@@ -70,7 +70,7 @@ impl Whereabouts {
             ),
             "sentinel" => {
                 let (service, database) = path.split_once('/').unwrap_or((&path, "0"));
-                let master = plain_url(database).into_connection_info().ok()?;
+                let master = Box::new(plain_url(database).into_connection_info().ok()?);
                 let way = Way::Sentinel { service: service.to_owned(), master };
                 (way, plain_url("0").into_connection_info().ok()?)
             }
