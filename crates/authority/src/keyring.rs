@@ -100,6 +100,9 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// Who signs with a key, by whoever keeps it.
+pub type SignerOf<'a> = dyn Fn(&StoredKey) -> Result<Arc<dyn Signer>, Trouble> + 'a;
+
 impl Keyring {
     /// Reads the keys.
     ///
@@ -113,10 +116,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Trouble naming the key that cannot be used.
-    pub fn signing_by(
-        stored: &[StoredKey],
-        signer: &dyn Fn(&StoredKey) -> Result<Arc<dyn Signer>, Trouble>,
-    ) -> Result<Self, Trouble> {
+    pub fn signing_by(stored: &[StoredKey], signer: &SignerOf<'_>) -> Result<Self, Trouble> {
         let mut keys = Vec::new();
         let mut public = Vec::new();
         for key in stored.iter().filter(|key| key.state != KeyState::Ended) {
@@ -167,10 +167,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    fn read(
-        stored: &StoredKey,
-        signer: &dyn Fn(&StoredKey) -> Result<Arc<dyn Signer>, Trouble>,
-    ) -> Result<Self, Trouble> {
+    fn read(stored: &StoredKey, signer: &SignerOf<'_>) -> Result<Self, Trouble> {
         let text = |name: &str| stored.jwk.get(name).and_then(Value::as_str).unwrap_or_default();
         let kid = text("kid").to_owned();
         let wrong = |why: String| Trouble::new("keyring", format!("key {kid:?}: {why}"));
