@@ -23,7 +23,7 @@ use crate::registry::{Application, ApplicationKind};
 use crate::secret::Secret;
 
 /// How often a login may change under our hands before we say that we are busy.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 8;
 
 /// Issues, ends and explains tokens.
 pub struct Authority {

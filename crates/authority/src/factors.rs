@@ -81,8 +81,9 @@ pub async fn remove(
     (password, code): (Secret, &Secret),
     origin: &Origin,
 ) -> Result<(), Not> {
-    let codes = Attempt::begin(desk, Account::Factor(&person.id), origin).await?;
     let attempt = proved(desk, person, password, origin).await?;
+    // After the password: a stolen cookie alone must not use up what the person needs to sign in.
+    let codes = Attempt::begin(desk, Account::Factor(&person.id), origin).await?;
     let drop = Act::Factor(FactorAct::Drop { person: person.id.clone() });
     let record = about(person, "person.second_factor.removed", desk.now(), origin);
     let taken = take(desk, person, code, (drop, record)).await?;
@@ -109,8 +110,10 @@ pub async fn reset(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Den
         organization: person.organization.clone(),
         ..record
     };
-    let drop = Act::Factor(FactorAct::Drop { person: person.id });
-    desk.ledger.commit(Deed::new(drop, record)).await?;
+    let drop = Act::Factor(FactorAct::Drop { person: person.id.clone() });
+    // Whoever sits at an open session must not be the one who enrols next.
+    let end = Act::EndSessions { person: Some(person.id), now: desk.now() };
+    desk.ledger.commit(Deed::new(Act::Several(vec![drop, end]), record)).await?;
     Ok(())
 }
 

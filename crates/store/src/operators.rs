@@ -17,7 +17,7 @@ use crate::acts::Effect;
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{operator_invitations, operator_recovery, operator_sessions, operators, staff_version};
-use crate::vault::{Mark, OPERATOR, OPERATOR_SESSION, Vault};
+use crate::vault::{INVITATION, Mark, OPERATOR, OPERATOR_SESSION, Vault};
 
 #[async_trait]
 impl StaffBook for Store {
@@ -48,18 +48,20 @@ impl StaffBook for Store {
     }
 
     async fn invitations(&self, now: u64) -> Result<Vec<Invitation>, Trouble> {
-        let read = async {
-            Ok(on!(self.books.db, |c| operator_invitations::table
+        let read = || async {
+            let rows: Vec<(String, String)> = on!(self.books.db, |c| operator_invitations::table
                 .filter(operator_invitations::closed_at.is_null())
                 .filter(operator_invitations::expires_at.gt(signed(now)))
                 .order(operator_invitations::id)
-                .select(operator_invitations::doc)
-                .load::<String>(c)
-                .await?))
+                .select((operator_invitations::id, operator_invitations::doc))
+                .load(c)
+                .await?);
+            let vault = &self.books.vault;
+            let read =
+                |(id, doc): (String, String)| rows::read("an invitation", &vault.open(INVITATION, &id, doc)?);
+            rows.into_iter().map(read).collect()
         };
-        let docs = self.books.db.within(read).await?;
-        let invitations = docs.iter().map(|doc| rows::read("an invitation", doc));
-        Ok(invitations.collect::<Result<_, _>>()?)
+        Ok(self.books.reading(read).await?)
     }
 }
 
@@ -148,7 +150,7 @@ pub(crate) trait Staffing {
     ) -> Result<Effect, Fault>;
     async fn replace_factor(&mut self, operator: &Operator) -> Result<(), Fault>;
     async fn take_factor(&mut self, operator: &str, factor: &Taken) -> Result<bool, Fault>;
-    async fn invite(&mut self, invitation: &Invitation) -> Result<Effect, Fault>;
+    async fn invite(&mut self, invitation: &Invitation, vault: &Vault) -> Result<Effect, Fault>;
     async fn close_invitation(&mut self, id: &str, now: u64) -> Result<bool, Fault>;
     async fn touch(&mut self, session: &OperatorSession, vault: &Vault) -> Result<Effect, Fault>;
     async fn end_operator_sessions(&mut self, of: Ended<'_>, now: u64) -> Result<(), Fault>;
@@ -232,7 +234,7 @@ both! {
                     diesel::insert_into(operator_sessions::table).values(row).execute(self).await?;
                     Ok(Effect::Quiet)
                 }
-                StaffAct::Invite(invitation) => self.invite(invitation).await,
+                StaffAct::Invite(invitation) => self.invite(invitation, vault).await,
                 StaffAct::SpendInvitation { id, now } => Ok(match self.close_invitation(id, *now).await? {
                     true => Effect::Quiet,
                     false => Effect::Spent { family: None },
@@ -348,12 +350,13 @@ both! {
             Ok(taken == 1)
         }
 
-        async fn invite(&mut self, invitation: &Invitation) -> Result<Effect, Fault> {
+        async fn invite(&mut self, invitation: &Invitation, vault: &Vault) -> Result<Effect, Fault> {
+            let doc = rows::written("an invitation", invitation)?;
             diesel::insert_into(operator_invitations::table)
                 .values((
                     operator_invitations::id.eq(&invitation.id),
                     operator_invitations::expires_at.eq(signed(invitation.expires_at)),
-                    operator_invitations::doc.eq(rows::written("an invitation", invitation)?),
+                    operator_invitations::doc.eq(vault.seal(INVITATION, &invitation.id, &doc)?),
                 ))
                 .execute(self)
                 .await?;

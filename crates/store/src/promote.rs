@@ -10,7 +10,7 @@ use crate::acts::{Effect, ending};
 use crate::db::{Fault, both};
 use crate::feed::FeedBook;
 use crate::rows::{self, signed, unsigned, word};
-use crate::schema::{generations, operator_sessions, registry_version, rv_feed};
+use crate::schema::{generations, operator_invitations, operator_sessions, registry_version, rv_feed};
 use crate::seed::NEVER;
 
 /// The row of `generations` below which none is, whoever's it is. A row that is missing counts as this one:
@@ -49,6 +49,8 @@ both! {
             let floor = self.lift(jump.generations).await?;
             // An operator's session has no generation; one that was ended in the lost part must not come back.
             diesel::delete(operator_sessions::table).execute(self).await?;
+            // Nor must an invitation that was withdrawn or used there.
+            diesel::delete(operator_invitations::table).execute(self).await?;
             let version: i64 = diesel::update(registry_version::table.find(1))
                 .set(registry_version::version.eq(registry_version::version + i64::from(jump.generations)))
                 .returning(registry_version::version)

@@ -15,8 +15,12 @@ use crate::db::{Fault, on, tx};
 use crate::estate::card_row;
 use crate::reviews::line_row;
 use crate::rows::{folded, read};
-use crate::schema::{audit, cards, operator_sessions, operators, people, proposals, review_rows, reviews};
-use crate::vault::{CARD, Mark, OPERATOR, OPERATOR_SESSION, PERSON, PROPOSAL, REVIEW_EMAIL, Vault};
+use crate::schema::{
+    audit, cards, operator_invitations, operator_sessions, operators, people, proposals, review_rows, reviews,
+};
+use crate::vault::{
+    CARD, INVITATION, Mark, OPERATOR, OPERATOR_SESSION, PERSON, PROPOSAL, REVIEW_EMAIL, Vault,
+};
 
 /// Rows in one transaction.
 const BITE: i64 = 200;
@@ -100,6 +104,8 @@ impl Store {
             }),
             sessions: walk!(self, operator_sessions.hash.doc, OPERATOR_SESSION, |anew, open| {
                 operator_sessions::doc.eq(anew)
+            }) + walk!(self, operator_invitations.id.doc, INVITATION, |anew, open| {
+                operator_invitations::doc.eq(anew)
             }),
             cards: self.reseal_cards().await?,
             proposals: walk!(self, proposals.id.what, PROPOSAL, |anew, open| proposals::what.eq(anew)),

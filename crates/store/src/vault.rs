@@ -53,14 +53,24 @@ pub(crate) struct Field {
 pub(crate) const PERSON: Field = Field { table: "people", column: "doc" };
 pub(crate) const OPERATOR: Field = Field { table: "operators", column: "doc" };
 pub(crate) const OPERATOR_SESSION: Field = Field { table: "operator_sessions", column: "doc" };
+pub(crate) const INVITATION: Field = Field { table: "operator_invitations", column: "doc" };
 pub(crate) const CARD: Field = Field { table: "cards", column: "doc" };
 pub(crate) const AUDIT_ADDRESS: Field = Field { table: "audit", column: "address" };
 pub(crate) const AUDIT_DETAIL: Field = Field { table: "audit", column: "detail" };
 pub(crate) const REVIEW_EMAIL: Field = Field { table: "review_rows", column: "email" };
 pub(crate) const PROPOSAL: Field = Field { table: "proposals", column: "what" };
 
-const FIELDS: [Field; 8] =
-    [PERSON, OPERATOR, OPERATOR_SESSION, CARD, AUDIT_ADDRESS, AUDIT_DETAIL, REVIEW_EMAIL, PROPOSAL];
+const FIELDS: [Field; 9] = [
+    PERSON,
+    OPERATOR,
+    OPERATOR_SESSION,
+    INVITATION,
+    CARD,
+    AUDIT_ADDRESS,
+    AUDIT_DETAIL,
+    REVIEW_EMAIL,
+    PROPOSAL,
+];
 
 /// What marks are made for: equal texts of one purpose have equal marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -274,8 +274,10 @@ impl Porter<'_> {
     async fn invitation(&self, staff: &Staff, code: &Secret) -> Result<Invitation, Denial> {
         let hash = hash_random(code.expose());
         let found = self.staff.invitations(self.desk.now()).await?.into_iter().find(|it| it.hash == hash);
-        let owns =
-            |id: &str| staff.by_id(id).is_some_and(|it| !it.disabled && it.may(&[OperatorRole::Owner]));
+        let owns = |id: &str| {
+            let by = staff.by_id(id);
+            by.is_some_and(|it| !it.disabled && !it.awaits_factor && it.may(&[OperatorRole::Owner]))
+        };
         let closed =
             |it: &Invitation| staff.by_id(&it.operator).is_some_and(|who| who.disabled || !who.awaits_factor);
         found.filter(|it| owns(&it.by) && !closed(it)).ok_or_else(not_open)

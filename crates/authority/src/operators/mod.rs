@@ -118,6 +118,11 @@ impl Operator {
         self.changed = Some((by.to_owned(), now));
     }
 
+    /// Whether the account was made a short time ago.
+    fn is_new(&self, now: u64) -> bool {
+        now < self.created_at.saturating_add(FRESH)
+    }
+
     /// Whether somebody has made or changed the account a short time ago.
     fn is_fresh_from(&self, who: &str, now: u64) -> bool {
         let mut known = self.changes.iter().chain(&self.changed);
@@ -170,12 +175,24 @@ impl Staff {
     }
 
     /// Ids of those who are no second person to this operator, nor it to them: one of the two has made or
-    /// changed the account of the other a short time ago.
-    pub fn kin(&self, operator: &Operator, now: u64) -> Vec<String> {
-        let near =
-            |it: &&Operator| it.is_fresh_from(&operator.id, now) || operator.is_fresh_from(&it.id, now);
-        let others = self.operators.iter().filter(|it| it.id != operator.id);
-        others.filter(near).map(|it| it.id.clone()).collect()
+    /// changed the account of the other a short time ago, or new accounts lead from one to the other. So nobody
+    /// becomes two persons by inviting them.
+    pub fn kin<'a>(&'a self, operator: &'a Operator, now: u64) -> Vec<String> {
+        let linked =
+            |one: &Operator, it: &Operator| it.is_fresh_from(&one.id, now) || one.is_fresh_from(&it.id, now);
+        let mut near = vec![operator];
+        let mut at = 0;
+        while let Some(one) = near.get(at).copied() {
+            let leads_on = at == 0 || one.is_new(now);
+            for it in &self.operators {
+                let siblings = operator.is_new(now) && it.is_new(now);
+                if near.iter().all(|known| known.id != it.id) && linked(one, it) && (leads_on || siblings) {
+                    near.push(it);
+                }
+            }
+            at += 1;
+        }
+        near.iter().skip(1).map(|it| it.id.clone()).collect()
     }
 
     pub fn by_email(&self, email: &str) -> Option<&Operator> {
@@ -273,6 +290,30 @@ mod tests {
         assert_eq!(kin("ann", 9 + FRESH), ["bob"]);
         assert!(kin("ann", 10 + FRESH).is_empty());
         assert_eq!(kin("bob", 10 + FRESH), ["eve"]);
+    }
+
+    #[test]
+    fn nobody_becomes_two_persons_by_inviting_them() {
+        let old = operator;
+        let new = |id: &str, by: &str| {
+            let mut made = Operator { created_at: 2 * FRESH, ..operator(id) };
+            made.was_changed(by, 2 * FRESH);
+            made
+        };
+        let operators = vec![
+            old("ann"),
+            new("first", "ann"),
+            new("second", "ann"),
+            new("puppet", "first"),
+            new("other", "eve"),
+            old("eve"),
+        ];
+        let staff = Staff { version: 1, operators };
+        let kin = |id| staff.kin(staff.by_id(id).expect("on the list"), 2 * FRESH + 5);
+        assert_eq!(kin("first"), ["ann", "puppet", "second"]);
+        assert_eq!(kin("ann"), ["first", "second", "puppet"]);
+        assert_eq!(kin("puppet"), ["first", "ann", "second"]);
+        assert_eq!(kin("eve"), ["other"]);
     }
 
     #[test]

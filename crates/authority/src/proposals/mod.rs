@@ -69,7 +69,10 @@ impl<'a> Room<'a> {
         hand.must_approve()?;
         let reason = Reason::read(why)?;
         let proposal = self.open_one(id).await?;
-        self.must_be_another(hand, &proposal, "refuse your own proposal; withdraw it")?;
+        // To say no one need not be independent; otherwise whoever proposes could make sure that nobody is.
+        if hand.id == proposal.proposer {
+            return Err(Denial::forbidden("You may not refuse your own proposal; withdraw it."));
+        }
         self.close(hand, proposal, State::Refused, ("proposal.refused", &reason)).await
     }
 

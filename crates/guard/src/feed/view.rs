@@ -244,7 +244,6 @@ impl View {
 
     /// Takes records in. Says whether anything was new.
     pub fn apply(&self, records: &[Record]) -> bool {
-        let dead_before = self.dead_before();
         let mut writer = self.table.write();
         let mut news = 0;
         for record in records {
@@ -252,7 +251,7 @@ impl View {
                 Kind::Beat => false,
                 Kind::Keys => true,
                 Kind::Policy => self.policy_version.fetch_max(record.val, AcqRel) < record.val,
-                _ if record.exp < dead_before => false,
+                // However old it seems: the epoch that it is of may be dated earlier than what is known so far.
                 kind => {
                     let is_time = record.flags & FLAG_TIME != 0 && !ends_outright(kind);
                     // Before the record, so that nobody finds the flag unset and the record there.
