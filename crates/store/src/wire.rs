@@ -35,7 +35,9 @@ impl Wire {
         to.ssl_mode(if secure { SslMode::Require } else { SslMode::Disable });
         to.connect_timeout(patience);
         // A database that vanishes without a word is given up in seconds and not in hours.
-        to.keepalives_idle(patience).keepalives_interval(patience).keepalives_retries(2);
+        // The system counts whole seconds here.
+        let quiet = patience.max(Duration::from_secs(1));
+        to.keepalives_idle(quiet).keepalives_interval(quiet).keepalives_retries(2);
         to.tcp_user_timeout(patience * 2);
         let tls = secure.then(|| Ok::<_, Fault>(MakeRustlsConnect::new(trusting(root)?))).transpose()?;
         Ok(Self { to, tls })

@@ -279,17 +279,18 @@ mod tests {
 
     #[test]
     fn who_changed_an_account_is_near_to_it_for_a_day_and_the_other_way_round() {
+        const LATER: u64 = 2 * FRESH;
         let mut bob = operator("bob");
-        bob.was_changed("ann", 10);
+        bob.was_changed("ann", LATER + 10);
         // A third who changes the account afterwards does not wash it clean.
-        bob.was_changed("eve", 20);
+        bob.was_changed("eve", LATER + 20);
         let staff = Staff { version: 1, operators: vec![operator("ann"), bob, operator("eve")] };
         let kin = |id, now| staff.kin(staff.by_id(id).expect("on the list"), now);
-        assert_eq!(kin("bob", 30), ["ann", "eve"]);
-        assert_eq!(kin("ann", 30), ["bob"]);
-        assert_eq!(kin("ann", 9 + FRESH), ["bob"]);
-        assert!(kin("ann", 10 + FRESH).is_empty());
-        assert_eq!(kin("bob", 10 + FRESH), ["eve"]);
+        assert_eq!(kin("bob", LATER + 30), ["ann", "eve"]);
+        assert_eq!(kin("ann", LATER + 30), ["bob"]);
+        assert_eq!(kin("ann", LATER + 9 + FRESH), ["bob"]);
+        assert!(kin("ann", LATER + 10 + FRESH).is_empty());
+        assert_eq!(kin("bob", LATER + 10 + FRESH), ["eve"]);
     }
 
     #[test]
