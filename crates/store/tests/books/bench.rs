@@ -229,7 +229,11 @@ pub type Held = Box<dyn std::any::Any + Send>;
 fn sqlite(path: &Path) -> SqliteConnection {
     use diesel::Connection;
     let path = path.to_str().expect("a path of ours");
-    SqliteConnection::establish(path).expect("the file opens")
+    let mut connection = SqliteConnection::establish(path).expect("the file opens");
+    // Whoever closes the file last keeps others out for a moment.
+    let wait = diesel::sql_query("PRAGMA busy_timeout=10000");
+    diesel::RunQueryDsl::execute(wait, &mut connection).expect("it waits");
+    connection
 }
 
 fn fresh_name() -> String {
