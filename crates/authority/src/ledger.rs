@@ -151,11 +151,12 @@ pub enum Act {
     Amend(Amendment),
     /// Begins a new epoch of the feed, so many epochs and numbers further, and lifts every generation so far above
     /// the highest: whatever a lost part of the books gave out, nobody is given again, and all that was
-    /// issued so far ends. See `recovery.rs`.
+    /// issued so far ends. Neither the epoch nor a generation is then below `least`. See `recovery.rs`.
     Promote {
         epochs: u64,
         numbers: u64,
         generations: u32,
+        least: u32,
     },
     OpenSession(Session),
     EndSession {

@@ -343,8 +343,8 @@ impl Books {
                 amendment.changes.into_iter().for_each(|change| self.change(change));
                 self.logged()
             }
-            Act::Promote { generations, .. } => {
-                self.lift(generations);
+            Act::Promote { generations, least, .. } => {
+                self.lift(generations, least);
                 self.logged()
             }
             Act::OpenSession(session) => {
@@ -495,10 +495,10 @@ impl Books {
         }
     }
 
-    fn lift(&mut self, by: u32) {
+    fn lift(&mut self, by: u32, least: u32) {
         let named = self.holdings.generations.iter().map(|(_, _, value)| *value);
         let people = self.people.values().flat_map(|it| [it.generation, it.actor_generation]);
-        let floor = named.chain(people).fold(self.holdings.floor, u32::max) + by;
+        let floor = (named.chain(people).fold(self.holdings.floor, u32::max) + by).max(least);
         self.holdings.floor = floor;
         self.holdings.generations.iter_mut().for_each(|(_, _, value)| *value = floor);
         for person in self.people.values_mut() {

@@ -15,6 +15,9 @@ const GENERATIONS: u32 = 1_000;
 /// Who goes on from the same copy twice must not give out the same a second time. So each second since the copy
 /// was alive counts too, up to three years: nothing is raised more often for long.
 const LONGEST: u64 = 100_000_000;
+/// A copy from a machine whose clock was ahead seems to be alive still. So nothing begins below the seconds since
+/// 1 January 2026 either: whoever goes on from the same copy later comes out further, whatever it is dated.
+const BIRTH: u64 = 1_767_225_600;
 
 /// Begins a new epoch of the feed and ends everything that was issued so far: tokens, logins, codes and
 /// sessions alike. `alive` is when the copy was written to last, in seconds like `now`; 0 if it never was.
@@ -24,6 +27,7 @@ pub fn promotion(now: u64, alive: u64, reason: &str) -> Deed {
         epochs: 1 + since,
         numbers: NUMBERS,
         generations: GENERATIONS + u32::try_from(since).unwrap_or(u32::MAX / 2),
+        least: u32::try_from(now.saturating_sub(BIRTH)).unwrap_or(u32::MAX / 2),
     };
     let record = AuditRecord {
         at: now,
@@ -57,6 +61,11 @@ mod tests {
         for alive in [0, 2_000_000] {
             assert_eq!(jump(1_000_000, alive), (1, 1_000));
         }
+        let least = |now| match promotion(now, BIRTH * 2, "a test").act {
+            Act::Promote { least, .. } => least,
+            other => panic!("a promotion is not {other:?}"),
+        };
+        assert_eq!((least(BIRTH + 100), least(BIRTH + 160)), (100, 160), "later is further");
         assert_eq!(jump(u64::MAX, 1), (100_000_001, 100_001_000), "and not beyond what a token can hold");
     }
 }

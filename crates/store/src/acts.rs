@@ -14,7 +14,7 @@ use crate::db::{Fault, both};
 use crate::factors::Factoring;
 use crate::keys::Keeping;
 use crate::operators::Staffing;
-use crate::promote::{FLOOR, Jump, Promoting};
+use crate::promote::{FLOOR, Jump, Lift, Promoting};
 use crate::proposals::Settling;
 use crate::reviews::Reviewing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
@@ -129,8 +129,9 @@ both! {
                 Act::Keys(change) => self.change_keys(change, salt).await,
                 Act::Raise { scope, id, exp } => self.raise(*scope, id, *exp, salt).await,
                 Act::Amend(amendment) => self.amend(amendment, ink).await,
-                Act::Promote { epochs, numbers, generations } => {
-                    let jump = Jump { epochs: *epochs, numbers: *numbers, generations: *generations };
+                Act::Promote { epochs, numbers, generations, least } => {
+                    let (epochs, numbers, by) = (*epochs, *numbers, *generations);
+                    let jump = Jump { epochs, numbers, generations: Lift { by, least: *least } };
                     self.promote(feed, salt, jump).await
                 }
                 Act::OpenSession(session) => self.open_session(session).await,

@@ -21,20 +21,34 @@ pub(crate) const FLOOR: &str = "floor";
 pub(crate) struct Jump {
     pub(crate) epochs: u64,
     pub(crate) numbers: u64,
-    pub(crate) generations: u32,
+    pub(crate) generations: Lift,
+}
+
+/// So far above the highest, and to so much at least.
+#[derive(Clone, Copy)]
+pub(crate) struct Lift {
+    pub(crate) by: u32,
+    pub(crate) least: u32,
+}
+
+impl Lift {
+    fn above(self, highest: i64) -> i64 {
+        (highest + i64::from(self.by)).max(i64::from(self.least))
+    }
 }
 
 /// Going on after a loss, on an open transaction.
 pub(crate) trait Promoting {
     async fn promote(&mut self, feed: &str, salt: &[u8], jump: Jump) -> Result<Effect, Fault>;
     /// Lifts the floor above everything that is known, and says where it is now.
-    async fn lift(&mut self, generations: u32) -> Result<i64, Fault>;
+    async fn lift(&mut self, how: Lift) -> Result<i64, Fault>;
 }
 
 both! {
     impl Promoting {
         async fn promote(&mut self, feed: &str, salt: &[u8], jump: Jump) -> Result<Effect, Fault> {
-            let epoch = self.position(feed).await?.epoch + jump.epochs;
+            let least = u64::from(jump.generations.least);
+            let epoch = (self.position(feed).await?.epoch + jump.epochs).max(least);
             // The newest time and beat go too: the copy may come from a machine whose clock was ahead.
             diesel::update(rv_feed::table.find(feed))
                 .set((
@@ -51,10 +65,12 @@ both! {
             diesel::delete(operator_sessions::table).execute(self).await?;
             // Nor must an invitation that was withdrawn or used there.
             diesel::delete(operator_invitations::table).execute(self).await?;
-            let version: i64 = diesel::update(registry_version::table.find(1))
-                .set(registry_version::version.eq(registry_version::version + i64::from(jump.generations)))
-                .returning(registry_version::version)
-                .get_result(self)
+            let version: i64 =
+                registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
+            let version = jump.generations.above(version);
+            diesel::update(registry_version::table.find(1))
+                .set(registry_version::version.eq(version))
+                .execute(self)
                 .await?;
             let line = |kind, value| Record {
                 val: word(unsigned(value)),
@@ -64,10 +80,10 @@ both! {
             Ok(Effect::Amended { records, raised: Vec::new() })
         }
 
-        async fn lift(&mut self, by: u32) -> Result<i64, Fault> {
+        async fn lift(&mut self, how: Lift) -> Result<i64, Fault> {
             let highest: Option<i64> =
                 generations::table.select(max(generations::value)).get_result(self).await?;
-            let floor = highest.unwrap_or(0) + i64::from(by);
+            let floor = how.above(highest.unwrap_or(0));
             diesel::insert_into(generations::table)
                 .values((generations::scope.eq(FLOOR), generations::id.eq(""), generations::value.eq(floor)))
                 .on_conflict((generations::scope, generations::id))

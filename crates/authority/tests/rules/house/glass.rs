@@ -142,9 +142,9 @@ impl Ended {
                 }
             }),
             Act::Raise { scope, id, .. } => *self.least.lock().unwrap().entry((scope, id)).or_default() += 1,
-            Act::Promote { generations, .. } => {
+            Act::Promote { generations, least: at_least, .. } => {
                 let mut least = self.least.lock().unwrap();
-                let floor = least.values().copied().max().unwrap_or(0) + generations;
+                let floor = (least.values().copied().max().unwrap_or(0) + generations).max(at_least);
                 least.insert((Scope::Everything, String::new()), floor);
             }
             _ => {}
