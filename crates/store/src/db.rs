@@ -285,12 +285,24 @@ impl Db {
 
     /// The same for work with the database, which is not begun while that is known to hang.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        self.within_each(1, work).await
+    }
+
+    /// The same for so many statements, each of which may take all our patience.
+    pub(crate) async fn within_each<T>(
+        &self,
+        statements: u32,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let patience = self.patience * statements;
+        let patient =
+            async { tokio::time::timeout(patience, work).await.map_err(|_| Fault::Patience(patience)) };
         // A file does not hang while its writers wait for each other.
         if self.one_writer() {
-            return self.patient(work).await?;
+            return patient.await?;
         }
         let trial = self.breaker.enter()?;
-        let outcome = self.patient(work).await.and_then(|done| done);
+        let outcome = patient.await.and_then(|done| done);
         match &outcome {
             Err(Fault::Patience(_)) => self.breaker.heard_nothing(trial),
             // Nobody answered, and nobody was waited for.

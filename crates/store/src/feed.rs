@@ -151,10 +151,10 @@ impl Store {
         take: &mut (dyn FnMut(&[LogRow]) + Send),
     ) -> Result<StoredFeed, Fault> {
         glance!(self.books.db, |c| {
-            let feed = c.feed(&self.books.feed).await?;
+            let feed = self.books.db.patient(c.feed(&self.books.feed)).await??;
             let mut last = Some(0);
             while let Some(seen) = last {
-                let step = read_all(c.step(&self.books.feed, seen, after).await?)?;
+                let step = read_all(self.books.db.patient(c.step(&self.books.feed, seen, after)).await??)?;
                 last = step.last().map(|row| signed(row.position.seq));
                 take(&step);
             }

@@ -106,11 +106,15 @@ impl Books {
     pub(crate) async fn reload(&self) -> Result<(), Fault> {
         // One after another: of two that overlap, the one that read earlier must not be put up later.
         let _alone = self.shelf.reloading.lock().await;
-        let holdings = glance!(self.db, |c| c.holdings().await)?;
+        let read = async { glance!(self.db, |c| c.holdings().await) };
+        let holdings = self.db.within_each(STATEMENTS, read).await?;
         self.shelf.replace(holdings);
         Ok(())
     }
 }
+
+/// How many statements read the snapshot, the two around them counted.
+const STATEMENTS: u32 = 9;
 
 /// Where the snapshot stands.
 #[derive(Default)]
