@@ -82,6 +82,8 @@ pub struct Hub {
     letting_go: watch::Sender<()>,
     /// Something was read that could not be taken in: everything must be read again.
     begin_anew: AtomicBool,
+    /// The signing keys have changed, and those that are in use here are still the ones before.
+    keys_due: Mutex<Option<KeysDue>>,
     /// How far our clock is ahead of the database's, milliseconds.
     drift_ms: AtomicI64,
     /// How much later than now the feed was dated when that was looked at last, milliseconds.
@@ -107,6 +109,13 @@ pub struct Carried {
     /// Whether Redis took what it was given last.
     pub up: bool,
     pub to: Position,
+}
+
+/// Since when the keys in use are not those in the books, and when to try again.
+#[derive(Clone, Copy)]
+struct KeysDue {
+    since: Instant,
+    again: Instant,
 }
 
 /// What a signed manifest depends on; while it is the same, so is the manifest.
@@ -146,6 +155,7 @@ impl Hub {
             closing: watch::Sender::new(false),
             letting_go: watch::Sender::new(()),
             begin_anew: AtomicBool::new(false),
+            keys_due: Mutex::default(),
             drift_ms: AtomicI64::new(0),
             last_lead_ms: AtomicU64::new(0),
             batches: AtomicU64::new(0),
@@ -178,9 +188,8 @@ impl Hub {
         let beat = tokio::spawn(self.clone().beat(stop.clone()));
         let passing_on = tokio::spawn(self.clone().pass_on());
         // The keys may have changed after they were read and before this shelf was.
-        if self.take_in_keys().await.is_err() {
-            self.begin_anew.store(true, Relaxed);
-        }
+        self.note_keys();
+        self.take_in_keys().await;
         let pause = if self.store.is_shared() { LOOK_AT_OTHERS_EVERY } else { LOOK_EVERY };
         loop {
             tokio::select! {
@@ -241,7 +250,9 @@ impl Hub {
         if lead > self.max_staleness_ms && before <= self.max_staleness_ms {
             tracing::error!(
                 lead_ms = lead,
-                "ALARM: the feed is dated later than this server's clock, so a clock was ahead, or this one is behind;                  guards are closed until that time has come. Set the clocks right; who cannot wait then stops the                  servers and runs portcullis dr promote"
+                "ALARM: the feed is dated later than this server's clock, so a clock was ahead, or this one is behind; \
+                 guards are closed until that time has come. Set the clocks right; who cannot wait then stops the \
+                 servers and runs portcullis dr promote"
             );
         }
     }
@@ -262,6 +273,11 @@ impl Hub {
             let why =
                 format!("it is dated {lead} ms later than this clock; run portcullis dr promote or wait");
             return Some(Trouble::new("feed", why));
+        }
+        let keys_due = *self.keys_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = Duration::from_millis(self.max_staleness_ms);
+        if keys_due.is_some_and(|due| self.keeper.is_some() && due.since.elapsed() > bound) {
+            return Some(Trouble::new("keys", "the signing keys in the books cannot be taken in"));
         }
         let apart = drift.unsigned_abs() > self.max_staleness_ms;
         apart.then(|| Trouble::new("feed", format!("this clock is {drift} ms ahead of the database's")))
@@ -335,12 +351,35 @@ impl Hub {
         self.keeper.as_deref()
     }
 
-    /// Signs by the keys that the books hold, and publishes those.
-    async fn take_in_keys(&self) -> Result<(), Trouble> {
-        let Some(keeper) = &self.keeper else { return Ok(()) };
-        keeper.look().await?;
-        self.keys.store(Arc::new(Sheet::new(keeper.published())));
-        Ok(())
+    /// The keys in the books are others than a moment ago.
+    fn note_keys(&self) {
+        let now = Instant::now();
+        let mut due = self.keys_due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.get_or_insert(KeysDue { since: now, again: now }).again = now;
+    }
+
+    /// Signs by the keys that the books hold, and publishes those. A server that cannot, for want of a vault or of
+    /// a key-encryption key, follows the feed all the same and tries again: what a key that was ended has signed is
+    /// refused here as everywhere.
+    async fn take_in_keys(&self) {
+        let due = *self.keys_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(due) = due.filter(|due| due.again <= Instant::now()) else { return };
+        let Some(keeper) = &self.keeper else { return };
+        let left = match keeper.look().await {
+            Ok(()) => {
+                self.keys.store(Arc::new(Sheet::new(keeper.published())));
+                None
+            }
+            Err(trouble) => {
+                tracing::warn!(%trouble, "the signing keys in the books cannot be taken in; those from before stay in use");
+                Some(KeysDue { again: Instant::now() + LOOK_EVERY, ..due })
+            }
+        };
+        let mut now_due = self.keys_due.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless they have changed once more meanwhile.
+        if now_due.is_some_and(|now_due| now_due.again == due.again) {
+            *now_due = left;
+        }
     }
 
     pub fn segment(&self, name: &Digest) -> Option<Arc<[u8]>> {
@@ -549,6 +588,8 @@ impl Hub {
             self.begin_again().await?;
             self.begin_anew.store(false, Relaxed);
         }
+        // Within the look: whoever waits for it waits for the keys too. But trouble with them is not the look's.
+        self.take_in_keys().await;
         Ok(())
     }
 
@@ -579,15 +620,13 @@ impl Hub {
     /// Lets rows of other processes change what this one holds in memory.
     async fn take_in(&self, rows: &[LogRow]) -> Result<(), Trouble> {
         let tells = |kind| rows.iter().any(|row| row.record.kind == kind);
-        // Trouble with the keys does not hold up the roles.
-        let keys = match tells(Kind::Keys) {
-            true => self.take_in_keys().await,
-            false => Ok(()),
-        };
+        if tells(Kind::Keys) {
+            self.note_keys();
+        }
         if self.store.absorb(rows).await? || tells(Kind::Policy) {
             self.show_policy()?;
         }
-        keys
+        Ok(())
     }
 
     /// After a change of epoch or a gap (rows purged while we were away): everything anew, forgetting
@@ -599,7 +638,8 @@ impl Hub {
         self.show_policy()?;
         self.note_as_of();
         self.head.send_replace(self.position());
-        self.take_in_keys().await
+        self.note_keys();
+        Ok(())
     }
 
     /// What the roles say, for guards and for whoever judges here.
