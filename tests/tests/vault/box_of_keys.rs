@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
@@ -126,7 +127,12 @@ impl BoxOfKeys {
 fn list(session: &Session) {
     for key in session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).expect("it looks") {
         let asked = [AttributeType::Id, AttributeType::Extractable, AttributeType::NeverExtractable];
-        let seen = session.get_attributes(key, &asked).expect("it says what it is");
+        let seen = match session.get_attributes(key, &asked) {
+            Ok(seen) => seen,
+            // A server destroyed it after it was found.
+            Err(Error::Pkcs11(RvError::ObjectHandleInvalid, _)) => continue,
+            Err(other) => panic!("it does not say what it is: {other}"),
+        };
         assert!(seen.contains(&Attribute::Extractable(false)), "{seen:?}");
         assert!(seen.contains(&Attribute::NeverExtractable(true)), "{seen:?}");
         let inside = [AttributeType::Value, AttributeType::PrivateExponent];
