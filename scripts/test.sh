@@ -48,6 +48,12 @@ section "what the tests need"
 scripts/needs.sh test
 start_postgres
 
+# Servers of it and of this one work side by side in tests/tests/cluster. It is built first, because both leave their
+# program at the same place.
+section "the version before"
+if scripts/previous.sh has; then export PORTCULLIS_TEST_PREVIOUS=required; fi
+scripts/previous.sh
+
 # Once, with the features that the whole workspace asks for, so that what follows builds nothing twice.
 section "building"
 cargo build --locked --workspace --all-targets

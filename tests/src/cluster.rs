@@ -1,7 +1,8 @@
 //! Several real servers, each a process of its own, over the same books and behind one address.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::clock::TownClock;
 use crate::crossing::Crossing;
 use crate::faults::server::free_port;
 use crate::ground::{Ground, Plot};
-use crate::program::{Program, command};
+use crate::program::{Program, command, command_of};
 use crate::town;
 
 /// How long a server goes on answering after SIGTERM: a few looks of the crossing.
@@ -32,6 +33,8 @@ pub struct Cluster {
 pub struct Member {
     pub address: SocketAddr,
     config: PathBuf,
+    /// Where its program lies, when that is not the one of this version.
+    build: Option<PathBuf>,
     program: Option<Program>,
 }
 
@@ -61,12 +64,18 @@ impl Cluster {
             limit.count = 0;
         }
         limits.address.count = 0;
+        limits.writes.count = 0;
         settings.listen.drain_delay_ms = u64::try_from(DELAY.as_millis()).expect("a short time");
         if sown {
             let clock = Arc::new(TownClock::default());
             town::sow(&settings, &Means { clock, dice: Arc::new(SystemDice::default()) }).await;
         }
         let members = addresses.into_iter().map(|address| Member::new(address, &settings, &folder)).collect();
+        Self { members, crossing, plot, folder }
+    }
+
+    /// Servers whose settings are written down already, over what is prepared.
+    pub fn of(members: Vec<Member>, crossing: Crossing, plot: Plot, folder: Scratch) -> Self {
         Self { members, crossing, plot, folder }
     }
 
@@ -113,14 +122,29 @@ impl Member {
         let config = folder.path().join(format!("server-{}.toml", address.port()));
         let text = toml::to_string(&settings).expect("settings can be written");
         std::fs::write(&config, text).expect("the folder is ours");
-        Self { address, config, program: None }
+        Self::with_settings(address, config)
+    }
+
+    /// One whose settings are written down already.
+    pub fn with_settings(address: SocketAddr, config: PathBuf) -> Self {
+        Self { address, config, build: None, program: None }
+    }
+
+    /// From its next start on it runs this program; `None` is the one of this version.
+    pub fn becomes(&mut self, build: Option<&Path>) {
+        self.build = build.map(Path::to_owned);
+    }
+
+    /// A command line with its settings, for the program that it runs.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut program = self.build.as_deref().map_or_else(|| command("portcullis"), command_of);
+        program.arg("--config").arg(&self.config).args(words);
+        program
     }
 
     /// Starts it without waiting.
     pub fn launch(&mut self) {
-        let mut program = command("portcullis");
-        program.arg("--config").arg(&self.config).arg("serve");
-        self.program = Some(Program::start(program));
+        self.program = Some(Program::start(self.command(&["serve"])));
     }
 
     /// Waits until it says that it answers.

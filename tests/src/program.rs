@@ -4,8 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use crate::ground::say;
 
 /// A program that runs until it is dropped.
 pub struct Program {
@@ -59,7 +61,33 @@ fn changed(path: &Path) -> Option<SystemTime> {
 /// A command for one of our programs, with an empty environment, so that nothing of the machine's settings
 /// reaches it.
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new(folder().join(name));
+    command_of(&folder().join(name))
+}
+
+/// The server of the version before (`tests/previous-version`), where `scripts/previous.sh` has built it; without it
+/// that is said, once.
+///
+/// # Panics
+/// When `PORTCULLIS_TEST_PREVIOUS=required` and it is not there.
+pub fn version_before() -> Option<PathBuf> {
+    let commit = include_str!("../previous-version").trim();
+    let target = folder().parent().expect("a profile lies in the target folder");
+    let program = target.join("previous").join(format!("portcullis-{commit}"));
+    if program.is_file() {
+        return Some(program);
+    }
+    let required = std::env::var_os("PORTCULLIS_TEST_PREVIOUS").is_some_and(|wish| wish == "required");
+    assert!(!required, "the version before is not built (scripts/previous.sh), and is required");
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        say("The version before is not built (scripts/previous.sh): two versions side by side DID NOT RUN.");
+    });
+    None
+}
+
+/// A command for a program that lies somewhere, with an empty environment.
+pub fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null());
     command
 }

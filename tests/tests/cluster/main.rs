@@ -1,12 +1,14 @@
 //! Several servers behind one address, as processes: how they start, leave and come again, what they do while
-//! their database is away, and how they live through a migration. Over SQLite always; over PostgreSQL when
+//! their database is away, how they live through a migration, and beside the version before. Over SQLite always; over PostgreSQL when
 //! `PORTCULLIS_TEST_POSTGRES` names a server.
 
 mod departure;
 mod migration;
 mod outage;
+mod papers;
 mod rolling;
 mod traffic;
+mod versions;
 
 /// One test for each rule and database. A rolling update is for PostgreSQL alone: over SQLite there is one server
 /// (decision 0026), and processes that share its file on a busy machine refuse a request now and then.
@@ -49,5 +51,6 @@ rules! {
     }
     where_servers_share_a_database {
         rolling::servers_are_replaced_one_by_one_without_a_failed_request,
+        versions::a_rollout_goes_forward_and_back_beside_the_version_before,
     }
 }

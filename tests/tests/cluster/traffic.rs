@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use portcullis_tests::Answer;
-use portcullis_tests::client::{BACKEND, STOREFRONT};
+use portcullis_tests::client::{BACKEND, PERSONAL, STOREFRONT};
 use portcullis_tests::street;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 /// Between two questions of one walker: traffic, and no flood.
 const STEP: Duration = Duration::from_millis(4);
 /// Logins are dearer than the rest.
 const LOGIN_EVERY: usize = 10;
+/// Writes to the Provisioning API are dearer still.
+const ERRAND_EVERY: usize = 25;
 
 /// What was asked, and what was not answered well.
 #[derive(Debug, Default)]
@@ -30,8 +33,8 @@ pub struct Traffic {
 impl Traffic {
     pub fn begin(issuer: &str, walkers: usize) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let walk = |_| {
-            let walker = Walker::new(issuer);
+        let walk = |n| {
+            let walker = Walker::new(issuer, n == 0);
             tokio::spawn(walker.walk(over.clone()))
         };
         let walkers = (0..walkers).map(walk).collect();
@@ -55,12 +58,14 @@ impl Traffic {
 struct Walker {
     issuer: String,
     http: reqwest::Client,
+    /// Whether it writes to the Provisioning API; one does, because all would write to the same person.
+    writes: bool,
     tally: Tally,
 }
 
 impl Walker {
-    fn new(issuer: &str) -> Self {
-        Self { issuer: issuer.to_owned(), http: street::walker(), tally: Tally::default() }
+    fn new(issuer: &str, writes: bool) -> Self {
+        Self { issuer: issuer.to_owned(), http: street::walker(), writes, tally: Tally::default() }
     }
 
     async fn walk(mut self, over: Arc<AtomicBool>) -> Tally {
@@ -71,6 +76,9 @@ impl Walker {
             self.machine().await;
             if round % LOGIN_EVERY == 0 {
                 self.person().await;
+            }
+            if self.writes && round % ERRAND_EVERY == 0 {
+                self.errand(round).await;
             }
             tokio::time::sleep(STEP).await;
         }
@@ -101,9 +109,30 @@ impl Walker {
         self.post("/oauth/revoke", &STOREFRONT.form(&[("token", &last)])).await;
     }
 
+    /// Ringo changes his name over the Provisioning API and looks who he is.
+    async fn errand(&mut self, round: usize) {
+        let form = PERSONAL.form(&[("grant_type", "client_credentials")]);
+        let Some(answer) = self.post("/oauth/token", &form).await else { return };
+        let (token, name) = (answer.access_token(), format!("Ringo {round}"));
+        let data = json!({ "type": "users", "id": "userRingoA", "attributes": { "first_name": name } });
+        let write = self.http.patch(format!("{}/api/user", self.issuer)).bearer_auth(&token);
+        let write = write.header("content-type", "application/vnd.api+json");
+        self.send("PATCH /api/user", write.body(json!({ "data": data }).to_string())).await;
+        let read = self.http.get(format!("{}/api/user", self.issuer)).bearer_auth(&token);
+        if let Some(seen) = self.send("/api/user", read).await
+            && seen.json()["data"]["attributes"]["first_name"] != *name
+        {
+            self.tally.failed.push(format!("{name} was written, and is not read: {seen:?}"));
+        }
+    }
+
     async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Option<Answer> {
-        self.tally.sent += 1;
         let request = self.http.post(format!("{}{path}", self.issuer)).form(form);
+        self.send(path, request).await
+    }
+
+    async fn send(&mut self, path: &str, request: reqwest::RequestBuilder) -> Option<Answer> {
+        self.tally.sent += 1;
         let answer = Answer::try_to(request).await;
         match answer {
             Some(answer) if answer.status == 200 => Some(answer),
