@@ -37,7 +37,17 @@ has 'scheme: HTTPS'
 has 'replicas: 3'
 has 'PORTCULLIS__REDIS__PASSWORD_FILE'
 lacks '^kind: HorizontalPodAutoscaler$'
+lacks '^kind: CronJob$'
 
+rendered=$(render --set backup.enabled=true,roots.configMap=roots,secrets.redisPassword=redis-password)
+has '^kind: CronJob$'
+has 'app.kubernetes.io/name: portcullis-backup$'
+has 'claimName: portcullis-backups'
+has 'file:/etc/portcullis/backup-key/key'
+[ "$(grep -c '^kind: NetworkPolicy$' <<<"$rendered")" = 2 ] || { echo "a backup needs a policy of its own" >&2; exit 1; }
+
+refuses --set backup.schedule=hourly
+refuses --set backup.secret=
 refuses --set drainSeconds=99
 refuses --set ingress.enabled=true
 refuses --set secrets.keys=

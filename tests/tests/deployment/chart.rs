@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use portcullis::testing::Scratch;
+use portcullis_tests::program::command;
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::image::ACCOUNT;
-use crate::settings::{is_known, named, production, refusals};
+use crate::settings::{is_known, named, production, refusals, settings};
 use crate::{has, read, repository};
 
 const CHART: &str = "deploy/helm/portcullis";
@@ -131,6 +132,88 @@ fn the_pod_keeps_to_what_it_needs() {
     assert!(!pod.contains("secretKeyRef") && !pod.contains("envFrom"));
     let account = read(&format!("{CHART}/templates/serviceaccount.yaml"));
     assert!(account.contains("automountServiceAccountToken: false"));
+}
+
+#[test]
+fn the_pod_that_takes_backups_keeps_to_the_same_and_is_taken_for_no_server() {
+    let job = read(&format!("{CHART}/templates/cronjob.yaml"));
+    let container = read(&format!("{CHART}/templates/_backup.tpl"));
+    let pod = format!("{job}{container}");
+    for line in [
+        "automountServiceAccountToken: false",
+        "enableServiceLinks: false",
+        "runAsNonRoot: true",
+        "seccompProfile: { type: RuntimeDefault }",
+        "allowPrivilegeEscalation: false",
+        "readOnlyRootFilesystem: true",
+        "capabilities: { drop: [ALL] }",
+        "concurrencyPolicy: Forbid",
+        "restartPolicy: Never",
+    ] {
+        assert!(pod.contains(line), "{line}");
+    }
+    for identity in ["runAsUser", "runAsGroup", "fsGroup"] {
+        assert!(pod.contains(&format!("{identity}: {ACCOUNT}\n")), "{identity} is the image's account");
+    }
+    assert!(!pod.contains("secretKeyRef") && !pod.contains("envFrom"));
+    // What a Service, a Deployment and a disruption budget select is never a pod that takes a backup.
+    assert!(job.contains(r#"labels: {{- include "portcullis.backup" . | nindent 12 }}"#));
+    let names = read(&format!("{CHART}/templates/_names.tpl"));
+    for (names_of, name) in [("selector", "portcullis"), ("backup", "portcullis-backup")] {
+        let defined =
+            format!("{{{{- define \"portcullis.{names_of}\" -}}}}\napp.kubernetes.io/name: {name}\n");
+        assert!(names.contains(&defined), "{defined}");
+    }
+    // It goes where servers go, and nobody comes in.
+    let policy = read(&format!("{CHART}/templates/networkpolicy.yaml"));
+    let (_, own) = policy.split_once("---\n").expect("a second policy");
+    assert!(own.contains("ingress: []") && own.contains(".Values.networkPolicy.to"), "{own}");
+}
+
+/// What the template tells each of the two containers, with the files of a house in the place of the pod's.
+fn words_of_the_backup(scratch: &Scratch) -> [Vec<String>; 2] {
+    let container = read(&format!("{CHART}/templates/_backup.tpl"));
+    let (_, rest) = container.split_once("args:\n").expect("it has words");
+    let (lines, _) = rest.split_once("env:\n").expect("and an environment");
+    let job = read(&format!("{CHART}/templates/cronjob.yaml"));
+    let own = job.lines().filter(|line| line.contains("portcullis.backup.container"));
+    let at = |path: &str| scratch.path().join(path).display().to_string();
+    let told = own.map(|own| {
+        let own: Vec<_> = own.split('"').skip(3).step_by(2).collect();
+        let words = lines
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- "))
+            .flat_map(|word| if word == "{{ . | quote }}" { own.clone() } else { vec![word] });
+        let here = words.map(|word| {
+            let word = word.replace("/etc/portcullis/site/site.toml", &at("site.toml"));
+            let word =
+                word.replace("/etc/portcullis/backup-key/{{ $.Values.backup.key }}", &at("backup.key"));
+            word.replace("/backups/$(POD_NAME)", &at("portcullis-backup-29384756-x2x4z"))
+        });
+        here.collect()
+    });
+    told.collect::<Vec<Vec<String>>>().try_into().expect("one takes it, and one verifies it")
+}
+
+#[test]
+fn the_words_of_the_job_take_a_backup_and_verify_it() {
+    let scratch = Scratch::new();
+    let mut settings = settings(&scratch);
+    settings.issuer = "http://127.0.0.1:8080".into();
+    std::fs::write(scratch.path().join("site.toml"), toml::to_string(&settings).unwrap()).unwrap();
+    let key = scratch.path().join("backup.key");
+    std::fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, private).unwrap();
+    let site = scratch.path().join("site.toml");
+    let seed = repository("deploy/config/demo.toml");
+    let seeded = command("portcullis").arg("--config").arg(site).arg("seed").arg(seed).output().unwrap();
+    assert!(seeded.status.success(), "{seeded:?}");
+    for words in words_of_the_backup(&scratch) {
+        let ran = command("portcullis").args(&words).output().unwrap();
+        let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert!(ran.status.success() && said.contains(", sealed\n"), "{words:?}\n{said}");
+    }
 }
 
 #[test]

@@ -13,6 +13,12 @@ app.kubernetes.io/name: portcullis
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* What selects the pods that take backups; no Service and no Deployment may take them for servers. */}}
+{{- define "portcullis.backup" -}}
+app.kubernetes.io/name: portcullis-backup
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- define "portcullis.labels" -}}
 {{ include "portcullis.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
