@@ -87,6 +87,11 @@ impl BoxOfKeys {
         self.ask(&format!("lose {kid}"));
     }
 
+    /// Somebody else puts a key of theirs in the place of ours, under the same id.
+    pub fn relabel(&self, kid: &str) {
+        self.ask(&format!("relabel {kid}"));
+    }
+
     /// Has this program started once more, with something to do.
     fn ask(&self, order: &str) -> String {
         let mut other = Command::new(std::env::current_exe().expect("a test has a file"));
@@ -103,6 +108,12 @@ impl BoxOfKeys {
             Some(("lose", kid)) => {
                 for object in session.find_objects(&[Attribute::Id(kid.into())]).expect("it looks") {
                     session.destroy_object(object).expect("it is there");
+                }
+            }
+            Some(("relabel", kid)) => {
+                for object in session.find_objects(&[Attribute::Id(kid.into())]).expect("it looks") {
+                    let label = [Attribute::Label("somebody else's".into())];
+                    session.update_attributes(object, &label).expect("labels may change");
                 }
             }
             _ => list(&session),

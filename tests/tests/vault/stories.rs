@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_authority::desk::Clock as _;
+use portcullis_authority::keyring::{Signer, Vault as _};
 use portcullis_authority::ledger::Survey as _;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_tests::client::{BACKEND, kid_of};
@@ -27,6 +28,8 @@ pub fn tell(keys: &BoxOfKeys) {
         a_revoked_key_is_destroyed_in_the_token(keys).await;
         without_its_token_a_server_ends_and_checks_and_issues_nothing(keys).await;
         a_key_that_is_lost_in_the_token_signs_nothing_until_it_is_revoked(keys).await;
+        a_key_that_is_missing_costs_nobody_else_a_session(keys).await;
+        what_is_not_labelled_as_ours_is_not_destroyed(keys).await;
         rsa_keys_sign_in_the_token(keys).await;
         a_house_moves_into_the_token_and_out_again(keys).await;
         signatures_of_many_callers_are_made_side_by_side(keys).await;
@@ -198,6 +201,47 @@ async fn a_key_that_is_lost_in_the_token_signs_nothing_until_it_is_revoked(keys:
     until("the next one signs", async || ask(town.issuer()).await.status == 200).await;
 }
 
+async fn vault_of(keys: &BoxOfKeys) -> portcullis::keys::Pkcs11Vault {
+    let settings = keys.settings();
+    let opened = tokio::task::spawn_blocking(move || portcullis::keys::Pkcs11Vault::open(&settings));
+    opened.await.expect("it ends").expect("the token is there")
+}
+
+async fn made(vault: &portcullis::keys::Pkcs11Vault) -> (String, std::sync::Arc<dyn Signer>) {
+    let public = vault.make("ES256", "eu1").await.expect("a key");
+    let kid = public["kid"].as_str().expect("a name").to_owned();
+    (kid, vault.signer(&public).expect("it signs"))
+}
+
+async fn a_key_that_is_missing_costs_nobody_else_a_session(keys: &BoxOfKeys) {
+    let vault = vault_of(keys).await;
+    let ((lost, silent), (kept, signer)) = (made(&vault).await, made(&vault).await);
+    silent.sign(b"header.payload").await.expect("a signature");
+    keys.lose(&lost);
+    let before = format!("{vault:?}");
+    // Longer than a module rests before it may begin again.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        let why = silent.sign(b"header.payload").await.expect_err("it is gone").why;
+        assert!(why.contains("holds 0 keys with the id"), "{why}");
+        signer.sign(b"header.payload").await.expect("the other one signs on");
+        assert!(vault.is_up());
+    }
+    vault.destroy(&lost).await.expect("it is gone already");
+    assert_eq!(format!("{vault:?}"), before, "the module began again for one key");
+    vault.destroy(&kept).await.expect("it goes");
+}
+
+async fn what_is_not_labelled_as_ours_is_not_destroyed(keys: &BoxOfKeys) {
+    let vault = vault_of(keys).await;
+    let (kid, _) = made(&vault).await;
+    keys.relabel(&kid);
+    let why = vault.destroy(&kid).await.expect_err("it is somebody else's").why;
+    assert!(why.contains("not labelled as ours"), "{why}");
+    assert!(keys.private_keys().contains(&kid));
+    keys.lose(&kid);
+}
+
 async fn rsa_keys_sign_in_the_token(keys: &BoxOfKeys) {
     for algorithm in ["RS256", "RS512", "PS256"] {
         let mut town = Town::open_with(&Ground::Sqlite, |settings| {
@@ -264,7 +308,6 @@ async fn signed_by_another(town: &Town, before: &str) -> String {
 async fn signatures_of_many_callers_are_made_side_by_side(keys: &BoxOfKeys) {
     const CALLERS: usize = 16;
     const EACH: usize = 100;
-    use portcullis_authority::keyring::Vault as _;
     for sessions in [1, 4] {
         let settings = portcullis::settings::Pkcs11 { sessions, ..keys.settings() };
         let opened = tokio::task::spawn_blocking(move || portcullis::keys::Pkcs11Vault::open(&settings));

@@ -35,6 +35,7 @@ const MAKING: Duration = Duration::from_secs(120);
 /// The token, open.
 pub struct Pkcs11Vault {
     line: Line,
+    module: Arc<Module>,
     mechanisms: Vec<MechanismType>,
     make: bool,
 }
@@ -44,7 +45,7 @@ pub struct Pkcs11Vault {
 struct Line {
     jobs: SyncSender<Job>,
     patience: Duration,
-    /// Whether the last thing that was asked was done.
+    /// Whether the last thing that was asked was done, or was not for one key's sake alone.
     up: Arc<AtomicBool>,
 }
 
@@ -62,7 +63,7 @@ impl Pkcs11Vault {
     pub fn open(settings: &settings::Pkcs11) -> Result<Self, Trouble> {
         let module = Module::load(&settings.module)
             .map_err(|e| trouble(format!("{} does not load: {e}", settings.module.display())))?;
-        let place = Arc::new(Place::new(module, settings.clone()));
+        let place = Arc::new(Place::new(module.clone(), settings.clone()));
         let mechanisms = match look(&place) {
             Ok(mechanisms) => mechanisms,
             Err(Failed::Lost(why)) if !settings.make => {
@@ -82,7 +83,7 @@ impl Pkcs11Vault {
         }
         let up = Arc::new(AtomicBool::new(!mechanisms.is_empty()));
         let line = Line { jobs, patience: settings.patience(), up };
-        Ok(Self { line, mechanisms, make: settings.make })
+        Ok(Self { line, module, mechanisms, make: settings.make })
     }
 }
 
@@ -115,12 +116,15 @@ impl Line {
             })
         })?;
         let told = match tokio::time::timeout(patience, told).await {
-            Ok(Ok(done)) => done.map_err(|failed| trouble(failed.sentence())),
-            Ok(Err(_)) => Err(trouble("the thread for the token has ended")),
-            Err(_) => Err(trouble(format!("the token did not answer within {} ms", patience.as_millis()))),
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(Failed::Lost("the thread for the token has ended".into())),
+            Err(_) => {
+                Err(Failed::Lost(format!("the token did not answer within {} ms", patience.as_millis())))
+            }
         };
-        self.up.store(told.is_ok(), Ordering::Relaxed);
-        told
+        let well = told.as_ref().err().is_none_or(Failed::leaves_the_token_well);
+        self.up.store(well, Ordering::Relaxed);
+        told.map_err(|failed| trouble(failed.sentence()))
     }
 }
 
@@ -193,7 +197,8 @@ impl Signer for InVault {
 
 impl std::fmt::Debug for Pkcs11Vault {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Pkcs11Vault({} mechanisms)", self.mechanisms.len())
+        let (mechanisms, begun) = (self.mechanisms.len(), self.module.begun_again());
+        write!(out, "Pkcs11Vault({mechanisms} mechanisms, begun again {begun} times)")
     }
 }
 

@@ -1,5 +1,6 @@
 //! One session with the token, and what is done over it. A session that is lost is opened again, with a new
-//! login; a token that does not come back by that is looked for with the module begun anew.
+//! login; a token that does not come back by that is looked for with the module begun anew. A key that is missing in
+//! a token that shows others is that key's trouble and nobody else's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +43,8 @@ pub(super) enum Done {
 pub(super) enum Failed {
     /// What was said of this PIN; it is not tried again, because a token locks itself after a few.
     Pin(String),
+    /// The token is well, and this one key is not in it as it should be. That is no reason to end anybody's session.
+    Missing(String),
     /// Anything else; a new session may help.
     Lost(String),
 }
@@ -55,8 +58,13 @@ impl From<Error> for Failed {
 impl Failed {
     pub fn sentence(self) -> String {
         match self {
-            Self::Pin(why) | Self::Lost(why) => why,
+            Self::Pin(why) | Self::Missing(why) | Self::Lost(why) => why,
         }
+    }
+
+    /// Whether the token itself can be used.
+    pub fn leaves_the_token_well(&self) -> bool {
+        matches!(self, Self::Missing(_))
     }
 }
 
@@ -217,16 +225,33 @@ impl Held {
 
     fn destroy(&mut self, kid: &str, anew: bool) -> Result<Done, Failed> {
         self.keys.remove(kid);
-        let found = self.session.find_objects(&[Attribute::Id(kid.as_bytes().to_vec())])?;
-        // A module may show a token that went away as an empty one until it begins again, and what is believed
-        // to be destroyed is not looked for any more.
-        if found.is_empty() && !anew {
-            return Err(Failed::Lost(format!("the token holds no key with the id {kid}")));
+        let ours = self.session.find_objects(&named(kid))?;
+        for object in &ours {
+            self.session.destroy_object(*object)?;
         }
-        for object in found {
-            self.session.destroy_object(object)?;
+        // An id is chosen by whoever makes a key. What bears this one under another label is not what we made.
+        if !self.session.find_objects(&[Attribute::Id(kid.as_bytes().to_vec())])?.is_empty() {
+            let why = format!(
+                "the token holds an object with the id {kid} that is not labelled as ours; look at it"
+            );
+            return Err(Failed::Missing(why));
+        }
+        // What is believed to be destroyed is not looked for any more, so a token that may have gone away is not
+        // believed to hold nothing, unless the module has begun anew for the question.
+        if ours.is_empty() && !anew {
+            self.shows_any()?;
         }
         Ok(Done::Destroyed)
+    }
+
+    /// That the token shows any private key at all. A module may show one that went away as an empty one, until it
+    /// begins again.
+    fn shows_any(&self) -> Result<(), Failed> {
+        let any = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true)];
+        match self.session.find_objects(&any)?.is_empty() {
+            true => Err(Failed::Lost("the token shows no key at all".into())),
+            false => Ok(()),
+        }
     }
 
     fn private(&mut self, kid: &str) -> Result<ObjectHandle, Failed> {
@@ -240,7 +265,8 @@ impl Held {
         ];
         let found = self.session.find_objects(&wanted)?;
         let [key] = found[..] else {
-            return Err(Failed::Lost(format!("the token holds {} keys with the id {kid}", found.len())));
+            self.shows_any()?;
+            return Err(Failed::Missing(format!("the token holds {} keys with the id {kid}", found.len())));
         };
         self.keys.insert(kid.to_owned(), key);
         Ok(key)
@@ -248,8 +274,7 @@ impl Held {
 
     fn make(&mut self, kid: &str, algorithm: Algorithm) -> Result<serde_json::Value, Failed> {
         let (mechanism, shape) = algorithm.generation();
-        let name =
-            [Attribute::Id(kid.as_bytes().to_vec()), Attribute::Label(format!("portcullis {kid}").into())];
+        let name = named(kid);
         let public = [&name[..], &shape, &PUBLIC].concat();
         let private = [&name[..], algorithm.nothing_else(), &PRIVATE].concat();
         let (public, private) = self.session.generate_key_pair(&mechanism, &public, &private)?;
@@ -272,6 +297,11 @@ impl Held {
             seen.contains(&Attribute::Sensitive(true)) && seen.contains(&Attribute::Extractable(false));
         kept.then_some(()).ok_or_else(|| Failed::Lost("the token would let its new key out".into()))
     }
+}
+
+/// What both halves of a key of ours are called.
+fn named(kid: &str) -> [Attribute; 2] {
+    [Attribute::Id(kid.as_bytes().to_vec()), Attribute::Label(format!("portcullis {kid}").into())]
 }
 
 const PUBLIC: [Attribute; 2] = [Attribute::Token(true), Attribute::Verify(true)];

@@ -45,6 +45,11 @@ impl Module {
         work(&state.pkcs11, state.generation)
     }
 
+    /// How often it has begun again.
+    pub fn begun_again(&self) -> u64 {
+        self.with(|_, generation| generation)
+    }
+
     /// Ends it and begins again, which is how many modules find a token that went away and came back. Whoever
     /// saw an older generation is late; so is whoever comes too soon. Says whether it was done.
     pub fn begin_again(&self, seen: u64) -> bool {
