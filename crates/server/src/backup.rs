@@ -134,10 +134,11 @@ pub fn verify(file: &Path, keks: &Keks) -> Result<Contents, Trouble> {
 }
 
 /// Puts a backup into the empty database that the settings name, and everything issued before it ends: see
-/// `portcullis_authority::recovery`. Key files are written where there are none.
+/// `portcullis_authority::recovery`. Key files are written where there are none, once the database has taken the rest.
 ///
 /// # Errors
-/// Trouble in a sentence; then the database is as empty as before.
+/// Trouble in a sentence; then the database is as empty as before and nothing was written, unless the sentence says
+/// that only the key files are wanting.
 pub async fn restore(
     (settings, means): (&Settings, &Means),
     file: &Path,
@@ -145,7 +146,7 @@ pub async fn restore(
     reason: &str,
 ) -> Result<Restored, Trouble> {
     let (contents, files) = trusted(file, under)?;
-    let keys = put_keys(settings, &files)?;
+    fitting(settings, &files)?;
     let (header, lines) = open(file, under.keks())?;
     if header.is_plain() && matches!(under, Under::Key(_)) {
         return Err(about(file, "it was exchanged while it was read; nothing was changed in the database"));
@@ -159,6 +160,12 @@ pub async fn restore(
         deed
     };
     let done = copy_in((&books, &clock), &header.about.imprint, &mut rows, &then).await?;
+    let keys = put_keys(settings, &files).map_err(|why| {
+        let why = why.why;
+        trouble(format!(
+            "the database is restored, and the key files are not: {why}. Mend that, then restore --keys-only"
+        ))
+    })?;
     Ok(Restored { contents, feeds: done.feeds, keys })
 }
 
@@ -256,26 +263,36 @@ fn key_files(directory: &Path) -> Result<Vec<KeyFile>, Trouble> {
 
 /// Keys are written where there are none, and never over others: those that are there must be the same house's.
 fn put_keys(settings: &Settings, files: &[KeyFile]) -> Result<Keys, Trouble> {
-    let directory = &settings.keys.directory;
-    let named: Vec<_> = files.iter().map(|it| (it.file.as_str(), it.text.as_str())).collect();
-    match (named.is_empty(), KeyDirectory::is_at(directory)) {
-        (true, _) => Ok(Keys::None),
-        (false, false) => {
-            KeyDirectory::put_back(directory, &named)?;
-            Ok(Keys::Written(directory.clone()))
-        }
-        (false, true) => {
-            let keys = KeyDirectory::open(directory)?.under(Keks::of(&settings.keys)?);
-            match keys.opens_the_same(&named)? {
-                true => Ok(Keys::Kept(directory.clone())),
-                false => Err(trouble(format!(
-                    "the keys in {} are another house's: its seal.key does not open what is in the backup. \
-                     Name an empty directory with keys.directory. Nothing was changed",
-                    directory.display()
-                ))),
-            }
-        }
+    let kept = fitting(settings, files)?;
+    if matches!(kept, Keys::Written(_)) {
+        KeyDirectory::put_back(&settings.keys.directory, &named(files))?;
     }
+    Ok(kept)
+}
+
+/// What would become of the key directory; nothing is written.
+fn fitting(settings: &Settings, files: &[KeyFile]) -> Result<Keys, Trouble> {
+    let directory = &settings.keys.directory;
+    if files.is_empty() {
+        return Ok(Keys::None);
+    }
+    if !KeyDirectory::is_at(directory) {
+        KeyDirectory::could_put_back(&named(files))?;
+        return Ok(Keys::Written(directory.clone()));
+    }
+    let keys = KeyDirectory::open(directory)?.under(Keks::of(&settings.keys)?);
+    match keys.opens_the_same(&named(files))? {
+        true => Ok(Keys::Kept(directory.clone())),
+        false => Err(trouble(format!(
+            "the keys in {} are another house's: its seal.key does not open what is in the backup. \
+             Name an empty directory with keys.directory. Nothing was changed",
+            directory.display()
+        ))),
+    }
+}
+
+fn named(files: &[KeyFile]) -> Vec<(&str, &str)> {
+    files.iter().map(|it| (it.file.as_str(), it.text.as_str())).collect()
 }
 
 fn about(file: &Path, why: impl std::fmt::Display) -> Trouble {

@@ -221,13 +221,22 @@ impl KeyDirectory {
     /// # Errors
     /// Trouble from the disk, or when one would not lie in the directory itself.
     pub fn put_back(path: &Path, files: &[(&str, &str)]) -> Result<(), Trouble> {
-        if let Some((name, _)) = files.iter().find(|(name, _)| !is_plain_name(name)) {
-            return Err(trouble(format!("{name} is not the name of a key file")));
-        }
+        Self::could_put_back(files)?;
         disk::make_private_directory(path)?;
         let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == MANIFEST);
         let mut in_order = others.into_iter().chain(manifest);
         in_order.try_for_each(|(name, text)| disk::write_private(&path.join(name), text))
+    }
+
+    /// Whether [`KeyDirectory::put_back`] would take these files.
+    ///
+    /// # Errors
+    /// When one would not lie in the directory itself.
+    pub fn could_put_back(files: &[(&str, &str)]) -> Result<(), Trouble> {
+        match files.iter().find(|(name, _)| !is_plain_name(name)) {
+            Some((name, _)) => Err(trouble(format!("{name} is not the name of a key file"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether the secret that opens the books is the same here and in these files.

@@ -209,6 +209,23 @@ fn nothing_is_written_over() {
 }
 
 #[test]
+fn a_database_that_refuses_a_backup_leaves_no_key_files_behind() {
+    let house = House::new();
+    house.done(&["backup", "a.backup"]);
+    let mut restore = house.command(&["restore", "a.backup", "--fenced"]);
+    let why = failed(&restore.env("PORTCULLIS__KEYS__DIRECTORY", "elsewhere/keys").output().unwrap());
+    assert!(why.contains("not empty"), "{why}");
+    assert!(!house.path("elsewhere").exists(), "keys of a house that does not stand there");
+    // And where the database takes it, but the keys have no place, that is said, and they come afterwards.
+    std::fs::write(house.path("in-the-way"), "a file").unwrap();
+    let mut restore = house.elsewhere(&["restore", "a.backup", "--fenced"]);
+    let why = failed(&restore.env("PORTCULLIS__KEYS__DIRECTORY", "in-the-way/keys").output().unwrap());
+    assert!(why.contains("the database is restored") && why.contains("--keys-only"), "{why}");
+    succeeded(&house.elsewhere(&["restore", "a.backup", "--keys-only"]).output().unwrap());
+    succeeded(&house.elsewhere(&["audit", "verify"]).output().unwrap());
+}
+
+#[test]
 fn lost_key_files_come_back_and_another_house_s_are_left_alone() {
     let house = House::new();
     house.done(&["backup", "a.backup"]);

@@ -15,6 +15,8 @@ use super::strongbox::Locking;
 use super::{Header, KeyFile, Under, about, as_io, trouble};
 use crate::means::Means;
 
+const TAKEN: &str = "it is there already; a backup is never written over another file";
+
 /// A backup that is being written.
 pub(super) struct Vessel<'a> {
     place: PathBuf,
@@ -39,7 +41,7 @@ impl<'a> Vessel<'a> {
         files: Vec<KeyFile>,
     ) -> Result<Self, Trouble> {
         if place.exists() {
-            return Err(about(place, "it is there already; a backup is never written over another file"));
+            return Err(about(place, TAKEN));
         }
         let name = place.file_name().ok_or_else(|| about(place, "it does not name a file"))?;
         // Two that are taken at once do not meet in one file.
@@ -63,7 +65,10 @@ impl<'a> Vessel<'a> {
         let beside = self.beside.0.take().ok_or_else(|| trouble("it was closed before"))?;
         if let Err(why) = settle(locking, &beside, &self.place) {
             self.beside.0 = Some(beside);
-            return Err(about(&self.place, why));
+            return Err(match why.kind() {
+                io::ErrorKind::AlreadyExists => about(&self.place, TAKEN),
+                _ => about(&self.place, why),
+            });
         }
         Ok(header)
     }
@@ -89,9 +94,26 @@ impl<'a> Vessel<'a> {
 fn settle(locking: Locking<BufWriter<File>>, beside: &Path, place: &Path) -> io::Result<()> {
     let file = locking.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    fs::rename(beside, place)?;
+    put(beside, place)?;
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Gives a file its name, unless somebody else has it by now: renaming would write over theirs.
+fn put(beside: &Path, place: &Path) -> io::Result<()> {
+    match fs::hard_link(beside, place) {
+        // The file has both names now. If the first stays, the next backup of this name removes it.
+        Ok(()) => Ok(drop(fs::remove_file(beside))),
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(why),
+        Err(_) => claim(beside, place),
+    }
+}
+
+/// Where a file cannot have two names: the name is taken by an empty file, which only we can have made, and which may
+/// be written over.
+fn claim(beside: &Path, place: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?;
+    fs::rename(beside, place).inspect_err(|_| drop(fs::remove_file(place)))
 }
 
 impl Tray for Vessel<'_> {
@@ -116,6 +138,27 @@ impl Drop for Beside {
         if let Some(path) = &self.0 {
             // If it cannot be removed, the next backup of this name does it.
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_file_that_came_meanwhile_is_not_written_over() {
+        for put in [put, claim] {
+            let folder = Scratch::new();
+            let (beside, place) = (folder.path().join("a.part"), folder.path().join("a.backup"));
+            fs::write(&beside, "ours").unwrap();
+            fs::write(&place, "theirs").unwrap();
+            assert_eq!(put(&beside, &place).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read_to_string(&place).unwrap(), "theirs");
+            fs::remove_file(&place).unwrap();
+            put(&beside, &place).unwrap();
+            assert_eq!((fs::read_to_string(&place).unwrap().as_str(), beside.exists()), ("ours", false));
         }
     }
 }
