@@ -15,6 +15,7 @@ mod micro;
 mod redis;
 mod requests;
 mod roles;
+mod sealing;
 mod signatures;
 mod table;
 mod town;

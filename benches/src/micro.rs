@@ -1,4 +1,4 @@
-//! What the parts cost in this process, one thread, nothing else going on: signing, checking, permissions.
+//! What the parts cost in this process, one thread, nothing else going on: signing, checking, permissions, sealed fields.
 //! Many short batches; the table has what the fastest tenth of them stayed below, because slower ones on a
 //! shared machine say more about its other guests.
 
@@ -16,6 +16,7 @@ use portcullis_guard::policy::{Permission, Role};
 use portcullis_guard::{Access, Action, Claims, Facts, Guard, KeySet, Policy, Unverified};
 
 use crate::Outcome;
+use crate::sealing;
 use crate::signatures::Pair;
 use crate::table::{self, figure};
 
@@ -30,7 +31,7 @@ const RECORDS: u64 = 1_000_000;
 /// A batch is about this long, so that many fit between two interruptions.
 const BATCH: Duration = Duration::from_micros(500);
 /// What is measured below, for sharing out the time.
-const MEASUREMENTS: u32 = 20;
+const MEASUREMENTS: u32 = 30;
 
 /// Measures for about so long and prints the tables.
 pub fn run(span: Duration) -> Outcome<()> {
@@ -41,7 +42,8 @@ pub fn run(span: Duration) -> Outcome<()> {
     signing(&pairs, &text, each)?;
     let view = Arc::new(view()?);
     checking(&pairs, &text, &view, each)?;
-    parts(&pairs[0], &claims, &view, each)
+    parts(&pairs[0], &claims, &view, each)?;
+    sealing::run(each)
 }
 
 /// A key in memory signs at once, and needs nobody who waits for it.
@@ -125,7 +127,7 @@ fn parts(pair: &Pair, claims: &Claims, view: &Arc<View>, each: Duration) -> Outc
 }
 
 /// Nanoseconds for one: the fastest tenth of many batches took no longer.
-fn nanos<T>(span: Duration, work: impl Fn() -> T) -> f64 {
+pub fn nanos<T>(span: Duration, work: impl Fn() -> T) -> f64 {
     let mut times = 1u32;
     while batch(times, &work) < BATCH && times < 1 << 20 {
         times *= 2;
