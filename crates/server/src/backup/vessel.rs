@@ -102,8 +102,11 @@ fn settle(locking: Locking<BufWriter<File>>, beside: &Path, place: &Path) -> io:
 /// Gives a file its name, unless somebody else has it by now: renaming would write over theirs.
 fn put(beside: &Path, place: &Path) -> io::Result<()> {
     match fs::hard_link(beside, place) {
-        // The file has both names now. If the first stays, the next backup of this name removes it.
-        Ok(()) => Ok(drop(fs::remove_file(beside))),
+        Ok(()) => {
+            // The file has both names now. If the first stays, the next backup of this name removes it.
+            let _ = fs::remove_file(beside);
+            Ok(())
+        }
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(why),
         Err(_) => claim(beside, place),
     }
