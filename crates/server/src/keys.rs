@@ -5,7 +5,7 @@
 //!   manifest.json     which keys there are, and how old: pending, active, retired
 //!   <kid>.jwk   0600  one private key each
 //!   seal.key    0600  32 random bytes: hashes client secrets and refresh tokens
-//!   feed.jwk    0600  Ed25519: signs the feed that guards follow
+//!   feed.jwk    0600  Ed25519: signs the feed that guards follow (its successor: keys/succession.rs)
 //! ```
 //!
 //! With a key-encryption key (`keys.kek`) the private files are sealed, see `keys/envelope.rs`.
@@ -22,6 +22,7 @@ mod envelope;
 mod keeper;
 mod manifest;
 mod shredder;
+mod succession;
 mod vault;
 mod wrapping;
 
@@ -60,6 +61,8 @@ pub struct LoadedKeys {
     pub seal_master: [u8; 32],
     /// The private Ed25519 JWK of the feed, `use` is `rv`.
     pub feed: Value,
+    /// Public JWKs that are published beside it.
+    pub feed_beside: Vec<Value>,
     /// Files that are not sealed.
     pub plain: Vec<String>,
 }
@@ -142,13 +145,9 @@ impl KeyDirectory {
         let plain = self.wraps()?.into_iter().filter(|(_, wrap)| *wrap == Wrap::Plain);
         let seal = self.load_jwk(SEAL)?;
         let seal_master = bytes_of(&seal, "k").ok_or_else(|| self.wrong(SEAL, "k is not 32 bytes"))?;
-        let feed = self.load_jwk(FEED)?;
-        let named = feed["kid"].is_string() && feed["crv"] == "Ed25519" && feed["use"] == "rv";
-        if !named || bytes_of(&feed, "d").is_none() {
-            return Err(self.wrong(FEED, "it is not a private Ed25519 key with a kid and use \"rv\""));
-        }
+        let (feed, feed_beside) = (self.feed_key(FEED)?, self.feed_keys_beside()?);
         let plain = plain.map(|(name, _)| name.to_owned()).collect();
-        let loaded = LoadedKeys { keyring, seal_master, feed, plain };
+        let loaded = LoadedKeys { keyring, seal_master, feed, feed_beside, plain };
         Keyring::new(&loaded.keyring)?;
         Ok(loaded)
     }
@@ -205,12 +204,11 @@ impl KeyDirectory {
     /// # Errors
     /// Trouble naming the file that cannot be read, or that others can read.
     pub fn files(&self) -> Result<Vec<(String, Zeroizing<String>)>, Trouble> {
-        let private = self.manifest.keys.iter().map(|entry| entry.file.as_str()).chain([SEAL, FEED]);
         let read = |name: &str| {
             let text = disk::read_private(&self.path.join(name))?;
             Ok((name.to_owned(), Zeroizing::new(text)))
         };
-        let mut files = private.map(read).collect::<Result<Vec<_>, Trouble>>()?;
+        let mut files = self.private_files().map(read).collect::<Result<Vec<_>, Trouble>>()?;
         // Last, as when they are made: without it there is no key directory.
         files.push((MANIFEST.to_owned(), Zeroizing::new(disk::read(&self.path.join(MANIFEST))?)));
         Ok(files)
@@ -253,8 +251,12 @@ impl KeyDirectory {
 
     /// Every private file, and how it is kept.
     fn wraps(&self) -> Result<Vec<(&str, Wrap)>, Trouble> {
-        let files = self.manifest.keys.iter().map(|entry| entry.file.as_str()).chain([SEAL, FEED]);
-        files.map(|name| Ok((name, self.read_private(name)?.1))).collect()
+        self.private_files().map(|name| Ok((name, self.read_private(name)?.1))).collect()
+    }
+
+    fn private_files(&self) -> impl Iterator<Item = &str> {
+        let signing = self.manifest.keys.iter().map(|entry| entry.file.as_str());
+        signing.chain([SEAL, FEED]).chain(self.feed_files_beside())
     }
 
     fn make_key(&mut self, algorithm: &str, state: KeyState, clock: &dyn Clock) -> Result<String, Trouble> {

@@ -240,7 +240,7 @@ async fn furnish(
         store: store.clone(),
         clock: means.clock.clone(),
         view,
-        press: Press::new(&keys.feed)?,
+        press: Press::of(&keys)?,
         jwks: keeper.published(),
         keeper: Some(keeper.clone()),
         glass: Some(glass.clone()),

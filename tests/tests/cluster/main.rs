@@ -3,6 +3,7 @@
 //! `PORTCULLIS_TEST_POSTGRES` names a server.
 
 mod departure;
+mod feed_key;
 mod migration;
 mod outage;
 mod papers;
@@ -50,6 +51,7 @@ rules! {
         migration::servers_go_on_while_the_next_release_adds_to_the_tables,
     }
     where_servers_share_a_database {
+        feed_key::the_feed_changes_its_key_while_servers_work,
         rolling::servers_are_replaced_one_by_one_without_a_failed_request,
         versions::a_rollout_goes_forward_and_back_beside_the_version_before,
     }

@@ -334,7 +334,7 @@ fn shown(entry: &AuditEntry, json: bool) -> String {
 fn feed_keys(file: Option<&Path>, settings: &Settings) -> Result<Vec<FeedKeys>, Failure> {
     let set = match file {
         Some(file) => read(file)?,
-        None => Press::new(&books::keys(settings)?.feed)?.jwks().to_owned(),
+        None => Press::of(&books::keys(settings)?)?.jwks().to_owned(),
     };
     let keys = FeedKeys::from_jwks(&set).map_err(|_| Failure::new("there is no feed key in the JWK set."))?;
     Ok(vec![keys])

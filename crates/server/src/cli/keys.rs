@@ -46,6 +46,9 @@ secrets and refresh tokens are hashed with it, and without it every client needs
         #[arg(long)]
         algorithm: String,
     },
+    /// Change the key that signs the feed, in three steps, while servers go on.
+    #[command(subcommand)]
+    Feed(FeedKey),
     /// Seal the private files of a key directory under the key-encryption key of the settings (keys.kek).
     #[command(after_help = "\
 Examples:
@@ -110,6 +113,56 @@ Examples:
     Revoke(Named),
 }
 
+/// The steps; all servers have the same key directory, and each starts again after each of them.
+#[derive(Debug, Subcommand)]
+pub(super) enum FeedKey {
+    /// Make the next feed key. Servers publish it from their next start on; it signs nothing.
+    #[command(after_help = "\
+Examples:
+  portcullis keys feed prepare     # then start every server again, one by one
+  portcullis keys feed sign        # the same
+  portcullis keys feed forget      # when nothing is checked any more that the key before has signed
+
+Guards that pin the feed's keys need the next one before it signs: GET /.well-known/rv-jwks.json shows it.")]
+    Prepare {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let it sign from each server's next start on. The one before stays published, and signs no more.
+    Sign {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Publish the one before no more; prints its public half, which checks the records that it has signed.
+    Forget {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+impl FeedKey {
+    fn take(self, settings: &Settings) -> Outcome {
+        match self {
+            Self::Prepare { place } => {
+                let kid = place.open(settings)?.prepare_feed_key()?;
+                println!("{kid} stands by. Start every server again, one by one; then let it sign.");
+            }
+            Self::Sign { place } => {
+                let kid = place.open(settings)?.promote_feed_key()?;
+                println!("{kid} signs the feed of every server that is started from now on.");
+            }
+            Self::Forget { place } => {
+                let keys = place.open(settings)?;
+                // Shown first: whoever loses it checks nothing any more that the key has signed.
+                println!("{}", json!({ "keys": [keys.feed_key_before()?] }));
+                keys.forget_feed_key()?;
+                eprintln!("Servers that are started from now on publish it no more.");
+            }
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// The key directory, instead of the one in the settings (keys.directory).
@@ -135,6 +188,7 @@ impl Keys {
                 println!("Added {kid}. A server takes it in at its next start.");
                 Ok(())
             }
+            Self::Feed(step) => step.take(&settings),
             Self::Seal { place } => seal(&place.open(&settings)?),
             Self::Reseal { place, data, new_data_key } => {
                 // Books without a key-encryption key are sealed under a key of the key directory.

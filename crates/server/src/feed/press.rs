@@ -8,10 +8,13 @@ use portcullis_guard::feed::keys::{Key8, key8};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
+use crate::keys::LoadedKeys;
+
 /// The feed key.
 pub struct Press {
     key: Ed25519KeyPair,
     key8: Key8,
+    public: [u8; 32],
     jwks: String,
 }
 
@@ -32,12 +35,26 @@ impl Press {
             .as_ref()
             .try_into()
             .map_err(|_| Trouble::new("feed key", "a public key of another length"))?;
-        let key8 = key8(&public);
-        let shown = json!({"keys": [{
-            "kty": "OKP", "crv": "Ed25519", "use": "rv", "alg": "EdDSA",
-            "x": URL_SAFE_NO_PAD.encode(public), "kid": URL_SAFE_NO_PAD.encode(key8),
-        }]});
-        Ok(Self { key, key8, jwks: shown.to_string() })
+        let jwks = json!({ "keys": [public_jwk(&public)] }).to_string();
+        Ok(Self { key, key8: key8(&public), public, jwks })
+    }
+
+    /// The press of a server: it signs with the feed key and vouches for those beside it too, of which other servers
+    /// may sign with one while the key changes.
+    ///
+    /// # Errors
+    /// Trouble when one of them is no Ed25519 key.
+    pub fn of(keys: &LoadedKeys) -> Result<Self, Trouble> {
+        let mut press = Self::new(&keys.feed)?;
+        let mut all = vec![public_jwk(&press.public)];
+        for beside in &keys.feed_beside {
+            let x = URL_SAFE_NO_PAD.decode(beside["x"].as_str().unwrap_or_default()).unwrap_or_default();
+            let raw =
+                x.try_into().map_err(|_| Trouble::new("feed key", "one beside it is no Ed25519 key"))?;
+            all.push(public_jwk(&raw));
+        }
+        press.jwks = json!({ "keys": all }).to_string();
+        Ok(press)
     }
 
     /// The feed's public key set, as text.
@@ -69,4 +86,12 @@ impl Press {
         let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
     }
+}
+
+/// A feed key as the world sees it (RFC 8037 section 2), under the short name that batches bear.
+fn public_jwk(public: &[u8; 32]) -> Value {
+    json!({
+        "kty": "OKP", "crv": "Ed25519", "use": "rv", "alg": "EdDSA",
+        "x": URL_SAFE_NO_PAD.encode(public), "kid": URL_SAFE_NO_PAD.encode(key8(public)),
+    })
 }

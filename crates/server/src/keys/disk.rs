@@ -55,6 +55,11 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Trouble> {
     replace(path, text).map_err(|e| failed(path, &e))
 }
 
+/// Takes a file away, and brings that to disk.
+pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+    fs::remove_file(path).and_then(|()| settle(path)).map_err(|e| failed(path, &e))
+}
+
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("new");
     // What a crash left behind is in nobody's use.
@@ -66,6 +71,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
+    settle(path)
+}
+
+fn settle(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),
