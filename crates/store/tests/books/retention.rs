@@ -1,9 +1,11 @@
 //! What has a period goes with it, and how much that was is counted and told once.
 
+use portcullis_authority::inactivity::{Idle, IdleBook as _, IdleDue, IdleState, IdleStep};
 use portcullis_authority::ledger::{Act, Done};
 use portcullis_store::{KEPT, Periods, Store, Until};
 
 use crate::bench::{Bench, NOW, code, done, family};
+use crate::vault::sow;
 
 const DAY: u64 = 86_400;
 
@@ -116,4 +118,27 @@ pub async fn every_table_can_be_counted(bench: &Bench) {
     assert_eq!(of("families").oldest, Some(family(1).abs_exp));
     // The first row of the log is the deed above.
     assert_eq!((of("audit").rows, of("audit").due), (1, Some(0)));
+}
+
+pub async fn an_account_is_due_in_its_time_and_a_step_is_taken_once(bench: &Bench) {
+    let store = bench.open().await;
+    sow(&store, &[("ann", "ann@example.com")]).await;
+    assert_eq!(store.watch(NOW, 10).await.unwrap(), 1);
+    assert_eq!(store.watch(NOW + 9, 10).await.unwrap(), 0, "she is watched already");
+    assert_eq!(store.last_use("ann").await.unwrap(), None);
+    let due = |used, closed| IdleDue { used, warned: 0, closed, held: 0 };
+    assert!(store.idle(&due(NOW - 1, None), 10).await.unwrap().is_empty());
+    let before =
+        Idle { person: "ann".into(), used_at: NOW, state: IdleState::Used, since: NOW, held_at: None };
+    assert_eq!(store.idle(&due(NOW, None), 10).await.unwrap(), [before.clone()]);
+    let after = Idle { state: IdleState::Closed, since: NOW + 1, ..before.clone() };
+    let step = || Act::Idle(IdleStep { before: before.clone(), after: Some(after.clone()) });
+    assert_eq!(done(&store, step()).await, Done::Committed { position: None });
+    assert_eq!(done(&store, step()).await, Done::Lost, "once");
+    let opened = store.idle(&due(0, None), 10).await.unwrap();
+    assert_eq!(opened, [after.clone()], "closed for disuse, and open: somebody opened it again");
+    done(&store, Act::DisablePerson { id: "ann".into() }).await;
+    assert!(store.idle(&due(0, None), 10).await.unwrap().is_empty());
+    assert_eq!(store.idle(&due(0, Some(NOW + 1)), 10).await.unwrap(), [after]);
+    assert_eq!(store.idle_census().await.unwrap().closed, 1);
 }
