@@ -359,7 +359,7 @@ a_tampered_record_is_found() {
     begin
     leave
     local books=$PORTCULLIS__STORE__URL
-    "$portcullis" audit verify >"$folder/verified" || fail "the audit log does not prove itself"
+    "$portcullis" audit verify --books >"$folder/verified" || fail "the audit log does not prove itself"
     done_with "the audit log proves itself: $(head -1 "$folder/verified")"
     begin
     cp "$folder/portcullis.db" "$folder/altered.db"
@@ -367,7 +367,7 @@ a_tampered_record_is_found() {
     LC_ALL=C sed -i 's/their admin was robbed/their admin was asleep/g' "$folder/altered.db"
     ! cmp -s "$folder/portcullis.db" "$folder/altered.db" || fail "there was no record to alter"
     export PORTCULLIS__STORE__URL=sqlite:$folder/altered.db
-    ! "$portcullis" audit verify >"$folder/verified" 2>&1 || fail "an altered record was not found"
+    ! "$portcullis" audit verify --books >"$folder/verified" 2>&1 || fail "an altered record was not found"
     export PORTCULLIS__STORE__URL=$books
     grep -q 'was changed' "$folder/verified" || fail "the altered record is not named: $(cat "$folder/verified")"
     done_with "one word of a record is altered in a copy of the books, and the record is found:"

@@ -51,7 +51,7 @@ fn the_page_on_disasters_does_what_it_says() {
     let events = done(
         &scratch,
         "export PORTCULLIS__KEYS__KEK_BEFORE=file:kek PORTCULLIS__KEYS__KEK=file:kek.new\n\
-         PORTCULLIS__STORE__URL=sqlite:new.db portcullis audit search --limit 1000",
+         PORTCULLIS__STORE__URL=sqlite:new.db portcullis audit search --books --limit 1000",
     );
     for event in ["backup.taken", "backup.restored", "feed.promoted"] {
         assert!(events.contains(event), "{event}\n{events}");

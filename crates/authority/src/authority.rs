@@ -142,6 +142,23 @@ impl Authority {
         introspect::is_guard(&self.desk, id, secret, origin)
     }
 
+    /// Writes down that somebody was refused who asked as a guard. Only a guard of ours is named.
+    ///
+    /// # Errors
+    /// Trouble only.
+    pub async fn note_refused_guard(
+        &self,
+        id: Option<&str>,
+        refusal: &Refusal,
+        origin: &Origin,
+    ) -> Result<(), Trouble> {
+        let mut record = audit::event("guard.refused", self.desk.now(), origin);
+        let known = id.filter(|id| self.desk.registry.directory().guard(id).is_some());
+        record.client_id = known.map(|id| format!("guard:{id}"));
+        record.reason = Some(refusal.code.as_str().to_owned());
+        self.desk.ledger.commit(Deed::new(Act::Note, record)).await.map(drop)
+    }
+
     /// The application's backend names a visitor, and proves with its key that it may: then limits count the
     /// visitor and not the backend. Anything else is not heard.
     pub fn hear_visitor(&self, ask: &mut Ask, visitor: &str, key: &Secret) {
@@ -212,8 +229,13 @@ impl Authority {
     ///
     /// # Errors
     /// Trouble only.
-    pub async fn decline(&self, consent: &Consent, code: Code, origin: &Origin) -> Result<Url, Not> {
-        authorize::decline(&self.desk, consent, code, origin).await
+    pub async fn decline(
+        &self,
+        consent: &Consent,
+        why: (Code, Option<&Visitor>),
+        origin: &Origin,
+    ) -> Result<Url, Not> {
+        authorize::decline(&self.desk, consent, why, origin).await
     }
 }
 

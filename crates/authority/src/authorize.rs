@@ -330,13 +330,19 @@ pub async fn approve(desk: &Desk, consent: &Consent, visitor: &Visitor, origin: 
     Ok(to)
 }
 
-/// The person said no, or cannot be asked.
+/// The person said no, or cannot be asked; whoever is signed in is named.
 ///
 /// # Errors
 /// Trouble when it could not be written down.
-pub async fn decline(desk: &Desk, consent: &Consent, code: Code, origin: &Origin) -> Result<Url, Not> {
+pub async fn decline(
+    desk: &Desk,
+    consent: &Consent,
+    (code, visitor): (Code, Option<&Visitor>),
+    origin: &Origin,
+) -> Result<Url, Not> {
     let mut record = audit::event("consent.refused", desk.now(), origin);
     record.client_id = Some(consent.client_id.clone());
+    record.subject = visitor.map(|visitor| visitor.person.id.clone());
     desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     let sentence = match code {
         Code::LoginRequired => "Nobody is signed in.",

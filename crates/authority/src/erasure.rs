@@ -81,19 +81,25 @@ impl Executor for Erasure {
         let reason = Reason::read(&order.proposal.reason)?;
         let mut record = departure.record(order.hand, &reason, room.desk.now());
         record.event = "person.erased".into();
-        let mut acts = departure.acts(room, &format!("erasure {}", order.proposal.id));
-        let personal = [
-            Change::DropCard { kind: Kind::User, id: departure.person.id.clone() },
-            Change::PutPerson(anonymous(&departure.person)),
-        ];
-        for act in &mut acts {
-            if let Act::Amend(amendment) = act {
-                amendment.changes.extend(personal.clone());
-            }
-        }
-        acts.push(Act::Factor(FactorAct::Drop { person: departure.person.id.clone() }));
+        let acts = acts(&departure, room, &format!("erasure {}", order.proposal.id));
         Ok(Work { acts, audit: vec![record] })
     }
+}
+
+/// What erases somebody: all of theirs ends, and what is personal about them goes.
+pub(crate) fn acts(departure: &Departure, room: Room<'_>, mark: &str) -> Vec<Act> {
+    let mut acts = departure.acts(room, mark);
+    let personal = [
+        Change::DropCard { kind: Kind::User, id: departure.person.id.clone() },
+        Change::PutPerson(anonymous(&departure.person)),
+    ];
+    for act in &mut acts {
+        if let Act::Amend(amendment) = act {
+            amendment.changes.extend(personal.clone());
+        }
+    }
+    acts.push(Act::Factor(FactorAct::Drop { person: departure.person.id.clone() }));
+    acts
 }
 
 /// The account that is left: an id, a kind and an organization.
@@ -110,6 +116,6 @@ fn anonymous(person: &Person) -> Person {
     }
 }
 
-fn is_erased(person: &Person) -> bool {
+pub(crate) fn is_erased(person: &Person) -> bool {
     person.email.ends_with(&format!("@{NOWHERE}"))
 }

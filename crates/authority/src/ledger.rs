@@ -10,6 +10,7 @@ use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::inactivity::IdleStep;
 use crate::keyring::{KeyChain, KeyChange};
 use crate::operators::{StaffAct, Taken};
 use crate::proposals::{Acknowledgement, Proposal, Settlement};
@@ -193,6 +194,15 @@ pub enum Act {
     Acknowledge(Acknowledgement),
     /// Something about access reviews.
     Review(ReviewAct),
+    /// How far an unused account has come: [`Done::Lost`] unless it is still as it was.
+    Idle(IdleStep),
+    /// The audit log is told how many rows of a table went because their time was over: [`Done::Lost`] when
+    /// somebody else has told it.
+    TellGone {
+        table: String,
+        gone: u64,
+        at: u64,
+    },
     /// All of it, in this order, or nothing: when one comes to [`Done::Lost`] or [`Done::Spent`], so does
     /// the whole.
     Several(Vec<Act>),

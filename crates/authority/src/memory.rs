@@ -414,6 +414,8 @@ impl Books {
             },
             // Reviews are looked up in a book of their own, and nothing here looks.
             Act::Review(_) => Done::Lost,
+            // What is in memory goes with the process.
+            Act::TellGone { .. } | Act::Idle(_) => Done::Lost,
             Act::Several(acts) => self.all_or_nothing(acts),
         }
     }

@@ -99,13 +99,11 @@ pub async fn set_disabled(
     let event = if disabled { "person.disabled" } else { "person.enabled" };
     let record = AuditRecord { event: event.into(), ..record };
     change(desk, id, record, |seen| {
-        let after = Person { disabled, ..seen.person.clone() };
-        let mut changes = vec![Change::PutPerson(after)];
         if disabled {
             seen.must_orphan_nobody()?;
-            changes.extend(ends(desk, &seen.person.id, "account disabled"));
+            return Ok(closing(desk, &seen.person, "account disabled"));
         }
-        Ok(changes)
+        Ok(vec![Change::PutPerson(Person { disabled, ..seen.person.clone() })])
     })
     .await
     .map(|person| Person { disabled, ..person })
@@ -234,7 +232,7 @@ impl Picture {
     }
 
     /// To leave an organization without an owner or an admin takes two persons, whichever way it is done.
-    fn must_orphan_nobody(&self) -> Result<(), Denial> {
+    pub(crate) fn must_orphan_nobody(&self) -> Result<(), Denial> {
         match self.places().filter(|place| place.active).any(|place| is_last(place, &self.keepings)) {
             false => Ok(()),
             true => Err(Denial::conflict(
@@ -259,6 +257,13 @@ async fn change(
         }
     }
     Err(busy())
+}
+
+/// The account closed, and the end of all that was had with it.
+pub(crate) fn closing(desk: &Desk, person: &Person, reason: &str) -> Vec<Change> {
+    let mut changes = vec![Change::PutPerson(Person { disabled: true, ..person.clone() })];
+    changes.extend(ends(desk, &person.id, reason));
+    changes
 }
 
 /// The account with another password, and the end of all that was had with the one before.

@@ -14,12 +14,13 @@ use crate::ledger::{Act, AuditRecord, Deed, Done, Ledger};
 use crate::refusal::Trouble;
 
 /// Refusals that strangers can cause.
-const EVENTS: [&str; 5] = [
+const EVENTS: [&str; 6] = [
     "token.refused",
     "revocation.refused",
     "introspection.refused",
     "sign_in.refused",
     "operator.login.refused",
+    "guard.refused",
 ];
 /// How many of a kind are written down one by one until the next telling.
 const FEW: u64 = 3;

@@ -4,7 +4,10 @@
 
 mod checkpoint;
 mod export;
+#[cfg(test)]
+mod papers;
 mod proof;
+mod reading;
 mod sender;
 mod syslog;
 mod upkeep;
@@ -14,5 +17,9 @@ pub use checkpoint::{Vouched, Witness, state};
 pub(crate) use export::cell;
 pub use export::{Csv, JsonLines, Written, asked, line, moment, piece};
 pub use proof::{Proof, prove};
+pub use reading::{
+    CheckpointList, DestinationList, Filter, LetterList, RecordPage, checkpoints, dead_letters, destinations,
+    find, is_fit,
+};
 pub use sender::Sender;
 pub use upkeep::{Notary, forget, watch};

@@ -37,6 +37,7 @@ use crate::inspector::Glass;
 use crate::keys::{Keeper, Pkcs11Vault, Tools};
 use crate::means::{Means, Passwords};
 use crate::oblivion::keep_forgetting;
+use crate::retention::Janitor;
 use crate::settings::{Mode, Settings, Weight};
 use crate::telemetry::{Board, Traces, attend};
 use crate::{books, demo, http};
@@ -151,7 +152,7 @@ async fn run(
         tokio::spawn(upkeep::uses(store.clone())),
         tokio::spawn(upkeep::data_keys(store.clone())),
         tokio::spawn(keeper.tend()),
-        tokio::spawn(upkeep::purge(store.clone(), means.clock.clone())),
+        tokio::spawn(Janitor { store: store.clone(), house: house.clone().into_inner() }.tend()),
         tokio::spawn(keep_forgetting(store.clone(), means.clock.clone())),
     ];
     upkeep.extend(couriers);

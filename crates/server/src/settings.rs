@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 mod pkcs11;
 mod proxies;
+mod retention;
 mod traces;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use portcullis_authority::desk::Terms;
 use portcullis_authority::registry::Profile;
+use portcullis_store::Periods;
 use serde::{Deserialize, Serialize};
 
 pub use audit::{Audit, Destination, Road};
@@ -28,6 +30,7 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use pkcs11::Pkcs11;
 pub use proxies::{Network, ProxyHeader, TrustedProxies};
+pub use retention::Retention;
 pub use traces::Traces;
 
 /// Access tokens above this many bytes are not issued: proxies stop at 8 kB for all headers together.
@@ -59,6 +62,7 @@ pub struct Settings {
     pub redis: Option<Redis>,
     pub admin: Admin,
     pub audit: Audit,
+    pub retention: Retention,
     pub metrics: Metrics,
     pub traces: Traces,
     pub log: Log,
@@ -264,6 +268,11 @@ impl Settings {
         }
     }
 
+    /// How long what is over is kept.
+    pub fn periods(&self) -> Periods {
+        self.retention.periods(self.audit.retention_days)
+    }
+
     /// The same settings with secrets hidden, for people to read.
     pub fn shown(&self) -> Self {
         let mut shown = self.clone();
@@ -380,6 +389,7 @@ impl Default for Settings {
             redis: None,
             admin: Admin::default(),
             audit: Audit::default(),
+            retention: Retention::default(),
             metrics: Metrics::default(),
             traces: Traces::default(),
             log: Log::default(),

@@ -89,10 +89,13 @@ fn a_backup_is_sealed_private_and_goes_into_an_empty_place() {
 
     let restored = succeeded(&house.elsewhere(&["restore", "a.backup", "--fenced"]).output().unwrap());
     assert!(restored.contains("written to new/keys") && restored.contains("sign in again"), "{restored}");
-    let proof = succeeded(&house.elsewhere(&["audit", "verify"]).output().unwrap());
+    let proof = succeeded(&house.elsewhere(&["audit", "verify", "--books"]).output().unwrap());
     assert!(proof.contains("as they were written"), "{proof}");
     let found = succeeded(
-        &house.elsewhere(&["audit", "search", "--event", "backup.restored", "--json"]).output().unwrap(),
+        &house
+            .elsewhere(&["audit", "search", "--event", "backup.restored", "--json", "--books"])
+            .output()
+            .unwrap(),
     );
     assert!(found.contains("made_at") && found.contains("the database was restored"), "{found}");
     let again = failed(&house.elsewhere(&["restore", "a.backup", "--fenced"]).output().unwrap());

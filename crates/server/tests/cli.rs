@@ -91,6 +91,7 @@ fn help_is_what_was_reviewed() {
         &["account", "second-factor"],
         &["account", "recovery-codes"],
         &["status"],
+        &["retention"],
         &["people"],
         &["people", "list"],
         &["people", "show"],
@@ -214,14 +215,14 @@ fn the_books_are_sealed_anew_by_a_command() {
         text(&run.stdout)
     };
     said(&["keys", "init", "--algorithms", "ES256"], &[]);
-    said(&["audit", "search", "--event", "nothing"], &[]);
+    said(&["audit", "search", "--books", "--event", "nothing"], &[]);
     let made = said(&["keys", "reseal", "--new-data-key"], &[]);
     assert!(made.starts_with("Wrapped 0 data keys of the books anew.\nSealed 1 rows"), "{made}");
     let wrapped = said(&["keys", "reseal"], &kek);
     assert!(wrapped.contains("Sealed 4 files") && wrapped.contains("Wrapped 3 data keys"), "{wrapped}");
     let sealed = said(&["keys", "reseal", "--data"], &kek);
     assert!(sealed.contains("Wrapped 0 data keys") && sealed.contains("Sealed 0 rows"), "{sealed}");
-    let audit = said(&["audit", "search", "--event", "keys.resealed", "--json"], &kek);
+    let audit = said(&["audit", "search", "--event", "keys.resealed", "--json", "--books"], &kek);
     assert_eq!(audit.matches("keys.resealed").count(), 3, "{audit}");
 }
 

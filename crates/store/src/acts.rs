@@ -12,10 +12,12 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::factors::Factoring;
+use crate::idle::Idling as _;
 use crate::keys::Keeping;
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Lift, Promoting};
 use crate::proposals::Settling;
+use crate::purge::Counting as _;
 use crate::reviews::Reviewing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, people, sessions};
@@ -145,6 +147,11 @@ both! {
                 Act::Settle(settlement) => self.settle(settlement).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
                 Act::Review(act) => self.review_act(act, vault).await,
+                Act::Idle(step) => self.idle_step(step).await,
+                Act::TellGone { table, gone, at } => match self.tell_gone(table, *gone, *at).await? {
+                    true => Ok(Effect::Quiet),
+                    false => Ok(Effect::Lost),
+                },
                 Act::Several(_) => Err(Fault::unreadable("an act", "several where one is expected")),
             }
         }

@@ -16,7 +16,9 @@ use crate::db::{Fault, both};
 use crate::estate::card_row;
 use crate::factors::Factoring;
 use crate::rows::{self, card_kind, signed, unsigned, word};
-use crate::schema::{applications, cards, families, memberships, people, registry_version, roles, sessions};
+use crate::schema::{
+    applications, cards, families, memberships, people, people_idle, registry_version, roles, sessions,
+};
 use crate::seed::{NEVER, Seeding};
 use crate::vault::{CARD, Vault};
 
@@ -113,6 +115,7 @@ both! {
                 Change::EndPerson { person, reason, now } => self.end_person(person, reason, *now).await?,
                 Change::DropPerson { id } => {
                     self.drop_factor(id).await?;
+                    diesel::delete(people_idle::table.find(id)).execute(self).await?;
                     diesel::delete(people::table.find(id)).execute(self).await?;
                 }
                 Change::EndLogins { organization, person, reason, now, exp } => {

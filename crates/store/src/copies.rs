@@ -26,6 +26,8 @@ use crate::feed::Head;
 
 pub use inward::copy_in;
 pub use lines::CopyReader;
+#[cfg(test)]
+pub(crate) use tables::table_names;
 
 /// Rows of each table, by its name.
 pub type Rows = BTreeMap<String, u64>;

@@ -311,5 +311,20 @@ diesel::table! {
     secret_uses (client_id, secret_id) { client_id -> Text, secret_id -> Text, last_used -> BigInt, }
 }
 
+diesel::table! {
+    people_idle (person_id) {
+        person_id -> Text,
+        used_at -> BigInt,
+        state -> Text,
+        since -> BigInt,
+        held_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    retention_runs (name) { name -> Text, untold -> BigInt, removed -> BigInt, at -> BigInt, }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(people, memberships);
+diesel::allow_tables_to_appear_in_same_query!(people, people_idle);
 diesel::allow_tables_to_appear_in_same_query!(rv_feed, rv_log);

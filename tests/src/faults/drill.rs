@@ -156,7 +156,7 @@ impl House {
         let started = Instant::now();
         self.stage.end_everything(&self.second, &["restore", &name, "--fenced", "--key", key])?;
         self.took("the backup restored, and everything issued before ended", started);
-        self.second.command(&["audit", "verify"])?;
+        self.second.command(&["audit", "verify", "--books"])?;
         let started = Instant::now();
         self.second.start_again()?;
         self.took("a server ready again", started);

@@ -293,6 +293,64 @@ pub async fn an_auditor_reviews_the_log_and_others_do_not(ground: &Ground) {
     assert_eq!(none["requeued"], 0);
 }
 
+pub async fn the_log_is_read_over_the_operators_listener_by_those_who_review(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    town.client_token(&BACKEND).await;
+    let auditor = town.operator(OperatorRole::Auditor).await;
+    let ask = |token: &str, arguments: &[&str]| {
+        let mut asked = command("portcullis");
+        asked.env("PORTCULLIS_ADMIN_URL", town.office()).env("HOME", "/nonexistent");
+        if !token.is_empty() {
+            asked.env("PORTCULLIS_ADMIN_TOKEN", token);
+        }
+        asked.arg("audit").args(arguments).output().expect("the program starts")
+    };
+    let said = |arguments: &[&str]| {
+        let seen = ask(&auditor.token, arguments);
+        assert!(seen.status.success(), "{arguments:?}: {seen:?}");
+        text(&seen.stdout)
+    };
+    assert!(said(&["verify"]).contains("rows"), "{}", said(&["verify"]));
+    let verdict: Value = serde_json::from_str(&said(&["verify", "--json"])).expect("JSON");
+    assert_eq!(verdict["sound"], true);
+    let table = said(&["search", "--client-id", "backend"]);
+    assert!(table.contains("EVENT") && table.contains("token.issued"), "{table}");
+    let line: Value =
+        serde_json::from_str(&said(&["search", "--client-id", "backend", "--json"])).expect("one line");
+    assert_eq!(line["event"], "token.issued");
+    assert_eq!(said(&["search", "--limit", "2", "--json"]).lines().count(), 2);
+    let csv = said(&["export", "--format", "csv"]);
+    assert!(csv.starts_with("seq,time,event,") && csv.contains(",audit.searched,"), "{csv}");
+    assert_eq!(
+        said(&["export", "--event", "audit.exported"]).lines().count(),
+        2,
+        "the one before, and this one"
+    );
+    said(&["checkpoints"]);
+    assert!(
+        said(&["destinations"]).starts_with("DESTINATION")
+            && said(&["dead-letters"]).starts_with("DESTINATION")
+    );
+    // Who looked is an operator, and not the command line.
+    let noted = auditor.get("/audit?event=audit.exported").await.with_status(200).json();
+    assert_eq!(noted["records"][0]["actors"], json!([format!("operator:{}", auditor.id)]));
+    let operator = town.operator(OperatorRole::Operator).await;
+    for arguments in [&["verify"][..], &["search"], &["export"], &["checkpoints"], &["dead-letters"]] {
+        let refused = ask(&operator.token, arguments);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(text(&refused.stderr).contains("refused (403)"), "{refused:?}");
+    }
+    let requeue = ask(&auditor.token, &["dead-letters", "--requeue", "siem"]);
+    assert!(text(&requeue.stderr).contains("owner"), "{requeue:?}");
+    let nobody = ask("", &["search"]);
+    assert!(text(&nobody.stderr).contains("portcullis login"), "{nobody:?}");
+    assert_eq!(
+        ask(&auditor.token, &["verify", "--checkpoints", "x"]).status.code(),
+        Some(2),
+        "it takes --books"
+    );
+}
+
 pub async fn what_is_old_is_forgotten_and_the_rest_still_proves_itself(ground: &Ground) {
     let mut town = Town::open_with(ground, |settings| settings.audit.retention_days = 30).await;
     for _ in 0..3 {
@@ -346,7 +404,7 @@ fn audit(town: &Town, arguments: &[&str]) -> Output {
     let mut audit = command("portcullis");
     audit.env("PORTCULLIS__STORE__URL", &town.settings.store.url);
     audit.env("PORTCULLIS__KEYS__DIRECTORY", &town.settings.keys.directory);
-    audit.arg("audit").args(arguments);
+    audit.arg("audit").args(arguments).arg("--books");
     audit.output().expect("the program starts")
 }
 

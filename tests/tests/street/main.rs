@@ -9,6 +9,7 @@ mod bodies;
 mod bounds;
 mod clock;
 mod code;
+mod coverage;
 mod cuts;
 mod demo;
 mod door;
@@ -25,9 +26,11 @@ mod operations;
 mod orders;
 mod pages;
 mod races;
+mod records;
 mod refresh;
 mod refusals;
 mod restart;
+mod retention;
 mod reviews;
 mod telemetry;
 mod tenants;
@@ -125,6 +128,7 @@ rules! {
         audit::a_log_that_was_rewritten_is_found_by_what_was_kept_elsewhere,
         audit::looking_into_the_log_leaves_a_record,
         audit::an_auditor_reviews_the_log_and_others_do_not,
+        audit::the_log_is_read_over_the_operators_listener_by_those_who_review,
         bodies::every_public_body_is_the_one_that_was_reviewed,
         bounds::a_head_that_drips_in_is_not_waited_for,
         bounds::a_body_that_drips_in_is_not_waited_for,
@@ -141,6 +145,8 @@ rules! {
         code::a_wrong_password_and_an_unknown_account_look_alike_and_open_nothing,
         code::a_form_that_another_site_posts_does_nothing,
         code::what_a_stranger_writes_into_the_link_stays_text,
+        coverage::every_refusal_for_a_role_is_written_down,
+        coverage::every_call_that_changes_or_shows_somebody_leaves_its_record,
         cuts::a_revoked_token_is_refused_at_the_shop_and_by_introspection,
         cuts::a_token_that_was_never_used_is_refused_at_its_first_use,
         cuts::a_refresh_token_that_is_revoked_takes_the_access_tokens_along,
@@ -226,6 +232,7 @@ rules! {
         races::a_code_that_is_redeemed_twice_at_once_leaves_nothing_alive,
         races::a_code_loses_against_the_end_of_its_person,
         races::an_exchange_loses_against_the_end_of_its_login,
+        records::every_change_by_a_member_leaves_its_record,
         refresh::sixty_four_tabs_that_refresh_at_once_stay_one_login,
         refresh::a_lost_answer_can_be_asked_for_again,
         refresh::a_refresh_token_in_other_hands_ends_everything,
@@ -234,6 +241,7 @@ rules! {
         refresh::what_is_not_a_refresh_token_is_refused,
         restart::nothing_that_was_ended_comes_back,
         restart::what_was_promised_is_kept,
+        retention::every_operator_may_read_what_is_kept_and_for_how_long,
         reviews::a_withdrawn_line_has_ended_when_it_is_signed,
         reviews::a_review_is_closed_whole_and_stays_as_evidence,
         reviews::nobody_signs_for_their_own_access_or_in_anothers_place,
@@ -252,12 +260,15 @@ rules! {
         traces::spans_tell_of_requests_and_their_steps_and_of_no_secret: "each server sends its spans when it likes",
         bounds::an_address_holds_so_many_connections_and_no_more: "each server counts the connections that it holds",
         audit::strangers_are_written_down_a_few_times_and_then_counted: "each server writes its first three down",
+        records::every_way_to_a_token_and_every_refusal_leaves_its_record: "each server writes the first refusals of strangers down",
         office::who_keeps_failing_has_to_wait: "each server counts the tries to sign in as an operator",
         accounts::a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_tokens: "the use of a secret is in the books half a minute later",
         telemetry::watchers_see_what_happens_and_nothing_else: "each server has numbers of its own",
     }
     where_the_clock_can_be_set {
         audit::what_is_old_is_forgotten_and_the_rest_still_proves_itself,
+        retention::what_is_over_is_deleted_counted_and_told,
+        retention::whoever_never_comes_is_warned_closed_and_forgotten,
         clock::a_token_lives_to_its_last_second_and_not_longer,
         clock::a_code_lives_a_minute,
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,

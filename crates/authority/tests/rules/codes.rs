@@ -35,7 +35,8 @@ async fn the_answer_carries_code_state_and_issuer() {
     assert!(to.as_str().starts_with("https://app.example/cb?code="));
     assert_eq!(in_query(&to, "state").as_deref(), Some("s t&"));
     assert_eq!(in_query(&to, "iss").as_deref(), Some(ISSUER));
-    let no = refusal_of(house.authority.decline(&consent, Code::AccessDenied, &origin()).await).unwrap();
+    let no = refusal_of(house.authority.decline(&consent, (Code::AccessDenied, Some(&ada)), &origin()).await)
+        .unwrap();
     assert_eq!(in_query(&no, "error").as_deref(), Some("access_denied"));
 }
 

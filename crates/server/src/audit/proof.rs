@@ -5,7 +5,8 @@ use std::fmt;
 
 use portcullis_authority::refusal::Trouble;
 use portcullis_store::{AuditMark, AuditVerdict, Checkpoint, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Vouched, Witness};
 
@@ -15,7 +16,8 @@ const STRIDE: usize = 1000;
 const DOUBTS: usize = 20;
 
 /// What was found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditVerdict")]
 pub struct Proof {
     pub sound: bool,
     /// The first row that is not as it was written.

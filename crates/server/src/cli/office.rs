@@ -11,6 +11,7 @@ mod operators;
 mod ordered;
 mod people;
 mod proposals;
+mod retention;
 mod reviews;
 mod secrets;
 mod sessions;
@@ -51,6 +52,7 @@ office! {
     Whoami(whoami::Whoami),
     Sessions(sessions::Sessions),
     Status(status::Status),
+    Retention(retention::Retention),
     Account(account::Account),
     Operators(operators::Operators),
     People(people::People),

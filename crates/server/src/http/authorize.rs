@@ -26,7 +26,7 @@ async fn begin(browser: &Browser<'_>, request: &HttpRequest) -> Result<HttpRespo
     };
     match browser.visitor(&consent).await? {
         Some(visitor) if !consent.must_sign_in => go_on(browser, consent, &visitor).await,
-        _ if consent.must_not_ask => send_away(browser, &consent, Code::LoginRequired).await,
+        _ if consent.must_not_ask => send_away(browser, &consent, (Code::LoginRequired, None)).await,
         _ => Ok(sign_in::page(browser, consent, "", None)),
     }
 }
@@ -36,7 +36,7 @@ async fn go_on(browser: &Browser<'_>, consent: Consent, visitor: &Visitor) -> Re
     if consent.first_party {
         send_back(browser, &consent, visitor).await
     } else if consent.must_not_ask {
-        send_away(browser, &consent, Code::ConsentRequired).await
+        send_away(browser, &consent, (Code::ConsentRequired, Some(visitor))).await
     } else {
         Ok(consent::page(browser, consent, visitor))
     }
@@ -53,7 +53,11 @@ pub async fn send_back(
 }
 
 /// Back to the application with an error.
-pub async fn send_away(browser: &Browser<'_>, consent: &Consent, code: Code) -> Result<HttpResponse, Not> {
-    let to = browser.authority().decline(consent, code, &browser.origin).await?;
+pub async fn send_away(
+    browser: &Browser<'_>,
+    consent: &Consent,
+    why: (Code, Option<&Visitor>),
+) -> Result<HttpResponse, Not> {
+    let to = browser.authority().decline(consent, why, &browser.origin).await?;
     Ok(reply::see_other(to.as_str()))
 }

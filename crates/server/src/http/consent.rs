@@ -73,7 +73,9 @@ async fn decide(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) -> Resu
     let (consent, visitor) = standing(browser, request, ask.get("form")).await?;
     match (ask.get("decision"), visitor) {
         (Some("allow"), Some(visitor)) => authorize::send_back(browser, &consent, &visitor).await,
-        (Some("deny"), _) => authorize::send_away(browser, &consent, Code::AccessDenied).await,
+        (Some("deny"), visitor) => {
+            authorize::send_away(browser, &consent, (Code::AccessDenied, visitor.as_ref())).await
+        }
         (Some("switch"), _) => switch(browser, consent).await,
         (Some("allow"), None) => {
             Ok(sign_in::page(browser, consent, "", Some("Your session has ended. Please sign in again.")))

@@ -1,13 +1,12 @@
 //! A guard that has proved who it is, by HTTP Basic with its own id and secret.
 
-use std::future::{Ready, ready};
-
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_authority::refusal::{Code, Refusal};
+use futures_util::future::LocalBoxFuture;
+use portcullis_authority::refusal::{Code, Refusal, Trouble};
 use portcullis_authority::secret::Secret;
 
 use super::reply::{At, Denied};
@@ -21,22 +20,31 @@ pub struct GuardAccount {
 
 impl FromRequest for GuardAccount {
     type Error = Denied;
-    type Future = Ready<Result<Self, Denied>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Denied>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(prove(request))
+        let request = request.clone();
+        Box::pin(async move { prove(&request).await })
     }
 }
 
-fn prove(request: &HttpRequest) -> Result<GuardAccount, Denied> {
-    let refused = |refusal| Denied::Refused(At::Feed, refusal);
-    let house = request.app_data::<web::Data<House>>();
-    if let Some(((id, secret), house)) = read_basic(request).zip(house)
-        && house.authority.guard_may_follow(&id, &secret, &visit::origin(request)).map_err(refused)?
-    {
-        return Ok(GuardAccount { id });
-    }
-    Err(refused(Refusal::new(Code::InvalidClient, "Send a guard's id and secret by HTTP Basic.")))
+/// Whoever fails is written down: a guard that is locked out, and a stranger who tries.
+async fn prove(request: &HttpRequest) -> Result<GuardAccount, Denied> {
+    let Some(house) = request.app_data::<web::Data<House>>() else {
+        return Err(Denied::Broken(Trouble::new("a guard's door", "there is no house behind it")));
+    };
+    let (shown, origin) = (read_basic(request), visit::origin(request));
+    let id = shown.as_ref().map(|(id, _)| id.as_str());
+    let proved = shown
+        .as_ref()
+        .map_or(Ok(false), |(id, secret)| house.authority.guard_may_follow(id, secret, &origin));
+    let refusal = match (proved, id) {
+        (Ok(true), Some(id)) => return Ok(GuardAccount { id: id.to_owned() }),
+        (Ok(_), _) => Refusal::new(Code::InvalidClient, "Send a guard's id and secret by HTTP Basic."),
+        (Err(refusal), _) => refusal,
+    };
+    house.authority.note_refused_guard(id, &refusal, &origin).await.map_err(Denied::Broken)?;
+    Err(Denied::Refused(At::Feed, refusal))
 }
 
 fn read_basic(request: &HttpRequest) -> Option<(String, Secret)> {

@@ -1,16 +1,14 @@
-//! What goes on beside the requests: what is over is deleted, and the limits of several servers are brought
-//! together.
+//! What goes on beside the requests: what was noted in memory is written down, what was made elsewhere is taken up,
+//! and the limits of several servers are brought together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_authority::desk::Clock;
-use portcullis_authority::refusal::Trouble;
-use portcullis_store::{Purged, Store};
+use portcullis_store::Store;
 
 use crate::house::House;
 
-/// How often rows that are over are looked for.
+/// How often limits that refused are told.
 const SWEEP: Duration = Duration::from_secs(60);
 /// How often the use of secrets is written down.
 const NOTES: Duration = Duration::from_secs(30);
@@ -18,22 +16,6 @@ const NOTES: Duration = Duration::from_secs(30);
 const KEYS: Duration = Duration::from_secs(5);
 /// How often other servers are told what was counted here: so much later they know it.
 const WORD: Duration = Duration::from_millis(100);
-/// Rows of each kind in one transaction.
-const BITE: usize = 1000;
-
-/// Deletes what is over. Runs until it is aborted.
-pub async fn purge(store: Store, clock: Arc<dyn Clock>) {
-    loop {
-        match over(&store, clock.as_ref()).await {
-            Ok(purged) if !purged.is_empty() => tracing::debug!(?purged, "purged"),
-            Ok(_) => tokio::time::sleep(SWEEP).await,
-            Err(trouble) => {
-                tracing::warn!(%trouble, "old rows could not be deleted");
-                tokio::time::sleep(SWEEP).await;
-            }
-        }
-    }
-}
 
 /// Writes down which secrets were used. Runs until it is aborted.
 pub async fn uses(store: Store) {
@@ -75,11 +57,4 @@ pub async fn limits(house: Arc<House>) {
         }
         said = now;
     }
-}
-
-/// Deletes a bite. Guards forget by the feed's own time; a server whose clock is ahead of that one, which may
-/// be the database's, must not forget earlier.
-async fn over(store: &Store, clock: &dyn Clock) -> Result<Purged, Trouble> {
-    let now = clock.now().min(store.head().await?.as_of_ms / 1000);
-    store.purge(now, BITE).await
 }

@@ -49,6 +49,7 @@ impl Settings {
         self.check_redis(&mut found);
         self.check_admin(&mut found);
         self.audit.check(self.mode).into_iter().for_each(|sentence| found.refuse(sentence));
+        self.retention.check(self.audit.retention_days, &mut found);
         self.limits.check(&mut found);
         self.metrics.check(self, &mut found);
         self.traces.check(&mut found);

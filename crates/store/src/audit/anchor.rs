@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{StoredAudit, opened};
 use crate::Store;
 use crate::db::{Fault, on, tx};
+use crate::purge::Counting as _;
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_anchor, audit_checkpoints, audit_head};
 use crate::vault::AUDIT_DETAIL;
@@ -164,7 +165,9 @@ impl Store {
             diesel::delete(audit_checkpoints::table.filter(audit_checkpoints::seq.lt(seq)))
                 .execute(c)
                 .await?;
-            Ok::<_, Fault>(diesel::delete(audit::table.filter(audit::seq.le(seq))).execute(c).await?)
+            let gone = diesel::delete(audit::table.filter(audit::seq.le(seq))).execute(c).await?;
+            c.put_gone("audit", gone, at.at).await?;
+            Ok::<_, Fault>(gone)
         })
     }
 

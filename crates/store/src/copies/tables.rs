@@ -61,6 +61,8 @@ pub(super) const TABLES: &[Table] = &[
     counter("signing_keys_version", "version = 0"),
     table("reviews"),
     table("review_rows"),
+    table("retention_runs"),
+    table("people_idle"),
 ];
 
 /// Where diesel writes down which migrations were run.
@@ -268,6 +270,12 @@ fn kind_of(table: &str, column: &Column) -> Result<Kind, Fault> {
 /// Where a table stands in the order.
 pub(super) fn place_of(name: &str) -> Option<usize> {
     TABLES.iter().position(|table| table.name == name)
+}
+
+/// What they are called.
+#[cfg(test)]
+pub(crate) fn table_names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|table| table.name)
 }
 
 #[cfg(test)]

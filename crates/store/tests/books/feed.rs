@@ -6,6 +6,7 @@ use portcullis_authority::ledger::{Act, Done, Ledger, LogRow};
 use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::chain;
 use portcullis_guard::feed::{Kind, name_id};
+use portcullis_store::Periods;
 use tokio::task::JoinSet;
 
 use crate::bench::{Bench, FEED, NOW, code, done, family, wall_clock};
@@ -93,7 +94,7 @@ pub async fn a_spent_code_is_known_when_it_comes_again_late(bench: &Bench) {
     let store = bench.open().await;
     done(&store, Act::PutCode(code("c"))).await;
     done(&store, Act::SpendCode { hash: "c".into(), now: NOW, family: family(1) }).await;
-    store.purge(code("c").expires_at + 600, 100).await.unwrap();
+    store.purge(&Periods::default(), code("c").expires_at + 600, 100).await.unwrap();
     let spent = store.code("c").await.unwrap().expect("still known");
     assert_eq!(spent.spent_by, Some(family(1).id));
 }
@@ -113,20 +114,20 @@ pub async fn what_is_over_is_forgotten(bench: &Bench) {
     store.apply(&Default::default()).await.unwrap();
     store.beat().await.unwrap().expect("the first beat is due");
 
-    let none = store.purge(NOW - 1_000_000_000, 100).await.unwrap();
+    let none = store.purge(&Periods::default(), NOW - 1_000_000_000, 100).await.unwrap();
     assert!(none.is_empty(), "{none:?}");
     // Each call takes no more than it was told to: three tokens, one policy and one beat, two by two.
     let mut records = Vec::new();
     let mut others = (0, 0, 0);
     loop {
-        let purged = store.purge(NOW + 100_000_000, 2).await.unwrap();
+        let purged = store.purge(&Periods::default(), NOW + 100_000_000, 2).await.unwrap();
         if purged.is_empty() {
             break;
         }
-        records.push(purged.records);
-        others.0 += purged.codes;
-        others.1 += purged.families;
-        others.2 += purged.assertions;
+        records.push(purged.of("rv_log"));
+        others.0 += purged.of("codes");
+        others.1 += purged.of("families");
+        others.2 += purged.of("assertions");
     }
     assert_eq!((records, others), (vec![2, 2, 1], (1, 1, 1)));
     assert_eq!(store.code("c").await.unwrap(), None);

@@ -1,7 +1,7 @@
 //! What guards said to several servers: the last word stays, and the silent are forgotten.
 
 use portcullis_authority::ledger::Position;
-use portcullis_store::GuardWord;
+use portcullis_store::{GuardWord, Periods};
 
 use crate::bench::{Bench, NOW};
 
@@ -25,6 +25,6 @@ pub async fn who_is_silent_is_forgotten(bench: &Bench) {
     let store = bench.open().await;
     let now_ms = NOW * 1000;
     store.note_guards(&[word("gone", 1, now_ms - 3_600_001), word("here", 1, now_ms)]).await.unwrap();
-    assert_eq!(store.purge(NOW, 10).await.unwrap().reports, 1);
+    assert_eq!(store.purge(&Periods::default(), NOW, 10).await.unwrap().of("guard_reports"), 1);
     assert_eq!(store.guards_since(0).await.unwrap(), [word("here", 1, now_ms)]);
 }

@@ -3,7 +3,7 @@
 use portcullis_authority::keyring::{KeyChange, KeyRow, KeyState};
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Done, Ledger as _, Survey as _};
 use portcullis_guard::feed::{Kind, name_id};
-use portcullis_store::Store;
+use portcullis_store::{Periods, Store};
 
 use crate::bench::{Bench, NOW};
 
@@ -68,7 +68,7 @@ pub async fn what_is_told_of_keys_is_forgotten_when_the_manifest_has_it(bench: &
     let store = bench.open().await;
     change(&store, 0, vec![key("a", KeyState::Active)]).await;
     let told = store.log_after(0, 10).await.unwrap().len();
-    store.purge(4_000_000_000, 100).await.unwrap();
+    store.purge(&Periods::default(), 4_000_000_000, 100).await.unwrap();
     assert_eq!((told, store.log_after(0, 10).await.unwrap().len()), (1, 0));
     assert_eq!(states(&store).await.len(), 1);
 }

@@ -14,6 +14,7 @@ mod migrations;
 mod orders;
 mod promote;
 mod registry;
+mod retention;
 mod vault;
 
 /// One test for each rule and database.
@@ -75,6 +76,10 @@ rules! {
     feed::what_is_over_is_forgotten,
     hearsay::the_last_word_of_a_guard_stays_whoever_heard_it,
     hearsay::who_is_silent_is_forgotten,
+    retention::what_has_a_period_goes_with_it_and_what_waits_for_somebody_stays,
+    retention::what_goes_is_counted_and_told_once,
+    retention::every_table_can_be_counted,
+    retention::an_account_is_due_in_its_time_and_a_step_is_taken_once,
     keys::of_two_who_change_the_keys_one_does_it,
     keys::an_ended_key_never_comes_back,
     keys::what_is_told_of_keys_is_forgotten_when_the_manifest_has_it,

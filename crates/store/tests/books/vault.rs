@@ -35,7 +35,7 @@ fn person(id: &str, email: &str) -> Person {
     serde_json::from_value(it).expect("it reads")
 }
 
-async fn sow(store: &Store, people: &[(&str, &str)]) {
+pub async fn sow(store: &Store, people: &[(&str, &str)]) {
     let people = people.iter().map(|(id, email)| person(id, email)).collect();
     let set = SeedSet { organizations: vec![organization()], people, ..SeedSet::default() };
     store.apply(&set).await.expect("it is put in");

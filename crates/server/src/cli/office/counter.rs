@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use portcullis_authority::secret::Secret;
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Method, StatusCode};
+use ureq::http::{Method, Response, StatusCode};
+use ureq::{Agent, Body};
 
 use super::super::remote::{agent, shy};
 use super::super::{Failure, Outcome};
@@ -16,6 +16,8 @@ use super::ticket::Ticket;
 /// An answer may be a long list; whoever sends more than this is not our server.
 const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For answers that take as long as the log.
+const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 const USUAL: &str = "http://127.0.0.1:8090";
 
 /// Which server, and how to show what it says.
@@ -44,17 +46,40 @@ struct Letter<'a> {
     body: Option<&'a Value>,
     /// Seconds that the server may wait for the guards.
     wait: Option<u64>,
+    patience: Duration,
 }
 
 impl<'a> Letter<'a> {
     fn new(method: Method, path: &'a str, body: Option<&'a Value>) -> Self {
-        Self { method, path, body, wait: None }
+        Self { method, path, body, wait: None, patience: PATIENCE }
     }
 }
 
 impl Counter {
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(&Letter::new(Method::GET, path, None))
+    }
+
+    /// The same, for an answer that takes its time.
+    pub fn get_patiently(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(&Letter { patience: LONG_PATIENCE, ..Letter::new(Method::GET, path, None) })
+    }
+
+    /// Passes on a document of any length as it comes.
+    pub fn pour(&self, path: &str, out: &mut dyn std::io::Write) -> Outcome {
+        let (server, token) = self.signed_in()?;
+        let letter = Letter { patience: LONG_PATIENCE, ..Letter::new(Method::GET, path, None) };
+        let mut answer = self.call(&server, Some(&token), &letter)?;
+        if !answer.status().is_success() {
+            let body = serde_json::from_str(&read(&server, &mut answer)?).unwrap_or_default();
+            return Err(Failure::new(refusal(&body, answer.status().as_u16())));
+        }
+        std::io::copy(&mut answer.body_mut().as_reader(), out).map(drop).map_err(|e| broken_off(&server, e))
+    }
+
+    /// Whether answers are shown as JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -147,7 +172,18 @@ impl Counter {
         token: Option<&Secret>,
         letter: &Letter<'_>,
     ) -> Result<(StatusCode, String), Failure> {
-        let agent: Agent = agent(self.ca.as_deref(), PATIENCE)?;
+        let mut answer = self.call(server, token, letter)?;
+        let text = read(server, &mut answer)?;
+        Ok((answer.status(), text))
+    }
+
+    fn call(
+        &self,
+        server: &str,
+        token: Option<&Secret>,
+        letter: &Letter<'_>,
+    ) -> Result<Response<Body>, Failure> {
+        let agent: Agent = agent(self.ca.as_deref(), letter.patience)?;
         let mut request = ureq::http::Request::builder()
             .method(letter.method.clone())
             .uri(format!("{server}/admin/v1{}", letter.path))
@@ -160,18 +196,14 @@ impl Counter {
         }
         let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
         let unfit = |e: ureq::http::Error| Failure::new(format!("this cannot be asked: {e}."));
-        let mut answer = match letter.body {
+        match letter.body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string());
                 agent.run(request.map_err(unfit)?)
             }
             None => agent.run(request.body(()).map_err(unfit)?),
         }
-        .map_err(unreachable)?;
-        let status = answer.status();
-        let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string();
-        let text = text.map_err(|e| Failure::new(format!("the answer of {server} breaks off: {e}.")))?;
-        Ok((status, text))
+        .map_err(unreachable)
     }
 
     /// Prints the answer: as JSON when that was asked for, otherwise as the table says.
@@ -192,6 +224,15 @@ impl Counter {
         }
         Ok(())
     }
+}
+
+fn read(server: &str, answer: &mut Response<Body>) -> Result<String, Failure> {
+    let text = answer.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string();
+    text.map_err(|e| broken_off(server, e))
+}
+
+fn broken_off(server: &str, why: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the answer of {server} breaks off: {why}."))
 }
 
 fn refusal(body: &Value, status: u16) -> String {

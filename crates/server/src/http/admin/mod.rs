@@ -18,6 +18,7 @@ mod operators;
 mod orders;
 mod people;
 mod proposals;
+mod retention;
 mod reviews;
 pub mod route;
 mod secrets;
@@ -45,6 +46,7 @@ pub const BASE: &str = "/admin/v1";
 const ROOMS: &[&[Route]] = &[
     sessions::ROUTES,
     status::ROUTES,
+    retention::ROUTES,
     account::ROUTES,
     operators::ROUTES,
     invitations::ROUTES,
