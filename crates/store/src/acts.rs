@@ -143,6 +143,7 @@ both! {
                 Act::DisablePerson { id } => self.disable_person(id).await,
                 Act::PutProposal(proposal) => self.put_proposal(proposal, vault).await,
                 Act::Settle(settlement) => self.settle(settlement).await,
+                Act::Orphan(all) => self.orphan(all).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
                 Act::Review(act) => self.review_act(act, vault).await,
                 Act::Several(_) => Err(Fault::unreadable("an act", "several where one is expected")),

@@ -209,6 +209,7 @@ rules! {
         office::a_role_opens_its_own_doors_and_no_others,
         office::an_owner_changes_others_and_never_themselves,
         office::a_session_ends_when_it_is_told_to,
+        orders::what_somebody_proposed_ends_with_their_account_or_right,
         orders::who_made_or_changed_the_other_is_no_second_person_for_a_day,
         orders::nobody_sets_the_password_of_somebody_with_a_place_alone,
         orders::every_kind_of_cut_is_refused_at_the_shop_when_it_is_answered,

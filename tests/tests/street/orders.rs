@@ -324,3 +324,27 @@ async fn signing_in(town: &Town, password: &str) -> u16 {
     let page = browser.authorize(&PARTNER, PARTNER_BACK, &[]).await.with_status(200);
     browser.sign_in(&page, "ringo@example.com", password).await.status
 }
+
+pub async fn what_somebody_proposed_ends_with_their_account_or_right(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let ap = town.operator(OperatorRole::Approver).await;
+    let puts = async |who: &Colleague, end: &str, body: Value| {
+        owner.put(&format!("/operators/{}/{end}", who.id), &body).await.with_status(200);
+    };
+    let ann = with_roles(&town, "ann@town.test", &[OperatorRole::Operator]).await;
+    let bob = with_roles(&town, "bob@town.test", &[OperatorRole::Operator]).await;
+    let (of_ann, of_bob) =
+        (propose(&ann, "everything", "").await, propose(&bob, "organization", "acme").await);
+    owner.post(&format!("/operators/{}/disable", ann.id), &json!({})).await.with_status(200);
+    puts(&bob, "roles", json!({ "roles": ["auditor"] })).await;
+    for proposal in [of_ann, of_bob] {
+        let late = approve(&ap, &proposal).await.with_status(409);
+        assert!(late.text("detail").contains("withdrawn already"), "{late:?}");
+    }
+    let all = town.look(async |store| store.audit_page(0, 10_000).await.expect("the audit reads")).await;
+    let withdrawn: Vec<_> = all.iter().filter(|it| it.record.event == "proposal.withdrawn").collect();
+    assert_eq!(withdrawn.len(), 2);
+    let actor = format!("operator:{}", owner.id);
+    assert!(withdrawn.iter().all(|it| it.record.actors == [actor.clone()] && it.record.reason.is_some()));
+}
