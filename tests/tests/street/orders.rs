@@ -348,3 +348,60 @@ pub async fn what_somebody_proposed_ends_with_their_account_or_right(ground: &Gr
     let actor = format!("operator:{}", owner.id);
     assert!(withdrawn.iter().all(|it| it.record.actors == [actor.clone()] && it.record.reason.is_some()));
 }
+
+pub async fn nobody_adds_a_secret_to_an_application_alone(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let path = "/applications/backend/secrets";
+    ann.post(path, &json!({})).await.with_status(405);
+    let backend = || json!({ "application": "backend" });
+    bob.propose("secret", backend()).await.with_status(403);
+    let made = ann.propose("secret", backend()).await.with_status(201);
+    let secret: &'static str = made.text("secret").leak();
+    let renewed = BACKEND.with_secret(secret);
+    let enters = async || town.token(&renewed, "client_credentials", &[]).await.status;
+    let proposal = made.json();
+    let shown = bob.get(&format!("/proposals/{}", proposal["id"].as_str().unwrap())).await.with_status(200);
+    assert!(!shown.body.contains(secret), "it is shown once, and not to the approver");
+    assert_eq!(enters().await, 401, "before it is confirmed it opens nothing");
+    ann.approve(&proposal).await.with_status(403);
+    let altered = json!({ "id": proposal["id"], "digest": "another" });
+    bob.approve(&altered).await.with_status(409);
+    assert_eq!(enters().await, 401);
+    bob.approve(&proposal).await.with_status(200);
+    bob.approve(&proposal).await.with_status(409);
+    assert_eq!(enters().await, 200);
+    town.client_token(&BACKEND).await;
+    let kept = town.look(async |store| store.audit_page(0, 1000).await).await.expect("the audit reads");
+    assert!(!format!("{kept:?}").contains(secret), "and stands in no record");
+    let wish = json!({ "kind": "secret", "what": backend(), "reason": WHY, "break_glass": true });
+    ann.post("/proposals", &wish).await.with_status(403);
+    let owner = town.operator(OperatorRole::Owner).await;
+    let alone: &'static str = owner.post("/proposals", &wish).await.with_status(201).text("secret").leak();
+    town.client_token(&BACKEND.with_secret(alone)).await;
+    let glass = owner.get("/proposals").await.with_status(200).json()["broken_glass"].clone();
+    assert_eq!(glass[0]["kind"], "secret");
+}
+
+pub async fn the_last_secret_of_an_application_is_taken_away_by_two(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let path = "/applications/backend/secrets";
+    let listed = ann.get(path).await.with_status(200).json();
+    let only = listed["secrets"][0]["id"].as_str().unwrap();
+    let refused = ann.delete(&format!("{path}/{only}")).await.with_status(409);
+    assert!(refused.text("detail").contains("last live secret"), "{refused:?}");
+    let token = town.client_token(&BACKEND).await;
+    let what = json!({ "application": "backend", "secret": only });
+    let proposal = ann.propose("last_secret", what).await.with_status(201).json();
+    assert!(proposal.get("secret").is_none(), "nothing is shown that opens anything: {proposal}");
+    assert!(town.is_active(&token).await);
+    ann.approve(&proposal).await.with_status(403);
+    bob.approve(&proposal).await.with_status(200);
+    assert!(!town.is_active(&token).await);
+    assert_eq!(town.token(&BACKEND, "client_credentials", &[]).await.status, 401);
+    let gone = json!({ "application": "backend", "secret": only });
+    ann.propose("last_secret", gone).await.with_status(404);
+}

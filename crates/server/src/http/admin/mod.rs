@@ -7,6 +7,8 @@ mod account;
 pub mod audit;
 pub mod call;
 mod cuts;
+#[cfg(test)]
+mod duties;
 mod factors;
 mod gate;
 mod held;
