@@ -10,17 +10,17 @@ use serde_json::json;
 
 use crate::code::DASHBOARD_BACK;
 
-const RINGO: (&str, &str) = ("ringo@example.com", "hush-ringo");
+pub const RINGO: (&str, &str) = ("ringo@example.com", "hush-ringo");
 const STEP: u64 = 30;
 
 /// What an authenticator reads off the page.
-fn otpauth(page: &Answer) -> String {
+pub fn otpauth(page: &Answer) -> String {
     let (_, rest) = page.body.split_once("href=\"otpauth").expect("the page offers a second factor");
     let link = rest.split('"').next().expect("the link ends");
     format!("otpauth{}", link.replace("&#38;", "&").replace("&amp;", "&"))
 }
 
-fn codes(page: &Answer) -> Vec<String> {
+pub fn codes(page: &Answer) -> Vec<String> {
     let items = page.body.split("<li>").skip(1);
     items.map(|rest| rest.split('<').next().expect("it ends").to_owned()).collect()
 }

@@ -19,6 +19,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::applications::AnotherSecret,
     &crate::applications::LastSecret,
     &crate::factors::LostFactor,
+    &crate::safety::Lowering,
 ];
 
 /// One kind of privileged change.

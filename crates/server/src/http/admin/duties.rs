@@ -23,11 +23,14 @@ const BY_TWO: &[(&str, &[&str])] = &[
             "secret",
             "last_secret",
             "second_factor",
+            "safety",
         ],
     ),
     ("POST /cuts", &["cut"]),
     ("POST /offboardings", &["offboarding"]),
     ("POST /people/{person}/second-factor/reset", &["second_factor"]),
+    // To turn something on is done at once; to turn it off is proposed.
+    ("PATCH /organizations/{organization}/safety", &["safety"]),
 ];
 
 /// What one person does, and why nobody else is needed.

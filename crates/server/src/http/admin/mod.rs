@@ -18,6 +18,7 @@ mod offboardings;
 mod openapi;
 mod operators;
 mod orders;
+mod organizations;
 mod people;
 mod proposals;
 mod reviews;
@@ -55,6 +56,7 @@ const ROOMS: &[&[Route]] = &[
     held::ROUTES,
     used::ROUTES,
     secrets::ROUTES,
+    organizations::ROUTES,
     audit::ROUTES,
     cuts::ROUTES,
     offboardings::ROUTES,
