@@ -109,7 +109,7 @@ pub async fn remove(
 pub enum Reset {
     Gone,
     /// It waits for a second person.
-    Proposed(Proposal),
+    Proposed(Box<Proposal>),
 }
 
 /// Takes the second factor of somebody with a place in an organization away; a line of the proposals' roster.
@@ -145,7 +145,7 @@ impl Room<'_> {
                 if break_glass {
                     return self.break_glass(hand, &wish).await.map(|_| Reset::Gone);
                 }
-                return self.propose(hand, &wish).await.map(Reset::Proposed);
+                return self.propose(hand, &wish).await.map(|it| Reset::Proposed(Box::new(it)));
             }
             if break_glass {
                 let sentence = "Nobody else is needed for this person; leave out break_glass.";

@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 5;
 pub enum Settled {
     Done(Safety),
     /// It waits for a second person.
-    Proposed(Proposal),
+    Proposed(Box<Proposal>),
 }
 
 /// Asks for less than before; a line of the proposals' roster.
@@ -66,7 +66,7 @@ impl Room<'_> {
                     self.break_glass(hand, &wish).await?;
                     return Ok(Settled::Done(Safety { require_second_factor: false }));
                 }
-                return self.propose(hand, &wish).await.map(Settled::Proposed);
+                return self.propose(hand, &wish).await.map(|it| Settled::Proposed(Box::new(it)));
             }
             if break_glass {
                 let sentence = "To turn it on needs nobody else; leave out break_glass.";

@@ -86,7 +86,7 @@ async fn reset(visit: Visit) -> Answer {
             json(&Outcome { state: "done", proposal: None })
         }
         Reset::Proposed(proposal) => {
-            let proposal = Some(orders::Shown::of(proposal, visit.now()));
+            let proposal = Some(orders::Shown::of(*proposal, visit.now()));
             json(&Outcome { state: "proposed", proposal })
         }
     }

@@ -127,7 +127,7 @@ async fn change(visit: Visit) -> Answer {
             json(&Outcome { state: "done", safety: Some(safety.into()), proposal: None })
         }
         Settled::Proposed(proposal) => {
-            let proposal = Some(orders::Shown::of(proposal, visit.now()));
+            let proposal = Some(orders::Shown::of(*proposal, visit.now()));
             json(&Outcome { state: "proposed", safety: None, proposal })
         }
     }
