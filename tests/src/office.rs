@@ -153,6 +153,18 @@ impl Colleague {
         Answer::to(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Proposes a privileged change.
+    pub async fn propose(&self, kind: &str, what: Value) -> Answer {
+        let wish = json!({ "kind": kind, "what": what, "reason": "INC-7: a drill" });
+        self.post("/proposals", &wish).await
+    }
+
+    /// Approves what a colleague has proposed, as it was shown.
+    pub async fn approve(&self, proposal: &Value) -> Answer {
+        let path = format!("/proposals/{}/approve", proposal["id"].as_str().unwrap_or_default());
+        self.post(&path, &json!({ "digest": proposal["digest"] })).await
+    }
+
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         Answer::to(self.request(Method::PUT, path).json(body)).await
     }

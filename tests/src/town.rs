@@ -86,6 +86,11 @@ impl Town {
         town
     }
 
+    /// Fills the books with the same seed once more, under the running server.
+    pub async fn sow_again(&self) {
+        sow(&self.settings, &means(&self.clock)).await;
+    }
+
     /// The server alone, with other settings than usual.
     pub async fn open_with(ground: &Ground, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = Scratch::new();

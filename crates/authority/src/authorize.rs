@@ -16,12 +16,13 @@ use url::Url;
 use crate::ask::{Ask, Origin};
 use crate::audit;
 use crate::desk::Desk;
-use crate::entitlement::{admit, generations};
+use crate::entitlement::{belongs, generations};
 use crate::factors;
 use crate::ledger::{Act, CodeRow, Deed, Session};
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind, Person, Who};
+use crate::safety::{lacks_factor, predates_factor};
 use crate::scope;
 use crate::secret::{Secret, hash_random};
 
@@ -263,7 +264,11 @@ fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
 /// Trouble only.
 pub async fn signed_in(desk: &Desk, consent: &Consent, cookie: &str) -> Result<Option<Visitor>, Trouble> {
     let Some(Visitor { person, auth_time }) = visitor(desk, cookie).await? else { return Ok(None) };
-    Ok(welcome(desk, consent, person).await?.map(|person| Visitor { person, auth_time }))
+    let Some(person) = welcome(desk, consent, person).await? else { return Ok(None) };
+    let directory = desk.registry.directory();
+    let organization = directory.application(&consent.client_id).map_or("", |it| it.organization.as_str());
+    let early = predates_factor(desk, &directory, (organization, &person), auth_time).await?;
+    Ok((!early).then_some(Visitor { person, auth_time }))
 }
 
 /// The person behind a session cookie, if the session is live, whatever application it was opened for.
@@ -278,6 +283,16 @@ pub async fn visitor(desk: &Desk, cookie: &str) -> Result<Option<Visitor>, Troub
     let person = desk.registry.person(Who::Id(&session.person)).await?;
     let person = person.filter(|p| !p.disabled && p.generation == session.generation);
     Ok(person.map(|person| Visitor { person, auth_time: session.auth_time }))
+}
+
+/// Whether the organization asks for a second factor that this person has not enrolled yet.
+///
+/// # Errors
+/// Trouble only.
+pub async fn must_enrol(desk: &Desk, consent: &Consent, visitor: &Visitor) -> Result<bool, Trouble> {
+    let directory = desk.registry.directory();
+    let Some(application) = directory.application(&consent.client_id) else { return Ok(false) };
+    lacks_factor(desk, &directory, (&application.organization, &visitor.person)).await
 }
 
 /// Ends a session.
@@ -303,6 +318,11 @@ pub async fn approve(desk: &Desk, consent: &Consent, visitor: &Visitor, origin: 
     };
     let application = directory.application(&consent.client_id).filter(still_stands);
     let application = application.ok_or_else(|| Refusal::new(Code::AccessDenied, sentence))?;
+    if must_enrol(desk, consent, visitor).await? {
+        let sentence =
+            "The organization asks for a second factor; enrol one at /oauth/account and start again.";
+        return Err(Refusal::new(Code::AccessDenied, sentence).into());
+    }
     let code = desk.token();
     let now = desk.now();
     let row = CodeRow {
@@ -357,7 +377,7 @@ async fn welcome(desk: &Desk, consent: &Consent, person: Person) -> Result<Optio
     let directory = desk.registry.directory();
     let Some(application) = directory.application(&consent.client_id) else { return Ok(None) };
     let owner = (OwnerKind::User, person.id.as_str());
-    match admit(desk, &directory, application, owner, Code::AccessDenied).await {
+    match belongs(desk, &directory, application, owner, Code::AccessDenied).await {
         Ok(admitted) => Ok(Some(admitted.person)),
         Err(Not::Refused(_)) => Ok(None),
         Err(Not::Broken(trouble)) => Err(trouble),

@@ -82,6 +82,10 @@ impl<B: Bystander> Survey for B {
         self.books().proposal(id).await
     }
 
+    async fn proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble> {
+        self.books().proposals_of(proposer).await
+    }
+
     async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble> {
         self.books().proposals(open, most).await
     }

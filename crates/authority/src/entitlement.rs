@@ -13,6 +13,7 @@ use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{
     Application, ApplicationKind, Directory, Membership, Organization, Person, Scope, Share, Who,
 };
+use crate::safety::lacks_factor;
 use crate::scope::Reach;
 
 /// A role that no policy defines: it grants nothing, wherever it stands.
@@ -201,15 +202,27 @@ pub async fn admit(
     owner: (OwnerKind, &str),
     refused: Code,
 ) -> Result<Admitted, Not> {
-    let no = |cause: &'static str| {
-        Not::from(
-            Refusal::new(
-                refused,
-                "The owner does not exist in this organization, or is not active; name another.",
-            )
-            .because(cause),
-        )
-    };
+    let found = belongs(desk, directory, application, owner, refused).await?;
+    let asked = (application.organization.as_str(), &found.person);
+    match lacks_factor(desk, directory, asked).await? {
+        true => Err(not_here(refused, "the organization asks for a second factor, and there is none")),
+        false => Ok(found),
+    }
+}
+
+/// The same before it is known whether the organization asks for a second factor: whoever signs in may still
+/// enrol one.
+///
+/// # Errors
+/// As [`admit`].
+pub async fn belongs(
+    desk: &Desk,
+    directory: &Directory,
+    application: &Application,
+    owner: (OwnerKind, &str),
+    refused: Code,
+) -> Result<Admitted, Not> {
+    let no = |cause: &'static str| not_here(refused, cause);
     let organization = application.organization.as_str();
     let person = desk.registry.person(Who::Id(owner.1)).await?.ok_or_else(|| no("no such person"))?;
     if person.disabled || person.kind != owner.0 {
@@ -232,6 +245,11 @@ pub async fn admit(
             Ok(Admitted { person, roles, markets })
         }
     }
+}
+
+fn not_here(refused: Code, cause: &'static str) -> Not {
+    let sentence = "The owner does not exist in this organization, or is not active; name another.";
+    Refusal::new(refused, sentence).because(cause).into()
 }
 
 /// The roles of a membership and its shares, and the markets that all of these leave. Whoever is kept to

@@ -3,7 +3,10 @@
 //!
 //! It is for users alone: customers sign in at their shop, by a grant that has no place for a code.
 
+use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::ask::Origin;
 use crate::audit;
@@ -12,7 +15,8 @@ use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor};
 use crate::limits::{Account, Attempt};
 use crate::operators::second_factor::{self, Kept};
 use crate::operators::{Denial, Offered, recovery_codes};
-use crate::people;
+use crate::people::Picture;
+use crate::proposals::{Executor, Hand, Order, Proposal, Reason, Room, Wish, Work};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Person, Who};
 use crate::secret::Secret;
@@ -20,6 +24,11 @@ use crate::secret::Secret;
 /// What is said of a code, whatever is wrong with it.
 pub(crate) const WRONG: &str =
     "The code is wrong or was used before; wait for the next one and try again, or take a recovery code.";
+/// The kind of proposal that takes a lost factor away, and the event that tells of it.
+const LOST: &str = "second_factor";
+const EVENT: &str = "person.second_factor.reset";
+/// How often the registry may change under our hands before we say so.
+const ATTEMPTS: usize = 5;
 const WRONG_PROOF: &str =
     "The password or the code is wrong, or the code was used before; wait for the next one and try again.";
 
@@ -95,26 +104,108 @@ pub async fn remove(
     Ok(())
 }
 
-/// Takes the second factor of a person away, for an operator; the person may enrol another one.
-///
-/// # Errors
-/// [`Denial::Missing`] without such a person, [`Denial::Conflict`] without a factor, or trouble.
-pub async fn reset(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
-    let person = people::find(desk, id).await?;
-    if desk.ledger.factor(id).await?.is_none() {
+/// What came of taking a lost second factor away.
+#[derive(Clone, Debug)]
+pub enum Reset {
+    Gone,
+    /// It waits for a second person.
+    Proposed(Box<Proposal>),
+}
+
+/// Takes the second factor of somebody with a place in an organization away; a line of the proposals' roster.
+pub struct LostFactor;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct What {
+    person: String,
+}
+
+impl Room<'_> {
+    /// Takes the second factor of a person away, who may enrol another one. For somebody with a place in an
+    /// organization it is only proposed: what is left is the password, and whoever has that is them.
+    ///
+    /// # Errors
+    /// [`Denial::Missing`] without such a person, [`Denial::Conflict`] without a factor, or any other.
+    pub async fn reset_factor(
+        self,
+        hand: &Hand,
+        person: &str,
+        (reason, break_glass): (&str, bool),
+    ) -> Result<Reset, Denial> {
+        hand.must_operate()?;
+        let why = Reason::read(reason)?;
+        let record = |seen: &Picture| gone(hand.record(EVENT, &why, self.desk.now()), seen);
+        for _ in 0..ATTEMPTS {
+            let seen = Picture::of(self.desk, person).await?;
+            let acts = dropping(self.desk, &seen).await?;
+            if seen.has_a_place() {
+                let what = json!({ "person": person });
+                let wish = Wish { kind: LOST, what: &what, reason, digest: None };
+                if break_glass {
+                    return self.break_glass(hand, &wish).await.map(|_| Reset::Gone);
+                }
+                return self.propose(hand, &wish).await.map(|it| Reset::Proposed(Box::new(it)));
+            }
+            if break_glass {
+                let sentence = "Nobody else is needed for this person; leave out break_glass.";
+                return Err(Denial::invalid("break_glass", sentence));
+            }
+            let deed = Deed::new(Act::Several(acts), record(&seen));
+            if let Done::Committed { .. } = self.desk.ledger.commit(deed).await? {
+                return Ok(Reset::Gone);
+            }
+        }
+        Err(Denial::conflict("The registry kept changing; try again."))
+    }
+}
+
+#[async_trait]
+impl Executor for LostFactor {
+    fn kind(&self) -> &'static str {
+        LOST
+    }
+
+    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
+        let what: What = serde_json::from_value(what.clone())
+            .map_err(|_| Denial::invalid("what", "Name the person: {\"person\": \"<id>\"}."))?;
+        dropping(room.desk, &Picture::of(room.desk, &what.person).await?).await?;
+        Ok(json!(what).to_string())
+    }
+
+    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial> {
+        let what: What =
+            serde_json::from_str(&order.proposal.what).map_err(|why| Trouble::new("proposals", why))?;
+        let seen = Picture::of(room.desk, &what.person).await?;
+        let acts = dropping(room.desk, &seen).await?;
+        let reason = Reason::read(&order.proposal.reason)?;
+        let mut record = gone(order.hand.record(EVENT, &reason, room.desk.now()), &seen);
+        let detail = json!({ "proposal": order.proposal.id, "proposer": order.proposal.proposer });
+        record.detail = Some(detail.to_string());
+        Ok(Work { acts, audit: vec![record] })
+    }
+}
+
+/// What takes the factor of a person away, as long as the registry is as it was looked at.
+async fn dropping(desk: &Desk, seen: &Picture) -> Result<Vec<Act>, Denial> {
+    let person = seen.person.id.clone();
+    if desk.ledger.factor(&person).await?.is_none() {
         return Err(Denial::conflict("This person has no second factor."));
     }
-    let record = AuditRecord {
-        event: "person.second_factor.reset".into(),
-        subject: Some(person.id.clone()),
-        organization: person.organization.clone(),
+    Ok(vec![
+        Act::Unmoved { version: seen.version() },
+        Act::Factor(FactorAct::Drop { person: person.clone() }),
+        // Whoever sits at an open session must not be the one who enrols next.
+        Act::EndSessions { person: Some(person), now: desk.now() },
+    ])
+}
+
+fn gone(record: AuditRecord, seen: &Picture) -> AuditRecord {
+    AuditRecord {
+        subject: Some(seen.person.id.clone()),
+        organization: seen.person.organization.clone(),
         ..record
-    };
-    let drop = Act::Factor(FactorAct::Drop { person: person.id.clone() });
-    // Whoever sits at an open session must not be the one who enrols next.
-    let end = Act::EndSessions { person: Some(person.id), now: desk.now() };
-    desk.ledger.commit(Deed::new(Act::Several(vec![drop, end]), record)).await?;
-    Ok(())
+    }
 }
 
 /// Takes a code and does what it is for, both or neither. False when it is wrong or was taken before.

@@ -16,6 +16,7 @@ use crate::handle::Handle;
 use crate::ledger::{Act, Deed, Family};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, Directory, Who};
+use crate::safety::predates_factor;
 use crate::secret::{Secret, same};
 
 /// Who asks.
@@ -188,7 +189,13 @@ async fn still_stands(desk: &Desk, family: &Family) -> Result<bool, Trouble> {
         Some((kind, id)) => {
             let owner = (*kind, id.as_str());
             match admit(desk, &directory, application, owner, Code::InvalidGrant).await {
-                Ok(admitted) => admitted.person.generation,
+                Ok(admitted) => {
+                    let whose = (family.organization.as_str(), &admitted.person);
+                    if predates_factor(desk, &directory, whose, family.auth_time).await? {
+                        return Ok(false);
+                    }
+                    admitted.person.generation
+                }
                 Err(Not::Refused(_)) => return Ok(false),
                 Err(Not::Broken(trouble)) => return Err(trouble),
             }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::inactivity::IdleStep;
 use crate::keyring::{KeyChain, KeyChange};
 use crate::operators::{StaffAct, Taken};
-use crate::proposals::{Acknowledgement, Proposal, Settlement};
+use crate::proposals::{Acknowledgement, Orphaning, Proposal, Settlement};
 use crate::provisioning::change::Amendment;
 use crate::refusal::Trouble;
 use crate::registry::Scope;
@@ -53,6 +53,8 @@ pub trait Survey: Send + Sync {
     async fn proposal(&self, id: &str) -> Result<Option<Proposal>, Trouble>;
     /// Proposals, the newest first and at most so many; `open` leaves out what is decided.
     async fn proposals(&self, open: bool, most: usize) -> Result<Vec<Proposal>, Trouble>;
+    /// The open proposals of somebody, expired ones too.
+    async fn proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble>;
     /// The signing keys.
     async fn key_chain(&self) -> Result<KeyChain, Trouble>;
     /// Broken glass that nobody has looked at yet, the oldest first.
@@ -190,6 +192,8 @@ pub enum Act {
     PutProposal(Proposal),
     /// Compare and set: [`Done::Lost`] unless the proposal is open, unexpired and unaltered.
     Settle(Settlement),
+    /// Withdraws all open proposals of somebody; [`Done::Lost`] unless they are exactly those that were named.
+    Orphan(Orphaning),
     /// [`Done::Lost`] unless glass was broken there and nobody has acknowledged it.
     Acknowledge(Acknowledgement),
     /// Something about access reviews.

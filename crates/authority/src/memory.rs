@@ -63,6 +63,14 @@ impl Memory {
         }
     }
 
+    /// Puts somebody on the list of operators, as a colleague would.
+    pub fn hire(&self, operator: Operator) {
+        let staff = &mut self.books().staff.staff;
+        staff.operators.retain(|it| it.id != operator.id);
+        staff.operators.push(operator);
+        staff.version += 1;
+    }
+
     /// Changes organizations, applications, roles and fences, as an operator would.
     pub fn change_holdings(&self, change: impl FnOnce(&mut Holdings)) {
         let mut books = self.books();
@@ -249,6 +257,12 @@ impl Survey for Memory {
         Ok(wanted.take(most).cloned().collect())
     }
 
+    async fn proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble> {
+        let books = self.books();
+        let open = |it: &&Proposal| it.state == State::Open && it.proposer == proposer;
+        Ok(books.proposals.iter().filter(open).cloned().collect())
+    }
+
     async fn key_chain(&self) -> Result<KeyChain, Trouble> {
         Ok(self.books().chain.clone())
     }
@@ -404,6 +418,14 @@ impl Books {
                     }
                     None => Done::Lost,
                 }
+            }
+            Act::Orphan(all) => {
+                let open: Vec<_> = self.proposals.iter_mut().filter(|it| all.fits(it)).collect();
+                if open.len() != all.ids.len() || open.iter().any(|it| !all.ids.contains(&it.id)) {
+                    return Done::Lost;
+                }
+                open.into_iter().for_each(|it| all.apply(it));
+                Done::Committed { position: None }
             }
             Act::Acknowledge(seen) => match self.proposals.iter_mut().find(|it| seen.fits(it)) {
                 Some(proposal) => {

@@ -192,6 +192,25 @@ pub struct Organization {
     pub profile: Option<Profile>,
     #[serde(default)]
     pub disabled: bool,
+    /// Left out while nothing is asked for, so that a server of the release before reads it.
+    #[serde(default, skip_serializing_if = "Safety::is_usual")]
+    pub safety: Safety,
+}
+
+/// What an organization asks of those who come in. Operators keep it; see [`crate::safety`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Safety {
+    /// No user comes in without a second factor.
+    #[serde(default)]
+    pub require_second_factor: bool,
+}
+
+impl Safety {
+    /// Whether nothing is asked for.
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn default_region() -> String {

@@ -51,6 +51,7 @@ pub struct Seal {
     signing: aead::LessSafeKey,
     recovery: hmac::Key,
     passwords: hmac::Key,
+    proposed_secrets: hmac::Key,
 }
 
 impl std::fmt::Debug for Seal {
@@ -75,6 +76,7 @@ impl Seal {
             signing: aead_key(&derive(&root, b"signing keys")),
             recovery: mac(b"recovery codes"),
             passwords: mac(b"proposed passwords"),
+            proposed_secrets: mac(b"proposed client secrets"),
         }
     }
 
@@ -140,6 +142,11 @@ impl Seal {
     /// The password that a proposal sets when it is carried out, the same whenever it is asked for.
     pub fn proposed_password(&self, proposal: &str) -> Secret {
         Secret::from(mac_text(&self.passwords, &[proposal.as_bytes()]))
+    }
+
+    /// The client secret that a proposal adds when it is carried out, the same whenever it is asked for.
+    pub fn proposed_secret(&self, proposal: &str) -> Secret {
+        Secret::from(format!("pcs_{}", mac_text(&self.proposed_secrets, &[proposal.as_bytes()])))
     }
 
     /// Opens [`Seal::seal_form`]; `None` for anything else.

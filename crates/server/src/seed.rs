@@ -13,7 +13,7 @@ mod sheet;
 use portcullis_authority::desk::Dice;
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::{
-    Directory, Fence, FenceKind, GuardAccount, Membership, Organization, Person, Role, RoleKind,
+    Directory, Fence, FenceKind, GuardAccount, Membership, Organization, Person, Role, RoleKind, Safety,
 };
 use portcullis_authority::secret::{Seal, Secret};
 use portcullis_guard::claims::OwnerKind;
@@ -87,6 +87,8 @@ fn organization(sheet: &mut Sheet<'_>, (n, it): (usize, &file::Organization)) ->
         algorithm: it.algorithm.as_ref().map(|text| text.get_ref().clone()),
         profile: it.profile,
         disabled: it.disabled,
+        // Operators keep it; the store leaves what is there.
+        safety: Safety::default(),
     }
 }
 

@@ -145,6 +145,7 @@ both! {
                 Act::DisablePerson { id } => self.disable_person(id).await,
                 Act::PutProposal(proposal) => self.put_proposal(proposal, vault).await,
                 Act::Settle(settlement) => self.settle(settlement).await,
+                Act::Orphan(all) => self.orphan(all).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
                 Act::Review(act) => self.review_act(act, vault).await,
                 Act::Idle(step) => self.idle_step(step).await,

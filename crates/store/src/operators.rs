@@ -142,6 +142,7 @@ pub(crate) trait Staffing {
         vault: &Vault,
     ) -> Result<Option<(OperatorSession, Operator)>, Fault>;
     async fn staff_act(&mut self, act: &StaffAct, vault: &Vault) -> Result<Effect, Fault>;
+    async fn hold_staff(&mut self, version: u64) -> Result<bool, Fault>;
     async fn put_operator(
         &mut self,
         expected: u64,
@@ -226,6 +227,10 @@ both! {
                     }
                     Ok(effect)
                 }
+                StaffAct::Unmoved { version } => Ok(match self.hold_staff(*version).await? {
+                    true => Effect::Quiet,
+                    false => Effect::Lost,
+                }),
                 StaffAct::SignIn { factor, session } => {
                     if !self.take_factor(&session.operator, factor).await? {
                         return Ok(Effect::Spent { family: None });
@@ -261,6 +266,17 @@ both! {
             }
         }
 
+        /// Whether the list has this version; then it keeps it until the transaction ends. Written as it is,
+        /// which takes the lock that a change would wait for, in both databases.
+        async fn hold_staff(&mut self, version: u64) -> Result<bool, Fault> {
+            let held = diesel::update(staff_version::table.find(1))
+                .filter(staff_version::version.eq(signed(version)))
+                .set(staff_version::version.eq(staff_version::version))
+                .execute(self)
+                .await?;
+            Ok(held == 1)
+        }
+
         async fn put_operator(
             &mut self,
             expected: u64,
@@ -268,12 +284,8 @@ both! {
             vault: &Vault,
         ) -> Result<Effect, Fault> {
             let row = StoredOperator::of(operator, vault)?;
-            // Held until the transaction ends, so that nobody else takes the address meanwhile.
-            let held: usize = diesel::update(staff_version::table.find(1))
-                .filter(staff_version::version.eq(signed(expected)))
-                .set(staff_version::version.eq(staff_version::version))
-                .execute(self)
-                .await?;
+            // So that nobody else takes the address meanwhile.
+            let held = self.hold_staff(expected).await?;
             let namesakes: i64 = operators::table
                 // Rows from before keys had marks hold the address itself.
                 .filter(operators::email.eq_any([&row.email, &operator.email]))
@@ -281,7 +293,7 @@ both! {
                 .count()
                 .get_result(self)
                 .await?;
-            if held == 0 || namesakes > 0 {
+            if !held || namesakes > 0 {
                 return Ok(Effect::Lost);
             }
             diesel::update(staff_version::table.find(1))

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use portcullis_authority::proposals::{Acknowledgement, Proposal, Settlement, State};
+use portcullis_authority::proposals::{Acknowledgement, Orphaning, Proposal, Settlement, State};
 use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
@@ -17,6 +17,7 @@ use crate::vault::{PROPOSAL, Vault};
 pub(crate) trait Settling {
     async fn put_proposal(&mut self, proposal: &Proposal, vault: &Vault) -> Result<Effect, Fault>;
     async fn settle(&mut self, settlement: &Settlement) -> Result<Effect, Fault>;
+    async fn orphan(&mut self, all: &Orphaning) -> Result<Effect, Fault>;
     async fn acknowledge(&mut self, seen: &Acknowledgement) -> Result<Effect, Fault>;
 }
 
@@ -46,6 +47,25 @@ both! {
                 .execute(self)
                 .await?;
             Ok(if settled == 1 { Effect::Quiet } else { Effect::Lost })
+        }
+
+        async fn orphan(&mut self, all: &Orphaning) -> Result<Effect, Fault> {
+            let now = signed(all.now);
+            let open = proposals::proposer.eq(&all.proposer)
+                .and(proposals::state.eq(State::Open.as_str()))
+                .and(proposals::expires_at.gt(now));
+            let ended = diesel::update(proposals::table)
+                .filter(open)
+                .filter(proposals::id.eq_any(&all.ids))
+                .set((
+                    proposals::state.eq(State::Withdrawn.as_str()),
+                    proposals::decided_by.eq(&all.by),
+                    proposals::decided_at.eq(now),
+                ))
+                .execute(self)
+                .await?;
+            let left: i64 = proposals::table.filter(open).count().get_result(self).await?;
+            Ok(if ended == all.ids.len() && left == 0 { Effect::Quiet } else { Effect::Lost })
         }
 
         async fn acknowledge(&mut self, seen: &Acknowledgement) -> Result<Effect, Fault> {
@@ -94,6 +114,19 @@ impl Store {
                     true => newest.filter(is_open).load(c).await?,
                     false => newest.load(c).await?,
                 }
+            });
+            read_all(rows, &self.books.vault)
+        };
+        Ok(self.books.reading(read).await?)
+    }
+
+    pub(crate) async fn open_proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble> {
+        let read = || async {
+            let rows = on!(self.books.db, |c| {
+                // Word for word as in the index, which is made for this.
+                let is_open = diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'open'");
+                let own = proposals::table.filter(is_open).filter(proposals::proposer.eq(proposer));
+                own.select(StoredProposal::as_select()).load(c).await?
             });
             read_all(rows, &self.books.vault)
         };

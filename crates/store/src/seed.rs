@@ -320,6 +320,17 @@ both! {
         /// open what was closed since, and no file can say it.
         async fn keeping_what_narrows(&mut self, set: &SeedSet) -> Result<SeedSet, Fault> {
             let mut kept = set.clone();
+            for one in &mut kept.organizations {
+                let known: Option<String> = organizations::table
+                    .find(&one.id)
+                    .select(organizations::doc)
+                    .get_result(self)
+                    .await
+                    .optional()?;
+                if let Some(doc) = known {
+                    one.safety = read::<Organization>("an organization", &doc)?.safety;
+                }
+            }
             for bite in kept.memberships.chunks_mut(BITE) {
                 let ids: Vec<&str> = bite.iter().map(|place| place.id.as_str()).collect();
                 let known: Vec<StoredMembership> = memberships::table

@@ -66,6 +66,10 @@ impl Survey for Store {
         self.newest_proposals(open, i64::try_from(most).unwrap_or(i64::MAX)).await
     }
 
+    async fn proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble> {
+        self.open_proposals_of(proposer).await
+    }
+
     async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
         self.unseen_glass().await
     }

@@ -24,8 +24,10 @@ pub async fn a_new_secret_opens_at_once_and_a_withdrawn_one_does_not(ground: &Gr
     let town = Town::open_with_office(ground).await;
     let ann = town.operator(OperatorRole::Operator).await;
     let path = "/applications/backend/secrets";
+    let bob = town.operator(OperatorRole::Approver).await;
     for round in 0..ROUNDS {
-        let made = ann.post(path, &json!({})).await.with_status(201).json();
+        let made = ann.propose("secret", json!({ "application": "backend" })).await.with_status(201).json();
+        bob.approve(&made).await.with_status(200);
         let secret: &'static str = made["secret"].as_str().expect("a secret").to_owned().leak();
         let renewed: Client = BACKEND.with_secret(secret);
         let token = town.client_token(&renewed).await;

@@ -137,9 +137,12 @@ pub async fn a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_token
     let listed = ann.get(path).await.with_status(200).json();
     let old = listed["secrets"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(listed["secrets"][0]["last_used"], town.now() - town.now() % 60);
-    let made = ann.post(path, &json!({ "rotate": true, "overlap": 3600 })).await.with_status(201);
+    let bob = town.operator(OperatorRole::Approver).await;
+    let what = json!({ "application": "backend", "rotate": true, "overlap": 3600 });
+    let made = ann.propose("secret", what).await.with_status(201);
     let secret: &'static str = made.text("secret").leak();
     assert!(secret.starts_with("pcs_"));
+    bob.approve(&made.json()).await.with_status(200);
     let renewed: Client = BACKEND.with_secret(secret);
     assert!(town.is_active(&token).await, "rotation ends nothing");
     town.client_token(&BACKEND).await;
@@ -149,7 +152,17 @@ pub async fn a_secret_is_rotated_with_an_overlap_and_a_leaked_one_ends_its_token
     town.token(&BACKEND, "client_credentials", &[]).await.with_status(401);
     town.client_token(&renewed).await;
     ann.delete(&format!("{path}/{old}")).await.with_status(404);
-    ann.post("/applications/nobody/secrets", &json!({})).await.with_status(404);
-    let personal = format!("/applications/{}/secrets", PERSONAL.id);
-    ann.post(&personal, &json!({})).await.with_status(409);
+    let listed = ann.get(path).await.with_status(200).json();
+    assert_eq!(listed["secrets"][0]["id"], made.json()["id"], "a secret has the id of its proposal");
+    ann.propose("secret", json!({ "application": "nobody" })).await.with_status(404);
+    ann.propose("secret", json!({ "application": PERSONAL.id })).await.with_status(409);
+    for wrong in [
+        json!({ "application": "backend", "overlap": 60 }),
+        json!({ "application": "backend", "rotate": true, "overlap": 31_536_001 }),
+        json!({ "application": "backend", "expires_in": 59 }),
+        json!({ "application": "backend", "secret": "of my own" }),
+        json!({}),
+    ] {
+        ann.propose("secret", wrong).await.with_status(422);
+    }
 }

@@ -6,20 +6,21 @@ use portcullis_tests::browser::{Browser, sent_back};
 use portcullis_tests::client::DASHBOARD;
 use portcullis_tests::office::code_of;
 use portcullis_tests::{Answer, Ground, Town};
+use serde_json::json;
 
 use crate::code::DASHBOARD_BACK;
 
-const RINGO: (&str, &str) = ("ringo@example.com", "hush-ringo");
+pub const RINGO: (&str, &str) = ("ringo@example.com", "hush-ringo");
 const STEP: u64 = 30;
 
 /// What an authenticator reads off the page.
-fn otpauth(page: &Answer) -> String {
+pub fn otpauth(page: &Answer) -> String {
     let (_, rest) = page.body.split_once("href=\"otpauth").expect("the page offers a second factor");
     let link = rest.split('"').next().expect("the link ends");
     format!("otpauth{}", link.replace("&#38;", "&").replace("&amp;", "&"))
 }
 
-fn codes(page: &Answer) -> Vec<String> {
+pub fn codes(page: &Answer) -> Vec<String> {
     let items = page.body.split("<li>").skip(1);
     items.map(|rest| rest.split('<').next().expect("it ends").to_owned()).collect()
 }
@@ -144,18 +145,31 @@ pub async fn whoever_removes_it_shows_both_once_more(ground: &Ground) {
     browser.sign_in(&page, RINGO.0, RINGO.1).await.with_status(303);
 }
 
-pub async fn an_operator_takes_a_lost_one_away_and_it_is_noted(ground: &Ground) {
+pub async fn two_operators_take_the_lost_one_of_a_member_away_and_it_is_noted(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
     let browser = town.browser();
     enrolled(&town, &browser).await;
     let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
     let auditor = town.operator(OperatorRole::Auditor).await;
     let path = "/people/userRingoA/second-factor";
+    let reset = format!("{path}/reset");
     let seen = auditor.get(path).await.with_status(200).json();
     assert_eq!((&seen["enrolled"], &seen["recovery_codes"]), (&true.into(), &10.into()));
-    auditor.delete(path).await.with_status(403);
-    ann.delete(path).await.with_status(204);
-    ann.delete(path).await.with_status(409);
+    let order = json!({ "reason": "lost the phone, HD-4" });
+    auditor.post(&reset, &order).await.with_status(403);
+    bob.post(&reset, &order).await.with_status(403);
+    ann.delete(path).await.with_status(405);
+    ann.post(&reset, &json!({})).await.with_status(422);
+    let alone = json!({ "reason": "lost the phone, HD-4", "break_glass": true });
+    ann.post(&reset, &alone).await.with_status(403);
+    let asked = ann.post(&reset, &order).await.with_status(200).json();
+    assert_eq!(asked["state"], "proposed", "{asked}");
+    assert_eq!(ann.get(path).await.json()["enrolled"], true, "nothing happens before somebody agrees");
+    ann.approve(&asked["proposal"]).await.with_status(403);
+    bob.approve(&asked["proposal"]).await.with_status(200);
+    bob.approve(&asked["proposal"]).await.with_status(409);
+    ann.post(&reset, &order).await.with_status(409);
     assert_eq!(ann.get(path).await.json()["enrolled"], false);
     let page = password_page(&browser).await;
     browser.sign_in(&page, RINGO.0, RINGO.1).await.with_status(303);
@@ -164,4 +178,18 @@ pub async fn an_operator_takes_a_lost_one_away_and_it_is_noted(ground: &Ground) 
         all.iter().any(|it| it.record.event == event && it.record.subject.as_deref() == Some("userRingoA"))
     };
     assert!(about("person.second_factor.enrolled") && about("person.second_factor.reset"));
+}
+
+pub async fn an_owner_takes_the_lost_one_of_a_member_away_loudly(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let browser = town.browser();
+    enrolled(&town, &browser).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let reset = "/people/userRingoA/second-factor/reset";
+    let alone = json!({ "reason": "locked out on a Sunday, HD-5", "break_glass": true });
+    assert_eq!(owner.post(reset, &alone).await.with_status(200).json()["state"], "done");
+    let glass = owner.get("/proposals").await.with_status(200).json()["broken_glass"].clone();
+    assert_eq!(glass[0]["kind"], "second_factor");
+    let page = password_page(&browser).await;
+    browser.sign_in(&page, RINGO.0, RINGO.1).await.with_status(303);
 }

@@ -32,6 +32,7 @@ mod refusals;
 mod restart;
 mod retention;
 mod reviews;
+mod safety;
 mod telemetry;
 mod tenants;
 mod traces;
@@ -181,7 +182,8 @@ rules! {
         factors::guessing_at_codes_has_an_end,
         factors::a_code_is_asked_of_the_one_whose_password_it_was,
         factors::whoever_removes_it_shows_both_once_more,
-        factors::an_operator_takes_a_lost_one_away_and_it_is_noted,
+        factors::two_operators_take_the_lost_one_of_a_member_away_and_it_is_noted,
+        factors::an_owner_takes_the_lost_one_of_a_member_away_loudly,
         feed::a_shop_that_never_heard_the_feed_serves_nobody,
         feed::a_shop_that_lost_the_feed_asks_the_issuer_where_it_may,
         feed::a_shop_that_lost_the_server_closes_at_its_bound_and_opens_again,
@@ -215,6 +217,13 @@ rules! {
         office::a_role_opens_its_own_doors_and_no_others,
         office::an_owner_changes_others_and_never_themselves,
         office::a_session_ends_when_it_is_told_to,
+        orders::what_somebody_proposed_ends_with_their_account_or_right,
+        orders::nobody_adds_a_secret_to_an_application_alone,
+        orders::the_last_secret_of_an_application_is_taken_away_by_two,
+        safety::a_member_without_a_second_factor_enrols_one_before_going_on,
+        safety::no_door_is_open_without_it,
+        safety::to_ask_for_less_takes_two,
+        safety::the_command_line_turns_it_on_and_proposes_to_turn_it_off,
         orders::who_made_or_changed_the_other_is_no_second_person_for_a_day,
         orders::nobody_sets_the_password_of_somebody_with_a_place_alone,
         orders::every_kind_of_cut_is_refused_at_the_shop_when_it_is_answered,
@@ -273,6 +282,7 @@ rules! {
         clock::a_code_lives_a_minute,
         clock::a_login_ends_two_weeks_after_it_began_however_often_it_is_refreshed,
         clock::a_page_that_was_open_for_too_long_does_nothing,
+        safety::what_is_older_than_the_second_factor_is_not_let_in_by_it,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
         enrolment::an_invitation_expires,
         refusals::every_refusal_has_its_exit_code_and_its_sentence,

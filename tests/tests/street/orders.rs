@@ -324,3 +324,84 @@ async fn signing_in(town: &Town, password: &str) -> u16 {
     let page = browser.authorize(&PARTNER, PARTNER_BACK, &[]).await.with_status(200);
     browser.sign_in(&page, "ringo@example.com", password).await.status
 }
+
+pub async fn what_somebody_proposed_ends_with_their_account_or_right(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let owner = town.operator(OperatorRole::Owner).await;
+    let ap = town.operator(OperatorRole::Approver).await;
+    let puts = async |who: &Colleague, end: &str, body: Value| {
+        owner.put(&format!("/operators/{}/{end}", who.id), &body).await.with_status(200);
+    };
+    let ann = with_roles(&town, "ann@town.test", &[OperatorRole::Operator]).await;
+    let bob = with_roles(&town, "bob@town.test", &[OperatorRole::Operator]).await;
+    let (of_ann, of_bob) =
+        (propose(&ann, "everything", "").await, propose(&bob, "organization", "acme").await);
+    owner.post(&format!("/operators/{}/disable", ann.id), &json!({})).await.with_status(200);
+    puts(&bob, "roles", json!({ "roles": ["auditor"] })).await;
+    for proposal in [of_ann, of_bob] {
+        let late = approve(&ap, &proposal).await.with_status(409);
+        assert!(late.text("detail").contains("withdrawn already"), "{late:?}");
+    }
+    let all = town.look(async |store| store.audit_page(0, 10_000).await.expect("the audit reads")).await;
+    let withdrawn: Vec<_> = all.iter().filter(|it| it.record.event == "proposal.withdrawn").collect();
+    assert_eq!(withdrawn.len(), 2);
+    let actor = format!("operator:{}", owner.id);
+    assert!(withdrawn.iter().all(|it| it.record.actors == [actor.clone()] && it.record.reason.is_some()));
+}
+
+pub async fn nobody_adds_a_secret_to_an_application_alone(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let path = "/applications/backend/secrets";
+    ann.post(path, &json!({})).await.with_status(405);
+    let backend = || json!({ "application": "backend" });
+    bob.propose("secret", backend()).await.with_status(403);
+    let made = ann.propose("secret", backend()).await.with_status(201);
+    let secret: &'static str = made.text("secret").leak();
+    let renewed = BACKEND.with_secret(secret);
+    let enters = async || town.token(&renewed, "client_credentials", &[]).await.status;
+    let proposal = made.json();
+    let shown = bob.get(&format!("/proposals/{}", proposal["id"].as_str().unwrap())).await.with_status(200);
+    assert!(!shown.body.contains(secret), "it is shown once, and not to the approver");
+    assert_eq!(enters().await, 401, "before it is confirmed it opens nothing");
+    ann.approve(&proposal).await.with_status(403);
+    let altered = json!({ "id": proposal["id"], "digest": "another" });
+    bob.approve(&altered).await.with_status(409);
+    assert_eq!(enters().await, 401);
+    bob.approve(&proposal).await.with_status(200);
+    bob.approve(&proposal).await.with_status(409);
+    assert_eq!(enters().await, 200);
+    town.client_token(&BACKEND).await;
+    let kept = town.look(async |store| store.audit_page(0, 1000).await).await.expect("the audit reads");
+    assert!(!format!("{kept:?}").contains(secret), "and stands in no record");
+    let wish = json!({ "kind": "secret", "what": backend(), "reason": WHY, "break_glass": true });
+    ann.post("/proposals", &wish).await.with_status(403);
+    let owner = town.operator(OperatorRole::Owner).await;
+    let alone: &'static str = owner.post("/proposals", &wish).await.with_status(201).text("secret").leak();
+    town.client_token(&BACKEND.with_secret(alone)).await;
+    let glass = owner.get("/proposals").await.with_status(200).json()["broken_glass"].clone();
+    assert_eq!(glass[0]["kind"], "secret");
+}
+
+pub async fn the_last_secret_of_an_application_is_taken_away_by_two(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let path = "/applications/backend/secrets";
+    let listed = ann.get(path).await.with_status(200).json();
+    let only = listed["secrets"][0]["id"].as_str().unwrap();
+    let refused = ann.delete(&format!("{path}/{only}")).await.with_status(409);
+    assert!(refused.text("detail").contains("last live secret"), "{refused:?}");
+    let token = town.client_token(&BACKEND).await;
+    let what = json!({ "application": "backend", "secret": only });
+    let proposal = ann.propose("last_secret", what).await.with_status(201).json();
+    assert!(proposal.get("secret").is_none(), "nothing is shown that opens anything: {proposal}");
+    assert!(town.is_active(&token).await);
+    ann.approve(&proposal).await.with_status(403);
+    bob.approve(&proposal).await.with_status(200);
+    assert!(!town.is_active(&token).await);
+    assert_eq!(town.token(&BACKEND, "client_credentials", &[]).await.status, 401);
+    let gone = json!({ "application": "backend", "secret": only });
+    ann.propose("last_secret", gone).await.with_status(404);
+}

@@ -59,6 +59,8 @@ pub async fn every_refusal_has_its_exit_code_and_its_sentence(ground: &Ground) {
     let old = proposal(&op, "rival").await;
     town.clock.forward(15 * 60);
     let own = proposal(&both, "acme").await;
+    let listed = op.get("/applications/backend/secrets").await.with_status(200).json();
+    let only = listed["secrets"][0]["id"].as_str().expect("it has one").to_owned();
     let spent = both.recovery[0].clone();
     let theirs = town.client_token(&BACKEND).await;
     let terminal = Terminal { town: &town, folder: Scratch::new() };
@@ -109,6 +111,19 @@ pub async fn every_refusal_has_its_exit_code_and_its_sentence(ground: &Ground) {
             &["people", "disable", "nobody"],
             (1, "refused (404): There is no such person."),
         ),
+        case(
+            "the last secret, alone",
+            &op,
+            &["secrets", "revoke", "backend", &only],
+            (1, "refused (409): This is the last live secret, and nobody could come in as the application"),
+        ),
+        case(
+            "a second factor that is not there",
+            &op,
+            &["people", "second-factor", "userRingoA", "--reset", "--reason", "drill"],
+            (1, "refused (409): This person has no second factor."),
+        ),
+        case("a new secret, without a reason", &op, &["secrets", "rotate", "backend"], (2, "--reason")),
         case("no reason", &op, &["revoke", "person", "custJaneAA"], (2, "--reason")),
         case("no such command", &op, &["people", "teleport"], (2, "unrecognized subcommand")),
     ];

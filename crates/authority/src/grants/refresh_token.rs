@@ -24,6 +24,7 @@ use crate::handle::{Handle, HandleSecret};
 use crate::ledger::Family;
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::Application;
+use crate::safety::predates_factor;
 use crate::scope::{self, Reach};
 use crate::secret::{open_successor, same};
 
@@ -125,6 +126,11 @@ async fn entitle(
         }
     };
     let person = admitted.as_ref().map(|found| &found.person);
+    if let Some(person) = person
+        && predates_factor(desk, directory, (&family.organization, person), family.auth_time).await?
+    {
+        return Err(dead("the login is older than the second factor that is asked for").into());
+    }
     let group = person.and_then(|person| person.customer_group.as_deref());
     let resolve = |text: &str| scope::resolve(Some(text), application, directory, group);
     let mut reach = match ask.get("scope").filter(|asked| *asked != family.scope) {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::desk::Desk;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
+use crate::proposals::orphaned;
 use crate::secret::Secret;
 
 /// How often the list may change under our hands before we say so.
@@ -153,12 +154,16 @@ async fn change(
             operator.was_changed(by, desk.now());
         }
         let audit = AuditRecord { event: event.into(), subject: Some(operator.actor()), ..record.clone() };
-        let act = StaffAct::Put {
+        let put = StaffAct::Put {
             expected: staff.version,
             operator: Box::new(operator.clone()),
             end_sessions: ends.then(|| desk.now()),
         };
-        if let Done::Committed { .. } = desk.ledger.commit(Deed::new(Act::Staff(act), audit)).await? {
+        let (orphaning, mut noted) = orphaned(desk, &operator, &audit, None).await?;
+        noted.insert(0, audit);
+        let acts = [Some(Act::Staff(put)), orphaning].into_iter().flatten().collect();
+        let deed = Deed { act: Act::Several(acts), audit: noted };
+        if let Done::Committed { .. } = desk.ledger.commit(deed).await? {
             return Ok(operator);
         }
     }

@@ -51,6 +51,8 @@ pub enum OperatorRole {
 }
 
 impl OperatorRole {
+    /// Those who give orders and propose.
+    pub const ORDERING: &'static [Self] = &[Self::Operator, Self::Owner];
     pub const ALL: [Self; 4] = [Self::Operator, Self::Approver, Self::Auditor, Self::Owner];
 
     /// The word on the wire.
@@ -109,6 +111,11 @@ impl Operator {
 
     pub fn may(&self, any_of: &[OperatorRole]) -> bool {
         self.roles.iter().any(|role| any_of.contains(role))
+    }
+
+    /// Whether the account can come in and holds one of the roles.
+    pub fn stands_as(&self, any_of: &[OperatorRole]) -> bool {
+        !self.disabled && !self.awaits_factor && self.may(any_of)
     }
 
     /// Notes that somebody has made or changed the account; what is no longer fresh is forgotten.
@@ -221,6 +228,9 @@ pub enum StaffAct {
     /// otherwise, and when another account has the address. Which steps and recovery codes were taken is
     /// kept, unless the seed is a new text; the last step never becomes an earlier one.
     Put { expected: u64, operator: Box<Operator>, end_sessions: Option<u64> },
+    /// [`crate::ledger::Done::Lost`] unless the list has this version and keeps it until the deed is done: who
+    /// was an operator when it was decided still is one when it is written down.
+    Unmoved { version: u64 },
     /// Takes the second factor and opens the session, both or neither. [`crate::ledger::Done::Spent`] when
     /// the factor was taken before.
     SignIn { factor: Taken, session: OperatorSession },

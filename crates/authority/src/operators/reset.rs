@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::accounts::keeps_an_owner;
 use super::{Denial, Operator, SecondFactor, Staff, StaffAct};
 use crate::ledger::Act;
-use crate::proposals::{Executor, Order, Reason, Room, Work};
+use crate::proposals::{Executor, Order, Reason, Room, Work, orphaned};
 use crate::refusal::Trouble;
 
 /// Takes a second factor away; a line of the proposals' roster.
@@ -56,9 +56,11 @@ impl Executor for FactorReset {
         record.subject = Some(found.actor());
         record.detail =
             Some(json!({ "proposal": order.proposal.id, "proposer": order.proposal.proposer }).to_string());
+        let (orphaning, noted) = orphaned(room.desk, &after, &record, Some(&order.proposal.id)).await?;
         let put =
             StaffAct::Put { expected: staff.version, operator: Box::new(after), end_sessions: Some(now) };
-        Ok(Work { acts: vec![Act::Staff(put)], audit: vec![record] })
+        let acts = [Some(Act::Staff(put)), orphaning].into_iter().flatten().collect();
+        Ok(Work { acts, audit: [vec![record], noted].concat() })
     }
 }
 

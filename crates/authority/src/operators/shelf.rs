@@ -16,6 +16,8 @@ impl Shelf {
     pub fn act(&mut self, act: StaffAct) -> Done {
         match act {
             StaffAct::Put { expected, operator, end_sessions } => self.put(expected, *operator, end_sessions),
+            StaffAct::Unmoved { version } if version == self.staff.version => DONE,
+            StaffAct::Unmoved { .. } => Done::Lost,
             StaffAct::SignIn { factor, session } => self.sign_in(&factor, session),
             StaffAct::Invite(invitation) => {
                 self.invitations.push(invitation);

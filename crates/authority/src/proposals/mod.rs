@@ -7,12 +7,15 @@
 mod order;
 mod proposal;
 mod roster;
+mod standing;
 
 pub use order::{Hand, Reason, Room};
-pub use proposal::{Acknowledgement, Proposal, Settlement, State, digest_of};
+pub use proposal::{Acknowledgement, Orphaning, Proposal, Settlement, State, digest_of};
 pub use roster::{Executor, Order, ROSTER, Work};
+pub(crate) use standing::orphaned;
 
 use serde_json::{Value, json};
+use standing::Presence;
 
 use crate::ledger::{Act, AuditRecord, Deed, Done, Position};
 use crate::operators::Denial;
@@ -22,6 +25,8 @@ use crate::refusal::Trouble;
 const ATTEMPTS: usize = 8;
 /// Proposals in one list.
 const MOST: usize = 200;
+/// Open proposals of one operator: all of them end with the account, in one deed.
+const MOST_OPEN: usize = 100;
 
 /// What somebody wants to be done.
 pub struct Wish<'a> {
@@ -46,11 +51,18 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`]; then there is none.
     pub async fn propose(self, hand: &Hand, wish: &Wish<'_>) -> Result<Proposal, Denial> {
-        hand.must_operate()?;
-        let proposal = self.written(hand, wish).await?;
-        let record = about("proposal.opened", hand, &proposal, self.desk.now())?;
-        self.desk.ledger.commit(Deed::new(Act::PutProposal(proposal.clone()), record)).await?;
-        Ok(proposal)
+        for _ in 0..ATTEMPTS {
+            let present = self.present(hand).await?;
+            present.hand.must_operate()?;
+            self.must_have_room(hand).await?;
+            let proposal = self.written(hand, wish).await?;
+            let record = about("proposal.opened", hand, &proposal, self.desk.now())?;
+            let act = Act::Several(vec![present.held(), Act::PutProposal(proposal.clone())]);
+            if let Done::Committed { .. } = self.desk.ledger.commit(Deed::new(act, record)).await? {
+                return Ok(proposal);
+            }
+        }
+        Err(busy())
     }
 
     /// Approves a proposal and carries it out.
@@ -66,14 +78,15 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`]; then it is as it was.
     pub async fn refuse(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Denial> {
-        hand.must_approve()?;
+        let present = self.present(hand).await?;
+        present.hand.must_approve()?;
         let reason = Reason::read(why)?;
         let proposal = self.open_one(id).await?;
         // To say no one need not be independent; otherwise whoever proposes could make sure that nobody is.
         if hand.id == proposal.proposer {
             return Err(Denial::forbidden("You may not refuse your own proposal; withdraw it."));
         }
-        self.close(hand, proposal, State::Refused, ("proposal.refused", &reason)).await
+        self.close(&present, proposal, State::Refused, ("proposal.refused", &reason)).await
     }
 
     /// Takes a proposal back: the proposer's own, or any for an owner.
@@ -81,15 +94,16 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`]; then it is as it was.
     pub async fn withdraw(self, hand: &Hand, id: &str, why: &str) -> Result<Proposal, Denial> {
-        hand.must_operate()?;
+        let present = self.present(hand).await?;
+        present.hand.must_operate()?;
         let reason = Reason::read(why)?;
         let proposal = self.open_one(id).await?;
-        if proposal.proposer != hand.id && !hand.owns {
+        if proposal.proposer != hand.id && !present.hand.owns {
             return Err(Denial::forbidden(
                 "Only its proposer or an owner withdraws a proposal; an approver refuses it.",
             ));
         }
-        self.close(hand, proposal, State::Withdrawn, ("proposal.withdrawn", &reason)).await
+        self.close(&present, proposal, State::Withdrawn, ("proposal.withdrawn", &reason)).await
     }
 
     /// Does at once, alone, what needs two persons. Whoever calls this makes it loud.
@@ -97,7 +111,8 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`]; then nothing was done.
     pub async fn break_glass(self, hand: &Hand, wish: &Wish<'_>) -> Result<Settled, Denial> {
-        if !hand.owns {
+        let present = self.present(hand).await?;
+        if !present.hand.owns {
             let sentence = "Only an owner breaks glass; leave out break_glass and have it approved.";
             return Err(Denial::forbidden(sentence));
         }
@@ -108,7 +123,7 @@ impl<'a> Room<'a> {
         proposal.decided_at = Some(proposal.created_at);
         let record = about("break_glass.used", hand, &proposal, proposal.created_at)?;
         let first = Act::PutProposal(proposal.clone());
-        match self.carry_out(hand, &proposal, first, record).await? {
+        match self.carry_out(&present, &proposal, first, record).await? {
             Some(position) => Ok(Settled { proposal, position }),
             None => Err(busy()),
         }
@@ -119,6 +134,8 @@ impl<'a> Room<'a> {
     /// # Errors
     /// [`Denial`].
     pub async fn acknowledge(self, hand: &Hand, id: &str) -> Result<Proposal, Denial> {
+        let present = self.present(hand).await?;
+        let hand = &present.hand;
         if !hand.approves && !hand.owns {
             return Err(Denial::forbidden(
                 "Only an approver or an owner acknowledges broken glass; ask one.",
@@ -131,7 +148,8 @@ impl<'a> Room<'a> {
         self.must_be_another(hand, &proposal, "acknowledge the glass that you broke; somebody else must")?;
         let seen = Acknowledgement { id: id.into(), by: hand.id.clone(), now: self.desk.now() };
         let record = about("break_glass.acknowledged", hand, &proposal, seen.now)?;
-        match self.desk.ledger.commit(Deed::new(Act::Acknowledge(seen), record)).await? {
+        let act = Act::Several(vec![present.held(), Act::Acknowledge(seen)]);
+        match self.desk.ledger.commit(Deed::new(act, record)).await? {
             Done::Committed { .. } => self.proposal(id).await,
             _ => Err(Denial::conflict("Somebody else has acknowledged it a moment ago.")),
         }
@@ -192,21 +210,25 @@ impl<'a> Room<'a> {
     }
 
     async fn try_approve(self, hand: &Hand, id: &str, digest: &str) -> Result<Settled, Denial> {
-        hand.must_approve()?;
         for _ in 0..ATTEMPTS {
+            let present = self.present(hand).await?;
+            let hand = &present.hand;
+            hand.must_approve()?;
             let proposal = self.open_one(id).await?;
             self.must_be_another(hand, &proposal, "approve your own proposal; ask another approver")?;
             if !proposal.is_unaltered() || proposal.digest != digest {
                 let sentence = "The proposal is not the one that you have seen; look at it again.";
                 return Err(Denial::conflict(sentence));
             }
+            present.must_have_a_proposer(&proposal)?;
             let settlement = self.settlement(hand, &proposal, State::Done);
             let record = about("proposal.approved", hand, &proposal, settlement.now)?;
             let first = Act::Settle(settlement);
-            if let Some(position) = self.carry_out(hand, &proposal, first, record).await? {
+            if let Some(position) = self.carry_out(&present, &proposal, first, record).await? {
                 return Ok(Settled { proposal: self.proposal(id).await?, position });
             }
-            // Either somebody else has decided, which the next look tells, or the registry has moved.
+            // Either somebody else has decided, which the next look tells, or the registry or the operators have
+            // moved.
         }
         Err(busy())
     }
@@ -214,14 +236,14 @@ impl<'a> Room<'a> {
     /// The first act and the work of the kind, all or nothing; `None` when something had moved.
     async fn carry_out(
         self,
-        hand: &Hand,
+        present: &Presence,
         proposal: &Proposal,
         first: Act,
         record: AuditRecord,
     ) -> Result<Option<Option<Position>>, Denial> {
         let executor = roster::find(&proposal.kind)?;
-        let mut work = executor.work(self, &Order { proposal, hand }).await?;
-        work.acts.insert(0, first);
+        let mut work = executor.work(self, &Order { proposal, hand: &present.hand }).await?;
+        work.acts.splice(0..0, [present.held(), first]);
         work.audit.insert(0, record);
         let deed = Deed { act: Act::Several(work.acts), audit: work.audit };
         match self.desk.ledger.commit(deed).await? {
@@ -233,17 +255,32 @@ impl<'a> Room<'a> {
 
     async fn close(
         self,
-        hand: &Hand,
+        present: &Presence,
         proposal: Proposal,
         to: State,
         (event, reason): (&str, &Reason),
     ) -> Result<Proposal, Denial> {
+        let hand = &present.hand;
         let settlement = self.settlement(hand, &proposal, to);
         let mut record = about(event, hand, &proposal, settlement.now)?;
         record.reason = Some(reason.as_str().into());
-        match self.desk.ledger.commit(Deed::new(Act::Settle(settlement), record)).await? {
+        let act = Act::Several(vec![present.held(), Act::Settle(settlement)]);
+        match self.desk.ledger.commit(Deed::new(act, record)).await? {
             Done::Committed { .. } => self.proposal(&proposal.id).await,
-            _ => Err(Denial::conflict("Somebody else has decided on it a moment ago; look at it again.")),
+            _ => Err(Denial::conflict(
+                "Somebody else has decided on it a moment ago, or the operators were changed; look at it again.",
+            )),
+        }
+    }
+
+    async fn must_have_room(self, hand: &Hand) -> Result<(), Denial> {
+        let now = self.desk.now();
+        let open = self.desk.ledger.proposals_of(&hand.id).await?;
+        match open.iter().filter(|it| it.state_at(now) == State::Open).count() < MOST_OPEN {
+            true => Ok(()),
+            false => Err(Denial::conflict(
+                "There are 100 open proposals of yours; have some of them decided, or withdraw them.",
+            )),
         }
     }
 

@@ -118,6 +118,31 @@ impl Settlement {
     }
 }
 
+/// The end of every open proposal of somebody who no longer stands behind them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphaning {
+    /// Operator id.
+    pub proposer: String,
+    /// All that are open: the books do it for exactly these or not at all.
+    pub ids: Vec<String>,
+    /// Who took away what the proposer stood on.
+    pub by: String,
+    pub now: u64,
+}
+
+impl Orphaning {
+    /// Whether it is about this proposal.
+    pub fn fits(&self, proposal: &Proposal) -> bool {
+        proposal.proposer == self.proposer && proposal.state_at(self.now) == State::Open
+    }
+
+    pub fn apply(&self, proposal: &mut Proposal) {
+        proposal.state = State::Withdrawn;
+        proposal.decided_by = Some(self.by.clone());
+        proposal.decided_at = Some(self.now);
+    }
+}
+
 /// Another person has looked at broken glass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {

@@ -16,6 +16,10 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::keyring::chain::Handover,
     &crate::passwords::AnotherPassword,
     &crate::operators::FactorReset,
+    &crate::applications::AnotherSecret,
+    &crate::applications::LastSecret,
+    &crate::factors::LostFactor,
+    &crate::safety::Lowering,
 ];
 
 /// One kind of privileged change.

@@ -12,7 +12,7 @@ use super::memberships::{end_of_logins, is_same};
 use super::office::Office;
 use super::plan::Plan;
 use super::{Card, Declined, Kind, Objection};
-use crate::registry::{Membership, Organization, Role, RoleKind};
+use crate::registry::{Membership, Organization, Role, RoleKind, Safety};
 
 const SHOWN: [&str; 13] = [
     "slug",
@@ -50,6 +50,7 @@ pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
         algorithm: None,
         profile: None,
         disabled: false,
+        safety: Safety::default(),
     };
     let built_in = |word: &str, name: &str, kind| {
         let role = Role {

@@ -6,7 +6,7 @@ use crate::endings::remembered_until;
 use crate::ledger::{Act, AuditRecord};
 use crate::offboarding::is_last;
 use crate::operators::{Denial, StaffAct, closed};
-use crate::proposals::{Hand, Reason, Work};
+use crate::proposals::{Hand, Reason, Work, orphaned};
 use crate::provisioning::change::{Amendment, Change, Keepings};
 use crate::provisioning::{Card, Kind};
 use crate::registry::Scope;
@@ -92,6 +92,8 @@ async fn operator(
     let Some(after) = closed(&staff, &access.id, (&hand.id, now))? else { return Ok(Work::default()) };
     let record =
         AuditRecord { subject: Some(after.actor()), ..hand.record("operator.disabled", reason, now) };
+    let (orphaning, noted) = orphaned(reviews.desk, &after, &record, None).await?;
     let put = StaffAct::Put { expected: staff.version, operator: Box::new(after), end_sessions: Some(now) };
-    Ok(Work { acts: vec![Act::Staff(put)], audit: vec![record] })
+    let acts = [Some(Act::Staff(put)), orphaning].into_iter().flatten().collect();
+    Ok(Work { acts, audit: [vec![record], noted].concat() })
 }

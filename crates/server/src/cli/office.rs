@@ -9,6 +9,7 @@ mod logout;
 mod offboard;
 mod operators;
 mod ordered;
+mod organizations;
 mod people;
 mod proposals;
 mod retention;
@@ -57,6 +58,7 @@ office! {
     Operators(operators::Operators),
     People(people::People),
     Secrets(secrets::Secrets),
+    Organizations(organizations::Organizations),
     Proposals(proposals::Proposals),
     Offboard(offboard::Offboard),
     Access(access::Access),

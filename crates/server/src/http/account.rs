@@ -3,11 +3,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use portcullis_authority::ask::Ask;
-use portcullis_authority::authorize::visitor;
+use portcullis_authority::authorize::{must_enrol, visitor};
 use portcullis_authority::factors;
 use portcullis_authority::refusal::{Code, Not, Refusal};
 use portcullis_authority::registry::Person;
 use portcullis_authority::secret::Secret;
+use portcullis_authority::{Consent, Visitor};
 use url::Url;
 
 use super::browser::Browser;
@@ -23,7 +24,7 @@ pub async fn ask(house: web::Data<House>, request: HttpRequest) -> HttpResponse 
     let shown = async {
         browser.desk().limits.visit(browser.desk(), &browser.origin)?;
         let person = whose(&browser).await?;
-        page(&browser, &person, None).await
+        page(&browser, &person, (None, None)).await
     };
     shown.await.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
 }
@@ -44,7 +45,7 @@ pub async fn answer(
 
 async fn change(browser: &Browser<'_>, ask: &Ask) -> Result<HttpResponse, Not> {
     browser.desk().limits.visit(browser.desk(), &browser.origin)?;
-    let Step::Account { person: shown, enrolment } = browser.open(ask.get("form"))? else {
+    let Step::Account { person: shown, enrolment, onward } = browser.open(ask.get("form"))? else {
         return Err(stale().into());
     };
     let person = whose(browser).await?;
@@ -57,19 +58,38 @@ async fn change(browser: &Browser<'_>, ask: &Ask) -> Result<HttpResponse, Not> {
     let done = match &enrolment {
         Some(enrolment) => {
             let enrolled = factors::enrol(desk, &person, (password, enrolment, code.expose()), origin).await;
-            enrolled.map(|codes| recovery(browser, &codes))
+            enrolled.map(|codes| recovery(browser, &codes, onward.as_deref().map(|it| (it, &person))))
         }
         None => match factors::remove(desk, &person, (password, &code), origin).await {
-            Ok(()) => page(browser, &person, None).await,
+            Ok(()) => page(browser, &person, (None, None)).await,
             Err(not) => Err(not),
         },
     };
     match done {
         Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
-            page(browser, &person, Some(&refusal.sentence)).await
+            page(browser, &person, (onward, Some(&refusal.sentence))).await
         }
         other => other,
     }
+}
+
+/// The page that comes before an application of an organization that asks for a second factor, for somebody who has
+/// none yet.
+///
+/// # Errors
+/// Trouble.
+pub async fn first(
+    browser: &Browser<'_>,
+    consent: &Consent,
+    visitor: &Visitor,
+) -> Result<Option<HttpResponse>, Not> {
+    if !must_enrol(browser.desk(), consent, visitor).await? {
+        return Ok(None);
+    }
+    let sentence =
+        format!("{} asks for a second factor. Enrol one here to go on.", consent.organization_name);
+    let onward = Some(Box::new(consent.clone()));
+    page(browser, &visitor.person, (onward, Some(&sentence))).await.map(Some)
 }
 
 /// Who has signed in here.
@@ -83,8 +103,15 @@ async fn whose(browser: &Browser<'_>) -> Result<Person, Not> {
 }
 
 /// With a second factor: how to remove it. Without: a new one to enrol.
-async fn page(browser: &Browser<'_>, person: &Person, problem: Option<&str>) -> Result<HttpResponse, Not> {
-    let account = |enrolment| browser.seal(Step::Account { person: person.id.clone(), enrolment });
+async fn page(
+    browser: &Browser<'_>,
+    person: &Person,
+    (onward, problem): (Option<Box<Consent>>, Option<&str>),
+) -> Result<HttpResponse, Not> {
+    let account = |enrolment| {
+        let person = person.id.clone();
+        browser.seal(Step::Account { person, enrolment, onward: onward.clone() })
+    };
     if let Some(factor) = browser.desk().ledger.factor(&person.id).await? {
         let page = AccountPage {
             person: &person.email,
@@ -106,9 +133,12 @@ async fn page(browser: &Browser<'_>, person: &Person, problem: Option<&str>) -> 
     Ok(browser.show_own(&page))
 }
 
-fn recovery(browser: &Browser<'_>, codes: &[Secret]) -> HttpResponse {
+fn recovery(browser: &Browser<'_>, codes: &[Secret], onward: Option<(&Consent, &Person)>) -> HttpResponse {
     let codes: Vec<&str> = codes.iter().map(Secret::expose).collect();
-    browser.show_own(&CodesPage { codes: &codes })
+    let onward = onward.map(|(consent, person)| {
+        browser.seal(Step::Consent { consent: consent.clone(), person: person.id.clone() })
+    });
+    browser.show_own(&CodesPage { codes: &codes, onward: onward.as_deref() })
 }
 
 /// The seed in groups of four, for those who type it.

@@ -7,7 +7,7 @@ use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::{Consent, Turned, Visitor};
 
 use super::browser::Browser;
-use super::{consent, page, reply, sign_in, visit};
+use super::{account, consent, page, reply, sign_in, visit};
 use crate::house::House;
 
 pub async fn answer(house: web::Data<House>, request: HttpRequest) -> HttpResponse {
@@ -33,6 +33,12 @@ async fn begin(browser: &Browser<'_>, request: &HttpRequest) -> Result<HttpRespo
 
 /// Somebody is signed in: back to the application, or first a question.
 async fn go_on(browser: &Browser<'_>, consent: Consent, visitor: &Visitor) -> Result<HttpResponse, Not> {
+    if let Some(enrolment) = account::first(browser, &consent, visitor).await? {
+        return match consent.must_not_ask {
+            true => send_away(browser, &consent, Code::LoginRequired).await,
+            false => Ok(enrolment),
+        };
+    }
     if consent.first_party {
         send_back(browser, &consent, visitor).await
     } else if consent.must_not_ask {

@@ -13,7 +13,7 @@ use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, ConsentPage};
 use super::reply::{self, Denied};
-use super::{authorize, sign_in, visit};
+use super::{account, authorize, sign_in, visit};
 use crate::house::House;
 
 /// `GET`: the page, after signing in.
@@ -22,10 +22,14 @@ pub async fn ask(house: web::Data<House>, request: HttpRequest) -> HttpResponse 
     let shown = async {
         let query = Ask::from_query(request.query_string(), browser.origin.clone())?;
         let (consent, visitor) = standing(&browser, &request, query.get("form")).await?;
-        Ok(match visitor {
-            Some(visitor) => page(&browser, consent, &visitor),
-            None => sign_in::page(&browser, consent, "", None),
-        })
+        let Some(visitor) = visitor else { return Ok(sign_in::page(&browser, consent, "", None)) };
+        if let Some(enrolment) = account::first(&browser, &consent, &visitor).await? {
+            return Ok(enrolment);
+        }
+        match consent.first_party {
+            true => authorize::send_back(&browser, &consent, &visitor).await,
+            false => Ok(page(&browser, consent, &visitor)),
+        }
     };
     shown.await.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
 }

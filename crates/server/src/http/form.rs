@@ -37,7 +37,8 @@ pub enum Step {
     /// Was asked for a code, after the password.
     SecondFactor { consent: Consent, half: Half },
     /// Looks after the own account; where a second factor was offered, with it.
-    Account { person: String, enrolment: Option<String> },
+    /// Of an organization that asks for one, with where to go on to.
+    Account { person: String, enrolment: Option<String>, onward: Option<Box<Consent>> },
     /// Was asked for consent, as this person.
     Consent { consent: Consent, person: String },
 }

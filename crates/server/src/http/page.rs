@@ -61,6 +61,8 @@ pub struct EnrolPage<'a> {
 #[template(path = "codes.html")]
 pub struct CodesPage<'a> {
     pub codes: &'a [&'a str],
+    /// The form of the step that waits for this one.
+    pub onward: Option<&'a str>,
 }
 
 /// Says that there is a second factor, and takes it away.
@@ -236,7 +238,7 @@ mod tests {
             form: HOSTILE,
             problem: Some(HOSTILE),
         };
-        let codes = CodesPage { codes: &[HOSTILE] };
+        let codes = CodesPage { codes: &[HOSTILE], onward: Some(HOSTILE) };
         let account = AccountPage { person: HOSTILE, codes_left: 3, form: HOSTILE, problem: Some(HOSTILE) };
         vec![
             sign_in.render().unwrap(),

@@ -12,7 +12,7 @@ use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, SignInPage};
 use super::reply::Denied;
-use super::{authorize, consent, second_factor, visit};
+use super::{account, authorize, consent, second_factor, visit};
 use crate::house::House;
 
 pub async fn answer(
@@ -64,7 +64,9 @@ pub async fn finish(browser: &Browser<'_>, consent: Consent, signed: &SignedIn) 
     if let Some(before) = &browser.session {
         browser.authority().sign_out(before, &browser.origin).await?;
     }
-    let mut answer = if consent.first_party {
+    let mut answer = if let Some(enrolment) = account::first(browser, &consent, &signed.visitor).await? {
+        enrolment
+    } else if consent.first_party {
         authorize::send_back(browser, &consent, &signed.visitor).await?
     } else {
         consent::redirect(browser, consent, &signed.visitor)

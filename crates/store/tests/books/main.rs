@@ -112,6 +112,8 @@ rules! {
     audit::an_address_that_was_swapped_is_found,
     orders::several_acts_are_done_together_or_not_at_all,
     orders::one_of_many_who_decide_at_once_decides,
+    orders::who_no_longer_stands_leaves_no_open_proposal_behind,
+    orders::a_deed_rests_on_the_operators_that_were_looked_at,
     orders::a_decision_needs_an_open_unaltered_proposal_of_somebody_else_in_time,
     orders::proposals_are_found_by_what_is_left_to_do,
     orders::a_persons_logins_and_sessions_end_and_nobody_elses,

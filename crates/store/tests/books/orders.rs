@@ -1,7 +1,8 @@
 //! What operators order: several acts or none of them, one decision on a proposal, and bounded looks.
 
 use portcullis_authority::ledger::{Act, AuditRecord, Deed, Done, Ledger as _, Session, Survey as _, Whose};
-use portcullis_authority::proposals::{Acknowledgement, Proposal, Settlement, State, digest_of};
+use portcullis_authority::operators::StaffAct;
+use portcullis_authority::proposals::{Acknowledgement, Orphaning, Proposal, Settlement, State, digest_of};
 use portcullis_authority::registry::{Registry as _, Scope};
 use portcullis_guard::claims::OwnerKind;
 use portcullis_store::Store;
@@ -107,6 +108,51 @@ pub async fn a_decision_needs_an_open_unaltered_proposal_of_somebody_else_in_tim
     let withdrawn = Settlement { to: State::Withdrawn, by: "op".into(), ..good.clone() };
     assert_eq!(done(&store, Act::Settle(withdrawn)).await, Done::Committed { position: None });
     assert_eq!(done(&store, Act::Settle(good)).await, Done::Lost);
+}
+
+pub async fn who_no_longer_stands_leaves_no_open_proposal_behind(bench: &Bench) {
+    let store = opened(bench).await;
+    let late = Proposal { expires_at: NOW + 1, ..proposal("late") };
+    let others = Proposal { proposer: "other".into(), ..proposal("others") };
+    for one in [proposal("q"), late, others] {
+        done(&store, Act::PutProposal(one)).await;
+    }
+    assert_eq!(store.proposals_of("op").await.unwrap().len(), 3);
+    let all = Orphaning {
+        proposer: "op".into(),
+        ids: vec!["p".into(), "q".into()],
+        by: "boss".into(),
+        now: NOW + 1,
+    };
+    // One that was made after the look, and one that was decided after it: look again.
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+    for seen in [ids(&["p"]), ids(&["p", "q", "others"]), Vec::new()] {
+        let act = Act::Orphan(Orphaning { ids: seen, ..all.clone() });
+        let done = done(&store, Act::Several(vec![act])).await;
+        assert_eq!(done, Done::Lost);
+        assert_eq!(store.proposal("p").await.unwrap().unwrap().state, State::Open);
+    }
+    let act = Act::Several(vec![Act::Orphan(all.clone())]);
+    assert_eq!(done(&store, act).await, Done::Committed { position: None });
+    for id in ["p", "q"] {
+        let now = store.proposal(id).await.unwrap().unwrap();
+        assert_eq!((now.state, now.decided_by.as_deref()), (State::Withdrawn, Some("boss")));
+    }
+    for id in ["late", "others"] {
+        assert_eq!(store.proposal(id).await.unwrap().unwrap().state, State::Open, "{id}");
+    }
+    let none = Act::Orphan(Orphaning { ids: Vec::new(), ..all });
+    assert_eq!(done(&store, none).await, Done::Committed { position: None });
+}
+
+pub async fn a_deed_rests_on_the_operators_that_were_looked_at(bench: &Bench) {
+    let store = opened(bench).await;
+    let held = |version| Act::Staff(StaffAct::Unmoved { version });
+    let first = Act::Settle(settle("p", State::Done, "ap"));
+    assert_eq!(done(&store, Act::Several(vec![held(1), first.clone()])).await, Done::Lost);
+    assert_eq!(store.proposal("p").await.unwrap().unwrap().state, State::Open);
+    let both = Act::Several(vec![held(0), first]);
+    assert_eq!(done(&store, both).await, Done::Committed { position: None });
 }
 
 pub async fn proposals_are_found_by_what_is_left_to_do(bench: &Bench) {

@@ -114,6 +114,10 @@ impl Survey for Books {
         self.memory.proposals(open, most).await
     }
 
+    async fn proposals_of(&self, proposer: &str) -> Result<Vec<Proposal>, Trouble> {
+        self.memory.proposals_of(proposer).await
+    }
+
     async fn broken_glass(&self) -> Result<Vec<Proposal>, Trouble> {
         self.memory.broken_glass().await
     }

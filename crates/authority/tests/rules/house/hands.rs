@@ -3,7 +3,7 @@
 use portcullis_authority::TokenReply;
 use portcullis_authority::cuts::{Cut, CutKind, Cutting, Ordered};
 use portcullis_authority::ledger::{Act, Deed, Position};
-use portcullis_authority::operators::Denial;
+use portcullis_authority::operators::{Denial, Operator, OperatorRole};
 use portcullis_authority::proposals::{Hand, Proposal, Room, Settled};
 use portcullis_authority::refusal::Refusal;
 
@@ -26,6 +26,44 @@ pub fn owner(id: &str) -> Hand {
 /// Looks.
 pub fn auditor(id: &str) -> Hand {
     Hand { operates: false, ..operator(id) }
+}
+
+/// Those who run the server. Everybody here was an operator long before.
+pub fn crew() -> Vec<Operator> {
+    use OperatorRole::{Approver, Auditor, Operator as Ordering, Owner};
+    let deciding = &[Ordering, Approver][..];
+    let crew = [
+        ("op", &[Ordering][..]),
+        ("other", &[Ordering]),
+        ("ap", deciding),
+        ("a1", deciding),
+        ("a2", deciding),
+        ("a3", deciding),
+        ("new", deciding),
+        ("boss", &[Owner]),
+        ("another", &[Owner]),
+        ("au", &[Auditor]),
+    ];
+    crew.into_iter().map(|(id, roles)| colleague(id, roles)).collect()
+}
+
+/// An operator's account.
+pub fn colleague(id: &str, roles: &[OperatorRole]) -> Operator {
+    Operator {
+        id: id.into(),
+        email: format!("{id}@crew.test"),
+        roles: roles.to_vec(),
+        password: String::new(),
+        seed: String::new(),
+        awaits_factor: false,
+        recovery: Vec::new(),
+        last_step: 0,
+        disabled: false,
+        demo: false,
+        created_at: 0,
+        changed: None,
+        changes: Vec::new(),
+    }
 }
 
 pub fn cut(kind: CutKind, id: &str) -> Cut {

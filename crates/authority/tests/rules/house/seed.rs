@@ -13,6 +13,7 @@ use portcullis_authority::secret::{Seal, Secret};
 use portcullis_guard::claims::OwnerKind;
 use serde_json::{Value, json};
 
+use super::hands::crew;
 use super::{pen, secret_of};
 
 pub const ACME: &str = "OrgAcmeAAA";
@@ -36,7 +37,9 @@ pub fn memory(seal: &Seal) -> Memory {
         generations: Vec::new(),
         floor: 0,
     };
-    Memory::new(holdings, people(), memberships())
+    let memory = Memory::new(holdings, people(), memberships());
+    crew().into_iter().for_each(|operator| memory.hire(operator));
+    memory
 }
 
 fn organization(id: &str, slug: &str, enterprise: bool) -> Organization {

@@ -95,6 +95,10 @@ impl Counter {
         self.ask(&Letter::new(Method::PUT, path, Some(body)))
     }
 
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(&Letter::new(Method::PATCH, path, Some(body)))
+    }
+
     pub fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.ask(&Letter::new(Method::DELETE, path, None))
     }

@@ -94,9 +94,16 @@ enum Command {
     SecondFactor {
         #[command(flatten)]
         one: One,
-        /// Take it away; the person signs in with the password alone until another one is enrolled.
-        #[arg(long)]
+        /// Take it away; the person signs in with the password alone until another one is enrolled. For somebody
+        /// with a place in an organization it is proposed, and an approver confirms it.
+        #[arg(long, requires = "reason")]
         reset: bool,
+        /// Why; it is kept in the audit log.
+        #[arg(long, requires = "reset")]
+        reason: Option<String>,
+        /// Owners only: do without a second person what needs one. It is loud.
+        #[arg(long, requires = "reset")]
+        break_glass: bool,
     },
     /// Say where an account was used from.
     Places(One),
@@ -157,7 +164,10 @@ impl People {
                 counter.show(&answer, listed)
             }
             Command::Show(one) => one.show(),
-            Command::SecondFactor { one, reset } => one.second_factor(reset),
+            Command::SecondFactor { one, reason: Some(reason), break_glass, .. } => {
+                one.reset_factor(&reason, break_glass)
+            }
+            Command::SecondFactor { one, reason: None, .. } => one.second_factor(),
             Command::Create { counter, email, kind, organization, first_name, last_name, password_file } => {
                 let password = password_file.as_deref().map(secret_in).transpose()?;
                 let body = json!({
@@ -262,15 +272,19 @@ impl One {
         })
     }
 
-    fn second_factor(&self, reset: bool) -> Outcome {
-        let path = self.path("/second-factor");
-        if reset {
-            let answer = self.counter.delete(&path)?;
-            return self
-                .counter
-                .say(&answer, "The second factor is gone; the password alone opens the account.");
+    fn reset_factor(&self, reason: &str, break_glass: bool) -> Outcome {
+        let body = json!({ "reason": reason, "break_glass": break_glass });
+        let answer = self.counter.post(&self.path("/second-factor/reset"), &body)?;
+        match answer["state"] == "proposed" {
+            true => self.counter.say(&answer, proposed(&answer["proposal"])),
+            false => {
+                self.counter.say(&answer, "The second factor is gone; the password alone opens the account.")
+            }
         }
-        let answer = self.counter.get(&path)?;
+    }
+
+    fn second_factor(&self) -> Outcome {
+        let answer = self.counter.get(&self.path("/second-factor"))?;
         let sentence = match answer["enrolled"] == true {
             true => format!(
                 "A second factor since {}; {} recovery codes are left.",

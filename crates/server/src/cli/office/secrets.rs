@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::super::Outcome;
 use super::counter::Counter;
+use super::ordered::proposed;
 use super::people::part;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -25,11 +26,12 @@ enum Command {
         /// Client id of the application.
         client: Option<String>,
     },
-    /// Make a new secret and print it once. Those before go on for the overlap, and then end.
+    /// Propose a new secret and print it once. It opens nothing before an approver has confirmed it; from then on
+    /// those before go on for the overlap, and then end.
     #[command(after_help = "\
 Examples:
-  portcullis secrets rotate shop-backend
-  portcullis secrets rotate shop-backend --overlap 3600 --expires-in 7776000")]
+  portcullis secrets rotate shop-backend --reason 'yearly, CHG-4'
+  portcullis secrets rotate shop-backend --overlap 3600 --expires-in 7776000 --reason 'it leaked, INC-9'")]
     Rotate {
         #[command(flatten)]
         counter: Counter,
@@ -44,8 +46,14 @@ Examples:
         /// Leave the secrets before alone.
         #[arg(long, conflicts_with = "overlap")]
         keep: bool,
+        /// Why; it is kept in the audit log.
+        #[arg(long)]
+        reason: String,
+        /// Owners only: do it without a second person. It is loud.
+        #[arg(long)]
+        break_glass: bool,
     },
-    /// End a secret that leaked, and every token of its application.
+    /// End a secret that leaked, and every token of its application. The last live one is ended by two persons.
     Revoke {
         #[command(flatten)]
         counter: Counter,
@@ -53,6 +61,13 @@ Examples:
         client: String,
         /// Id of the secret, see `portcullis secrets list`.
         secret: String,
+        /// Why. It takes this for the last live secret: then it is proposed, and ends when an approver has
+        /// confirmed it.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Owners only: end the last one without a second person. It is loud.
+        #[arg(long, requires = "reason")]
+        break_glass: bool,
     },
 }
 
@@ -89,17 +104,45 @@ impl Secrets {
                     )
                 })
             }
-            Command::Rotate { counter, client, overlap, expires_in, keep } => {
-                let body = json!({ "rotate": !keep, "overlap": overlap, "expires_in": expires_in });
-                let answer = counter.post(&format!("/applications/{}/secrets", part(&client)), &body)?;
-                let secret = text(&answer, "secret");
-                counter.say(&answer, format!("The new secret of {client}, shown this once: {secret}"))
+            Command::Rotate { counter, client, overlap, expires_in, keep, reason, break_glass } => {
+                let body = json!({
+                    "kind": "secret",
+                    "what": {
+                        "application": client, "rotate": !keep, "overlap": overlap, "expires_in": expires_in,
+                    },
+                    "reason": reason,
+                    "break_glass": break_glass,
+                });
+                let made = counter.post("/proposals", &body)?;
+                let secret = text(&made, "secret");
+                let told = match made["state"] == "done" {
+                    true => format!("The new secret of {client}, shown this once: {secret}"),
+                    false => format!("{} The new secret, shown this once: {secret}", proposed(&made)),
+                };
+                counter.say(&made, told)
             }
-            Command::Revoke { counter, client, secret } => {
+            Command::Revoke { counter, client, secret, reason: Some(reason), break_glass } => {
+                let body = json!({
+                    "kind": "last_secret",
+                    "what": { "application": client, "secret": secret },
+                    "reason": reason,
+                    "break_glass": break_glass,
+                });
+                let made = counter.post("/proposals", &body)?;
+                match made["state"] == "done" {
+                    true => counter.say(&made, ended(&client)),
+                    false => counter.say(&made, proposed(&made)),
+                }
+            }
+            Command::Revoke { counter, client, secret, reason: None, .. } => {
                 let path = format!("/applications/{}/secrets/{}", part(&client), part(&secret));
                 let answer = counter.delete(&path)?;
-                counter.say(&answer, format!("The secret has ended, and every token of {client} with it."))
+                counter.say(&answer, ended(&client))
             }
         }
     }
+}
+
+fn ended(client: &str) -> String {
+    format!("The secret has ended, and every token of {client} with it.")
 }

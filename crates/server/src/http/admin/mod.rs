@@ -7,6 +7,8 @@ mod account;
 pub mod audit;
 pub mod call;
 mod cuts;
+#[cfg(test)]
+mod duties;
 mod factors;
 mod gate;
 mod held;
@@ -16,6 +18,7 @@ mod offboardings;
 mod openapi;
 mod operators;
 mod orders;
+mod organizations;
 mod people;
 mod proposals;
 mod retention;
@@ -55,6 +58,7 @@ const ROOMS: &[&[Route]] = &[
     held::ROUTES,
     used::ROUTES,
     secrets::ROUTES,
+    organizations::ROUTES,
     audit::ROUTES,
     cuts::ROUTES,
     offboardings::ROUTES,

@@ -1,9 +1,11 @@
 //! `/proposals`: privileged changes that wait for a second person, and glass that was broken instead.
 
+use portcullis_authority::applications;
 use portcullis_authority::erasure;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_authority::passwords;
 use portcullis_authority::proposals::{Proposal, Wish};
+use portcullis_authority::secret::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -123,6 +125,10 @@ struct Made {
     /// Of a `password`: the one that it sets once it is carried out; it is shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// Of a `secret`: the one that it adds once it is carried out, with the proposal's id for its own; it is shown
+    /// this once. It begins with pcs_, so that scanners find it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
 }
 
 /// A proposal that was carried out.
@@ -155,8 +161,10 @@ async fn propose(visit: Visit) -> Answer {
         forget(&visit, &made).await;
         cry(&visit, &made.kind);
     }
-    let password = passwords::proposed(visit.desk(), &made).map(|secret| secret.expose().to_owned());
-    json(&Made { proposal: Shown::of(made, visit.now()), password })
+    let shown = |secret: Option<Secret>| secret.map(|it| it.expose().to_owned());
+    let password = shown(passwords::proposed(visit.desk(), &made));
+    let secret = shown(applications::proposed(visit.desk(), &made));
+    json(&Made { proposal: Shown::of(made, visit.now()), password, secret })
 }
 
 async fn show(visit: Visit) -> Answer {

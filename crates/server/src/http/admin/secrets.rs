@@ -1,19 +1,13 @@
-//! The secrets of applications: which live, when each was used last, rotation with an overlap, and the end of
-//! one that leaked.
+//! The secrets of applications: which live, when each was used last, and the end of one that leaked. Another one is
+//! a proposal, see `proposals.rs`.
 
-use portcullis_authority::applications::{self, Before};
-use portcullis_authority::operators::Denial;
+use portcullis_authority::applications;
 use portcullis_authority::registry::{Application, StoredSecret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::Visit;
 use super::route::{ACTING, Answer, Method, Reply, Route, SEEING, json, shape};
-
-/// Seconds that the secrets before live on, unless said.
-const OVERLAP: u64 = 24 * 3600;
-/// A year.
-const LONGEST: u64 = 31_536_000;
 
 pub const ROUTES: &[Route] = &[
     Route::new(Method::Get, "/applications", SEEING, "Lists the applications.", |visit| {
@@ -30,19 +24,10 @@ pub const ROUTES: &[Route] = &[
     )
     .answers(shape::<SecretList>),
     Route::new(
-        Method::Post,
-        "/applications/{client}/secrets",
-        ACTING,
-        "Makes one more secret; with rotate, those before end after an overlap.",
-        |visit| Box::pin(add(visit)),
-    )
-    .takes(shape::<NewSecret>)
-    .creates(shape::<MadeSecret>),
-    Route::new(
         Method::Delete,
         "/applications/{client}/secrets/{secret}",
         ACTING,
-        "Withdraws a secret that leaked, and ends every token of the application.",
+        "Withdraws a secret that leaked, and ends every token of the application; the last live one is proposed.",
         |visit| Box::pin(withdraw(visit)),
     ),
 ];
@@ -86,26 +71,6 @@ struct ShownSecret {
     last_used: Option<u64>,
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct NewSecret {
-    /// Lets the secrets before run out.
-    #[serde(default)]
-    rotate: bool,
-    /// Seconds that the secrets before live on; a day unless said.
-    overlap: Option<u64>,
-    /// Seconds that the new one lives; without end unless said.
-    expires_in: Option<u64>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct MadeSecret {
-    id: String,
-    /// Begins with pcs_, so that scanners find it; it is shown this once.
-    secret: String,
-    expires_at: Option<u64>,
-}
-
 async fn list(visit: Visit) -> Answer {
     let asked: Asked = visit.query()?;
     let directory = visit.desk().registry.directory();
@@ -137,22 +102,6 @@ async fn secrets(visit: Visit) -> Answer {
         last_used: uses.get(&it.id).copied(),
     });
     json(&SecretList { secrets: shown.collect() })
-}
-
-async fn add(visit: Visit) -> Answer {
-    let asked: NewSecret = visit.body()?;
-    let overlap = asked.overlap.unwrap_or(OVERLAP);
-    if overlap > LONGEST {
-        return Err(Denial::invalid("overlap", "At most 31536000 seconds."));
-    }
-    if asked.expires_in.is_some_and(|life| !(60..=LONGEST).contains(&life)) {
-        return Err(Denial::invalid("expires_in", "Between 60 and 31536000 seconds."));
-    }
-    let before = if asked.rotate { Before::EndAfter(overlap) } else { Before::Stay };
-    let (client, record) = (visit.part("client"), visit.record(""));
-    let made = applications::add_secret(visit.desk(), client, before, asked.expires_in, record).await?;
-    let (stored, secret) = made;
-    json(&MadeSecret { id: stored.id, secret: secret.expose().to_owned(), expires_at: stored.expires_at })
 }
 
 async fn withdraw(visit: Visit) -> Answer {
