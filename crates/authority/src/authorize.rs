@@ -18,7 +18,7 @@ use crate::audit;
 use crate::desk::Desk;
 use crate::entitlement::{admit, generations};
 use crate::factors;
-use crate::ledger::{Act, CodeRow, Deed, Session};
+use crate::ledger::{Act, CodeRow, Deed, Done, Session};
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind, Person, Who};
@@ -77,9 +77,11 @@ pub enum Entered {
     In(Box<SignedIn>),
     /// The second factor is asked for.
     Half(Half),
+    /// An operator has set the password: one of their own is to be chosen first.
+    Given(Half),
 }
 
-/// Somebody whose password was right and whose second factor is still to be shown.
+/// Somebody whose password was right, who still has to show a second factor or to choose a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Half {
     pub person: String,
@@ -187,15 +189,19 @@ pub async fn sign_in(
         )
         .into());
     };
-    if desk.ledger.factor(&person.id).await?.is_some() {
+    let has_factor = desk.ledger.factor(&person.id).await?.is_some();
+    if has_factor || person.password_given {
         let device = attempt.was_right().await;
-        return Ok(Entered::Half(Half { person: person.id, generation: person.generation, device }));
+        let half = Half { person: person.id, generation: person.generation, device };
+        return Ok(if has_factor { Entered::Half(half) } else { Entered::Given(half) });
     }
     let (cookie, session) = session_of(desk, &person);
     let mut record = audit::event("sign_in", now, origin);
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
-    desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await?;
+    if desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await? == Done::Lost {
+        return Err(changed_meanwhile().into());
+    }
     let device = attempt.was_right().await;
     let visitor = Visitor { person, auth_time: now };
     Ok(Entered::In(Box::new(SignedIn { cookie, device, visitor })))
@@ -212,7 +218,7 @@ pub async fn sign_in_second(
     half: &Half,
     code: &Secret,
     origin: &Origin,
-) -> Result<SignedIn, Not> {
+) -> Result<Entered, Not> {
     desk.limits.visit(desk, origin)?;
     let attempt = Attempt::begin(desk, Account::Factor(&half.person), origin).await?;
     let found = desk.registry.person(Who::Id(&half.person)).await?;
@@ -221,15 +227,16 @@ pub async fn sign_in_second(
         Some(person) => welcome(desk, consent, person).await?,
         None => None,
     };
-    let person = person.ok_or_else(|| {
-        Refusal::new(Code::InvalidRequest, "The account has changed meanwhile; go back and start again.")
-    })?;
+    let person = person.ok_or_else(changed_meanwhile)?;
     let (cookie, session) = session_of(desk, &person);
-    let mut record = audit::event("sign_in", desk.now(), origin);
+    let (event, act) = match person.password_given {
+        true => ("sign_in.second_factor", Act::Note),
+        false => ("sign_in", Act::OpenSession(session)),
+    };
+    let mut record = audit::event(event, desk.now(), origin);
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
-    let opened = Act::OpenSession(session);
-    if !factors::take(desk, &person, code, (opened, record)).await? {
+    if !factors::take(desk, &person, code, (act, record)).await? {
         let mut record = audit::event("sign_in.refused", desk.now(), origin);
         record.subject = Some(person.id.clone());
         record.client_id = Some(consent.client_id.clone());
@@ -238,12 +245,20 @@ pub async fn sign_in_second(
         return Err(Refusal::new(Code::AccessDenied, factors::WRONG).into());
     }
     attempt.was_right().await;
-    let auth_time = desk.now();
-    Ok(SignedIn { cookie, device: half.device.clone(), visitor: Visitor { person, auth_time } })
+    if person.password_given {
+        return Ok(Entered::Given(half.clone()));
+    }
+    let visitor = Visitor { person, auth_time: desk.now() };
+    Ok(Entered::In(Box::new(SignedIn { cookie, device: half.device.clone(), visitor })))
+}
+
+/// Something about the person is no longer as it was when the password was looked at.
+pub(crate) fn changed_meanwhile() -> Refusal {
+    Refusal::new(Code::InvalidRequest, "The account has changed meanwhile; go back and start again.")
 }
 
 /// A new session of a person, and its cookie.
-fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
+pub(crate) fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
     let cookie = Secret::from(desk.token());
     let now = desk.now();
     let session = Session {
@@ -347,7 +362,11 @@ pub async fn decline(desk: &Desk, consent: &Consent, code: Code, origin: &Origin
 }
 
 /// Only active members of the application's organization may sign in to it.
-async fn welcome(desk: &Desk, consent: &Consent, person: Person) -> Result<Option<Person>, Trouble> {
+pub(crate) async fn welcome(
+    desk: &Desk,
+    consent: &Consent,
+    person: Person,
+) -> Result<Option<Person>, Trouble> {
     let directory = desk.registry.directory();
     let Some(application) = directory.application(&consent.client_id) else { return Ok(None) };
     let owner = (OwnerKind::User, person.id.as_str());

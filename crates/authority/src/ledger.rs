@@ -158,6 +158,8 @@ pub enum Act {
         generations: u32,
         least: u32,
     },
+    /// [`Done::Lost`] unless the person still has the session's generation: what has ended since the password was
+    /// looked at has ended this, too.
     OpenSession(Session),
     EndSession {
         hash: String,

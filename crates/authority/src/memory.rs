@@ -347,6 +347,11 @@ impl Books {
                 self.lift(generations, least);
                 self.logged()
             }
+            Act::OpenSession(session)
+                if self.people.get(&session.person).is_none_or(|it| it.generation != session.generation) =>
+            {
+                Done::Lost
+            }
             Act::OpenSession(session) => {
                 self.sessions.insert(session.hash.clone(), session);
                 Done::Committed { position: None }

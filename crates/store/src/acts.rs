@@ -94,6 +94,8 @@ pub(crate) trait Acts {
     async fn end_family(&mut self, id: &str, reason: &str, now: u64, exp: u64) -> Result<Effect, Fault>;
     async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault>;
     async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault>;
+    /// What a token of this person would carry now.
+    async fn generation_of(&mut self, person: &str) -> Result<u32, Fault>;
     async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault>;
     async fn close_logins(&mut self, person: &str, reason: &str, now: u64) -> Result<Effect, Fault>;
     async fn end_sessions(&mut self, person: Option<&str>, now: u64) -> Result<Effect, Fault>;
@@ -272,8 +274,24 @@ both! {
         }
 
         async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault> {
+            if self.generation_of(&session.person).await? != session.generation {
+                return Ok(Effect::Lost);
+            }
             diesel::insert_into(sessions::table).values(StoredSession::of(session)?).execute(self).await?;
             Ok(Effect::Quiet)
+        }
+
+        async fn generation_of(&mut self, person: &str) -> Result<u32, Fault> {
+            let of_this_or_all = generations::scope
+                .eq("subject")
+                .and(generations::id.eq(person))
+                .or(generations::scope.eq(FLOOR).and(generations::id.eq("")));
+            let counted: Option<i64> = generations::table
+                .filter(of_this_or_all)
+                .select(diesel::dsl::max(generations::value))
+                .get_result(self)
+                .await?;
+            Ok(word(unsigned(counted.unwrap_or(0))))
         }
 
         async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault> {

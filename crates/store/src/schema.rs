@@ -35,6 +35,7 @@ diesel::table! {
         password -> Nullable<Text>,
         disabled -> Bool,
         doc -> Text,
+        password_given -> Bool,
     }
 }
 

@@ -13,7 +13,7 @@ const RINGO: (&str, &str) = ("ringo@example.com", "hush-ringo");
 const STEP: u64 = 30;
 
 /// What an authenticator reads off the page.
-fn otpauth(page: &Answer) -> String {
+pub fn otpauth(page: &Answer) -> String {
     let (_, rest) = page.body.split_once("href=\"otpauth").expect("the page offers a second factor");
     let link = rest.split('"').next().expect("the link ends");
     format!("otpauth{}", link.replace("&#38;", "&").replace("&amp;", "&"))
@@ -29,7 +29,7 @@ async fn password_page(browser: &Browser) -> Answer {
 }
 
 /// Ringo enrols, and gives what the authenticator holds and the recovery codes.
-async fn enrolled(town: &Town, browser: &Browser) -> (String, Vec<String>) {
+pub async fn enrolled(town: &Town, browser: &Browser) -> (String, Vec<String>) {
     browser.code(&DASHBOARD, DASHBOARD_BACK, &[]).await;
     let page = browser.open("/oauth/account").await.with_status(200);
     let seed = otpauth(&page);

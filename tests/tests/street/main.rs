@@ -24,6 +24,7 @@ mod office;
 mod operations;
 mod orders;
 mod pages;
+mod passwords;
 mod races;
 mod refresh;
 mod refusals;
@@ -220,6 +221,14 @@ rules! {
         orders::an_owner_breaks_glass_and_everybody_sees_it,
         orders::whoever_left_has_nothing_any_more,
         operations::the_page_on_operations_does_what_it_says,
+        passwords::a_password_that_an_operator_has_set_opens_one_page,
+        passwords::what_two_operators_have_set_goes_round_no_second_factor,
+        passwords::only_a_customers_password_is_taken_by_a_grant,
+        passwords::a_person_changes_their_own_password_and_the_rest_ends,
+        passwords::guessing_at_the_present_password_has_an_end,
+        passwords::where_there_is_a_second_factor_a_password_changes_by_both,
+        passwords::enrolling_a_second_factor_ends_what_the_password_alone_had_opened,
+        passwords::a_sign_in_that_queues_behind_an_enrolment_is_asked_for_the_factor,
         races::a_refresh_that_queues_behind_a_revocation_loses,
         races::a_refresh_that_queues_before_a_revocation_gets_a_dead_token,
         races::whoever_comes_first_the_revocation_wins,

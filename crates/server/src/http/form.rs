@@ -36,7 +36,11 @@ pub enum Step {
     SignIn(Consent),
     /// Was asked for a code, after the password.
     SecondFactor { consent: Consent, half: Half },
-    /// Looks after the own account; where a second factor was offered, with it.
+    /// Was asked to choose a password, after everything else.
+    ChoosePassword { consent: Consent, half: Half },
+    /// Looks after the own password.
+    Password { person: String },
+    /// Looks after the own second factor; where a second factor was offered, with it.
     Account { person: String, enrolment: Option<String> },
     /// Was asked for consent, as this person.
     Consent { consent: Consent, person: String },

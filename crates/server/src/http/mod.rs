@@ -20,6 +20,7 @@ mod heard;
 mod introspect;
 mod legacy;
 pub mod metrics;
+mod own_password;
 pub(crate) mod page;
 pub mod plain;
 mod provisioning;
@@ -67,6 +68,7 @@ fn routes(app: &mut web::ServiceConfig) {
     app.service(get("/oauth/authorize", authorize::answer));
     app.service(post("/oauth/authorize/sign-in", sign_in::answer));
     app.service(post("/oauth/authorize/second-factor", second_factor::answer));
+    app.service(post("/oauth/authorize/password", own_password::answer));
     app.service(both("/oauth/account", account::ask, account::answer));
     app.service(both("/oauth/authorize/consent", consent::ask, consent::answer));
     app.service(get("/", front::answer));

@@ -247,9 +247,17 @@ impl One {
         self.counter.show(&answer, |answer| {
             let mut table = Table::new(&["what", "value"], "");
             let person = &answer["person"];
-            for member in
-                ["id", "kind", "email", "first_name", "last_name", "organization", "has_password", "disabled"]
-            {
+            for member in [
+                "id",
+                "kind",
+                "email",
+                "first_name",
+                "last_name",
+                "organization",
+                "has_password",
+                "must_choose_password",
+                "disabled",
+            ] {
                 table.row([member.replace('_', " "), text(person, member)]);
             }
             for place in answer["memberships"].as_array().into_iter().flatten() {
