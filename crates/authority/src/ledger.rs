@@ -10,6 +10,7 @@ use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::invitations::{Invitation, InvitationAct};
 use crate::keyring::{KeyChain, KeyChange};
 use crate::operators::{StaffAct, Taken};
 use crate::proposals::{Acknowledgement, Proposal, Settlement};
@@ -35,6 +36,8 @@ pub trait Ledger: Survey + Send + Sync {
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble>;
     /// The second factor of a person, if there is one.
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble>;
+    /// The invitation to a person whose code has this hash, if it is open at `now` (seconds).
+    async fn invitation(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble>;
 }
 
 /// What operators look up before and after they end something. Every look is bounded.
@@ -169,6 +172,8 @@ pub enum Act {
     Staff(StaffAct),
     /// Something about the second factor of a person.
     Factor(FactorAct),
+    /// Something about invitations to people.
+    Invitation(InvitationAct),
     /// Changes the signing keys, if nobody has changed them meanwhile; else [`Done::Lost`]. A key that has
     /// ended stays so.
     Keys(KeyChange),

@@ -7,9 +7,9 @@ use crate::audit;
 use crate::authorize::{Consent, Half, SignedIn, Visitor, changed_meanwhile, session_of, welcome};
 use crate::desk::Desk;
 use crate::factors::{self, Wanted};
-use crate::ledger::{Act, AuditRecord, Deed, Done};
+use crate::ledger::{Act, AuditRecord, Deed, Done, Session};
 use crate::people::{replaced, weakness};
-use crate::provisioning::change::Amendment;
+use crate::provisioning::change::{self as registry, Amendment};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Person, Who};
 use crate::secret::Secret;
@@ -82,7 +82,7 @@ pub async fn change(desk: &Desk, person: &Person, change: Change, origin: &Origi
 }
 
 /// What is kept of a password that is good enough, and is another one.
-async fn sound(desk: &Desk, person: &Person, password: Secret) -> Result<String, Not> {
+pub(crate) async fn sound(desk: &Desk, person: &Person, password: Secret) -> Result<String, Not> {
     let refused = |why| Not::from(Refusal::new(Code::AccessDenied, why));
     if let Some(why) = weakness(desk, person, password.clone()).await? {
         return Err(refused(why));
@@ -111,11 +111,7 @@ async fn put(
             !it.disabled && it.password == proved.password && it.generation == proved.generation
         };
         let before = now.filter(same).ok_or_else(changed_meanwhile)?;
-        let person = Person { password: Some(hash.clone()), password_given: false, ..before };
-        let changes = replaced(desk, person.clone());
-        // The end of what was before counts on by one, which the books check when the session is opened.
-        let person = Person { generation: person.generation + 1, ..person };
-        let (cookie, session) = session_of(desk, &person);
+        let Renewal { changes, person, cookie, session } = renewal(desk, before, hash.clone());
         let auth_time = session.auth_time;
         let mut acts: Vec<Act> = taken.clone().into_iter().collect();
         acts.push(Act::Amend(Amendment { expected, changes }));
@@ -127,6 +123,24 @@ async fn put(
         }
     }
     Err(Trouble::new("passwords", "the registry kept changing").into())
+}
+
+/// An account that begins anew with a password of its own.
+pub(crate) struct Renewal {
+    pub changes: Vec<registry::Change>,
+    pub person: Person,
+    pub cookie: Secret,
+    /// To be opened after the changes.
+    pub session: Session,
+}
+
+pub(crate) fn renewal(desk: &Desk, before: Person, hash: String) -> Renewal {
+    let person = Person { password: Some(hash), password_given: false, ..before };
+    let changes = replaced(desk, person.clone());
+    // The end of what was before counts on by one, which the books check when the session is opened.
+    let person = Person { generation: person.generation + 1, ..person };
+    let (cookie, session) = session_of(desk, &person);
+    Renewal { changes, person, cookie, session }
 }
 
 fn about(person: &Person, event: &str, desk: &Desk, origin: &Origin) -> AuditRecord {

@@ -230,7 +230,7 @@ impl Picture {
 
     /// Whether more than their own shopping hangs on the account: a membership, even one that is not
     /// accepted yet, or a personal credential.
-    fn has_a_place(&self) -> bool {
+    pub(crate) fn has_a_place(&self) -> bool {
         self.places().next().is_some() || self.credentials().next().is_some()
     }
 

@@ -12,6 +12,7 @@ use portcullis_guard::feed::{Kind, Record, name_id};
 use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::factors::Factoring;
+use crate::invitations::Inviting;
 use crate::keys::Keeping;
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Lift, Promoting};
@@ -139,6 +140,7 @@ both! {
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
                 Act::Factor(act) => self.factor_act(act).await,
+                Act::Invitation(act) => self.invitation_act(act).await,
                 Act::Staff(act) => self.staff_act(act, vault).await,
                 Act::CloseLogins { person, reason, now } => self.close_logins(person, reason, *now).await,
                 Act::EndSessions { person, now } => self.end_sessions(person.as_deref(), *now).await,

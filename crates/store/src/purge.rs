@@ -14,7 +14,8 @@ use crate::db::{Fault, on};
 use crate::feed::AFTERLIFE;
 use crate::rows::signed;
 use crate::schema::{
-    assertions, codes, families, guard_reports, operator_invitations, operator_sessions, rv_log, sessions,
+    assertions, codes, families, guard_reports, operator_invitations, operator_sessions, person_invitations,
+    rv_log, sessions,
 };
 
 /// Beats and announcements that a later one has replaced stay as long as a stream's tail (design 1.5).
@@ -69,7 +70,8 @@ impl Store {
             codes: self.bite(self.old_codes(signed(now.saturating_sub(SPENT)), limit)).await?,
             sessions: self.bite(self.old_sessions(signed(now), limit)).await?
                 + self.bite(self.old_operator_sessions(signed(now), limit)).await?
-                + self.bite(self.old_invitations(signed(now), limit)).await?,
+                + self.bite(self.old_invitations(signed(now), limit)).await?
+                + self.bite(self.old_welcomes(signed(now), limit)).await?,
             assertions: self.bite(self.old_assertions(now, limit)).await?,
             families: self.bite(self.old_families(now, limit)).await?,
             records: self.bite(self.old_records(now, limit)).await?,
@@ -101,6 +103,10 @@ impl Store {
 
     async fn old_invitations(&self, now: i64, limit: i64) -> Result<usize, Fault> {
         sweep!(self.books.db, operator_invitations.id, operator_invitations::expires_at.le(now), limit)
+    }
+
+    async fn old_welcomes(&self, now: i64, limit: i64) -> Result<usize, Fault> {
+        sweep!(self.books.db, person_invitations.id, person_invitations::expires_at.le(now), limit)
     }
 
     async fn old_assertions(&self, now: u64, limit: i64) -> Result<usize, Fault> {

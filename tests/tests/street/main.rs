@@ -18,6 +18,7 @@ mod factors;
 mod feed;
 mod forgetting;
 mod grants;
+mod invited;
 mod keys;
 mod memberships;
 mod office;
@@ -197,6 +198,11 @@ rules! {
         grants::a_scope_comes_back_as_it_was_asked_for,
         grants::a_test_token_opens_nothing_in_the_live_shop,
         grants::a_changed_token_is_no_token,
+        invited::an_invited_user_chooses_a_password_that_nobody_else_knows,
+        invited::of_two_who_accept_at_once_one_does,
+        invited::an_invitation_is_for_accounts_that_nobody_has_opened,
+        invited::a_place_comes_with_an_invitation_by_two_operators,
+        invited::a_place_that_is_withdrawn_is_not_taken,
         keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
         keys::a_rotation_by_hand_takes_two_persons,
         keys::a_feed_key_is_replaced_and_guards_take_the_new_one_from_the_issuer,
@@ -273,6 +279,7 @@ rules! {
         clock::a_page_that_was_open_for_too_long_does_nothing,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
         enrolment::an_invitation_expires,
+        invited::an_invitation_to_a_user_expires,
         refusals::every_refusal_has_its_exit_code_and_its_sentence,
         keys::keys_rotate_on_their_own_and_no_token_is_refused_for_it,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,

@@ -16,6 +16,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::keyring::chain::Handover,
     &crate::passwords::AnotherPassword,
     &crate::operators::FactorReset,
+    &crate::invitations::WithAPlace,
 ];
 
 /// One kind of privileged change.

@@ -38,6 +38,8 @@ pub enum Step {
     SecondFactor { consent: Consent, half: Half },
     /// Was asked to choose a password, after everything else.
     ChoosePassword { consent: Consent, half: Half },
+    /// Was invited, by this code.
+    Invitation { code: String },
     /// Looks after the own password.
     Password { person: String },
     /// Looks after the own second factor; where a second factor was offered, with it.

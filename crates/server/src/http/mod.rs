@@ -18,6 +18,7 @@ mod guard_account;
 mod health;
 mod heard;
 mod introspect;
+mod invitation;
 mod legacy;
 pub mod metrics;
 mod own_password;
@@ -69,6 +70,7 @@ fn routes(app: &mut web::ServiceConfig) {
     app.service(post("/oauth/authorize/sign-in", sign_in::answer));
     app.service(post("/oauth/authorize/second-factor", second_factor::answer));
     app.service(post("/oauth/authorize/password", own_password::answer));
+    app.service(both("/oauth/invitation", invitation::ask, invitation::answer));
     app.service(both("/oauth/account", account::ask, account::answer));
     app.service(both("/oauth/authorize/consent", consent::ask, consent::answer));
     app.service(get("/", front::answer));

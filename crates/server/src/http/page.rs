@@ -55,6 +55,24 @@ pub struct ChoosePasswordPage<'a> {
     pub problem: Option<&'a str>,
 }
 
+/// Asks somebody who was invited for a password.
+#[derive(Template)]
+#[template(path = "invitation.html")]
+pub struct InvitationPage<'a> {
+    pub email: &'a str,
+    /// Where a place comes with it.
+    pub organization: Option<&'a str>,
+    /// Sealed; see `form.rs`.
+    pub form: &'a str,
+    /// Why it did not work before.
+    pub problem: Option<&'a str>,
+}
+
+/// Says that the account is there.
+#[derive(Template)]
+#[template(path = "joined.html")]
+pub struct JoinedPage {}
+
 /// Offers a second factor.
 #[derive(Template)]
 #[template(path = "enrol.html")]
@@ -278,6 +296,12 @@ mod tests {
             has_factor: true,
             problem: Some(HOSTILE),
         };
+        let invitation = InvitationPage {
+            email: HOSTILE,
+            organization: Some(HOSTILE),
+            form: HOSTILE,
+            problem: Some(HOSTILE),
+        };
         let changed = ChangedPage { person: HOSTILE };
         vec![
             sign_in.render().unwrap(),
@@ -290,6 +314,7 @@ mod tests {
             codes.render().unwrap(),
             account.render().unwrap(),
             changed.render().unwrap(),
+            invitation.render().unwrap(),
         ]
     }
 

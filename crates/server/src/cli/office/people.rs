@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::remote::secret_in;
 use super::super::{Failure, Outcome};
 use super::counter::Counter;
+use super::invite::{Invite, invited};
 use super::ordered::proposed;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -59,6 +60,23 @@ enum Command {
         /// A file that holds the password.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+    },
+    /// Invite a user, who chooses a password that nobody else ever knows.
+    ///
+    /// Prints a link that works once; the account is made without a password. A place in an organization makes it
+    /// a proposal, and the link opens nothing before an approver has confirmed it.
+    Invite(Invite),
+    /// List the invitations that are open.
+    Invitations {
+        #[command(flatten)]
+        counter: Counter,
+    },
+    /// Withdraw an invitation. The account stays, without a password.
+    Uninvite {
+        #[command(flatten)]
+        counter: Counter,
+        /// Its id, see `portcullis people invitations`.
+        invitation: String,
     },
     /// Close an account and end everything that was ever given to it.
     Disable(One),
@@ -174,6 +192,15 @@ impl People {
                 let made =
                     format!("Made {} ({}).{}", text(person, "email"), text(person, "id"), shown(&answer));
                 counter.say(&answer, made)
+            }
+            Command::Invite(wanted) => wanted.run(),
+            Command::Invitations { counter } => {
+                let answer = counter.get("/people/invitations")?;
+                counter.show(&answer, invited)
+            }
+            Command::Uninvite { counter, invitation } => {
+                let answer = counter.delete(&format!("/people/invitations/{}", part(&invitation)))?;
+                counter.say(&answer, "The invitation is withdrawn.")
             }
             Command::Disable(one) => {
                 let answer = one.counter.post(&one.path("/disable"), &json!({}))?;

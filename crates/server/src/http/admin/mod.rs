@@ -17,6 +17,7 @@ mod openapi;
 mod operators;
 mod orders;
 mod people;
+mod people_invitations;
 mod proposals;
 mod reviews;
 pub mod route;
@@ -48,6 +49,8 @@ const ROOMS: &[&[Route]] = &[
     account::ROUTES,
     operators::ROUTES,
     invitations::ROUTES,
+    // Before its neighbour with a name in this place: of two that fit, the first is taken.
+    people_invitations::ROUTES,
     people::ROUTES,
     factors::ROUTES,
     held::ROUTES,

@@ -1,6 +1,7 @@
 //! `/proposals`: privileged changes that wait for a second person, and glass that was broken instead.
 
 use portcullis_authority::erasure;
+use portcullis_authority::invitations;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_authority::passwords;
 use portcullis_authority::proposals::{Proposal, Wish};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::call::Visit;
 use super::orders::{Heard, Shown, cry};
 use super::route::{ACTING, ANYBODY, Answer, Method, Route, json, shape};
+use crate::http::invitation::link;
 use crate::oblivion;
 
 const APPROVING: &[OperatorRole] = &[OperatorRole::Approver];
@@ -123,6 +125,9 @@ struct Made {
     /// Of a `password`: the one that it sets once it is carried out; it is shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// Of an `invitation`: what the invited opens once it is carried out; it is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
 }
 
 /// A proposal that was carried out.
@@ -156,7 +161,8 @@ async fn propose(visit: Visit) -> Answer {
         cry(&visit, &made.kind);
     }
     let password = passwords::proposed(visit.desk(), &made).map(|secret| secret.expose().to_owned());
-    json(&Made { proposal: Shown::of(made, visit.now()), password })
+    let link = invitations::proposed(visit.desk(), &made).map(|code| link(visit.desk(), &code));
+    json(&Made { proposal: Shown::of(made, visit.now()), password, link })
 }
 
 async fn show(visit: Visit) -> Answer {
