@@ -141,21 +141,31 @@ async fn account(desk: &Desk, wanted: &Wanted) -> Result<(u64, Person), Denial> 
     let Some(known) = desk.registry.person(Who::UserEmail(&email)).await? else {
         return Ok((version, newcomer(desk, email, wanted)));
     };
-    if known.disabled {
+    let seen = Picture::of(desk, &known.id).await?;
+    may_be_invited(&seen)?;
+    Ok((seen.version(), seen.person))
+}
+
+/// That nobody has opened the account yet, and nothing hangs on it.
+fn may_be_invited(seen: &Picture) -> Result<(), Denial> {
+    let person = &seen.person;
+    if person.kind != OwnerKind::User {
+        return Err(Denial::conflict("A customer signs in at the shop; give them a password there."));
+    }
+    if person.disabled {
         return Err(Denial::conflict("The account with this address is closed; open it again first."));
     }
-    if known.password.is_some() {
+    if person.password.is_some() {
         return Err(Denial::conflict(
             "There is an account with this address, and it has a password; give it another one if it was forgotten.",
         ));
     }
-    let seen = Picture::of(desk, &known.id).await?;
     if seen.has_a_place() {
         return Err(Denial::conflict(
             "The account with this address has a place in an organization, and whoever has the code can act as them: propose another password with a reason, and have an approver confirm it.",
         ));
     }
-    Ok((seen.version(), seen.person))
+    Ok(())
 }
 
 fn newcomer(desk: &Desk, email: String, wanted: &Wanted) -> Person {

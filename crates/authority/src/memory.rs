@@ -504,6 +504,7 @@ impl Books {
                 for session in self.sessions.values_mut().filter(|it| it.person == person) {
                     session.ended_at.get_or_insert(now);
                 }
+                self.invited.retain(|it| it.person != person);
             }
             Change::DropPerson { id } => {
                 self.people.remove(&id);

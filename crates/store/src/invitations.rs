@@ -53,6 +53,8 @@ impl Store {
 pub(crate) trait Inviting {
     async fn invitation_act(&mut self, act: &InvitationAct) -> Result<Effect, Fault>;
     async fn put_invitation(&mut self, invitation: &Invitation) -> Result<(), Fault>;
+    /// All of a person.
+    async fn close_invitations(&mut self, person: &str, now: u64) -> Result<(), Fault>;
 }
 
 both! {
@@ -78,12 +80,7 @@ both! {
 
         /// In the place of every one that the same person had before.
         async fn put_invitation(&mut self, invitation: &Invitation) -> Result<(), Fault> {
-            diesel::update(person_invitations::table)
-                .filter(person_invitations::person_id.eq(&invitation.person))
-                .filter(person_invitations::closed_at.is_null())
-                .set(person_invitations::closed_at.eq(signed(invitation.created_at)))
-                .execute(self)
-                .await?;
+            self.close_invitations(&invitation.person, invitation.created_at).await?;
             diesel::insert_into(person_invitations::table)
                 .values((
                     person_invitations::id.eq(&invitation.id),
@@ -92,6 +89,16 @@ both! {
                     person_invitations::expires_at.eq(signed(invitation.expires_at)),
                     person_invitations::doc.eq(rows::written("an invitation", invitation)?),
                 ))
+                .execute(self)
+                .await?;
+            Ok(())
+        }
+
+        async fn close_invitations(&mut self, person: &str, now: u64) -> Result<(), Fault> {
+            diesel::update(person_invitations::table)
+                .filter(person_invitations::person_id.eq(person))
+                .filter(person_invitations::closed_at.is_null())
+                .set(person_invitations::closed_at.eq(signed(now)))
                 .execute(self)
                 .await?;
             Ok(())

@@ -119,16 +119,18 @@ pub async fn an_invitation_is_for_accounts_that_nobody_has_opened(ground: &Groun
     assert!(is_not_open(&browser.open("/oauth/invitation?code=pcu_nobody").await));
     assert!(is_not_open(&browser.open("/oauth/invitation").await));
     assert_eq!(noted(&town, "person.uninvited").await, 1);
-    // A closed account is not opened, nor one that has another way in meanwhile.
+    // A closed account is not opened, not even when it is no longer closed, nor one that has a password.
     let third = invite(&ann, "zoe@example.com").await.with_status(201);
     let person = format!("/people/{}", third.text("person"));
     ann.post(&format!("{person}/disable"), &json!({})).await.with_status(200);
     assert!(is_not_open(&browser.open(&path_of(&town, &third)).await));
     invite(&ann, "zoe@example.com").await.with_status(409);
     ann.post(&format!("{person}/enable"), &json!({})).await.with_status(200);
-    browser.open(&path_of(&town, &third)).await.with_status(200);
-    ann.put(&format!("{person}/password"), &json!({})).await.with_status(200);
     assert!(is_not_open(&browser.open(&path_of(&town, &third)).await));
+    let fourth = invite(&ann, "zoe@example.com").await.with_status(201);
+    browser.open(&path_of(&town, &fourth)).await.with_status(200);
+    ann.put(&format!("{person}/password"), &json!({})).await.with_status(200);
+    assert!(is_not_open(&browser.open(&path_of(&town, &fourth)).await));
 }
 
 pub async fn an_invitation_to_a_user_expires(ground: &Ground) {
@@ -145,9 +147,15 @@ pub async fn an_invitation_to_a_user_expires(ground: &Ground) {
     assert!(is_not_open(&accept(&browser, &page, OWN).await));
 }
 
+/// Makes an account without a password, and gives its id.
+async fn made(who: &Colleague, email: &str) -> String {
+    let made = who.post("/people", &json!({ "kind": "user", "email": email })).await.with_status(201);
+    made.json()["person"]["id"].as_str().unwrap().to_owned()
+}
+
 /// Proposes a place for somebody in an organization.
-async fn offer(who: &Colleague, email: &str, role: &str) -> Answer {
-    let what = json!({ "email": email, "organization": "acme", "role": role });
+async fn offer(who: &Colleague, person: &str, role: &str) -> Answer {
+    let what = json!({ "person": person, "organization": "acme", "role": role });
     who.post("/proposals", &json!({ "kind": "invitation", "what": what, "reason": "joins support, HR-7" }))
         .await
 }
@@ -161,9 +169,14 @@ pub async fn a_place_comes_with_an_invitation_by_two_operators(ground: &Ground) 
     let town = Town::open_with_office(ground).await;
     let ann = town.operator(OperatorRole::Operator).await;
     let bob = town.operator(OperatorRole::Approver).await;
-    offer(&ann, "zoe@example.com", "nobody").await.with_status(422);
-    offer(&ann, "ringo@example.com", "support").await.with_status(409);
-    let made = offer(&ann, "Zoe@example.com", "support").await.with_status(201);
+    offer(&ann, "zoe@example.com", "support").await.with_status(404);
+    let zoe = made(&ann, "Zoe@example.com").await;
+    offer(&ann, &zoe, "nobody").await.with_status(422);
+    for other in ["ringo@example.com", "custJaneAA"] {
+        offer(&ann, other, "support").await.with_status(409);
+    }
+    let made = offer(&ann, "zoe@example.com", "support").await.with_status(201);
+    assert!(!made.body.contains("zoe@"), "a proposal names no address: {made:?}");
     let (path, proposal) = (path_of(&town, &made), made.json());
     let shown = bob.get(&format!("/proposals/{}", made.text("id"))).await.with_status(200);
     let code = path.split_once('=').unwrap().1;
@@ -175,14 +188,14 @@ pub async fn a_place_comes_with_an_invitation_by_two_operators(ground: &Ground) 
     let again = offer(&ann, "zoe@example.com", "support").await.with_status(409);
     assert!(again.text("detail").contains("invited this address already"), "{again:?}");
     let listed = ann.get("/people/invitations").await.json()["invitations"][0].clone();
-    assert_eq!((&listed["organization"], &listed["by"]), (&json!("acme"), &json!(ann.id)));
+    assert_eq!((&listed["organization"], &listed["by"]), (&json!("orgAcmeAAA"), &json!(ann.id)));
     let person = format!("/people/{}", listed["person"].as_str().unwrap());
     assert_eq!(ann.get(&person).await.json()["memberships"], json!([]), "pending until it is accepted");
     let page = browser.open(&path).await.with_status(200);
     assert!(page.body.contains("with a place in"), "{}", page.body);
     accept(&browser, &page, OWN).await.with_status(200);
     let place = ann.get(&person).await.json()["memberships"][0].clone();
-    assert_eq!((&place["organization"], &place["role"]), (&json!("acme"), &json!("support")));
+    assert_eq!((&place["organization"], &place["role"]), (&json!("orgAcmeAAA"), &json!("support")));
     assert_eq!((&place["owner"], &place["active"]), (&json!(false), &json!(true)));
     let back = browser.authorize(&DASHBOARD, DASHBOARD_BACK, &[("prompt", "none")]).await.with_status(303);
     assert!(
@@ -199,7 +212,8 @@ pub async fn a_place_that_is_withdrawn_is_not_taken(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
     let ann = town.operator(OperatorRole::Operator).await;
     let bob = town.operator(OperatorRole::Approver).await;
-    let made = offer(&ann, "zoe@example.com", "support").await.with_status(201);
+    let zoe = made(&ann, "zoe@example.com").await;
+    let made = offer(&ann, &zoe, "support").await.with_status(201);
     approve(&bob, &made.json()).await.with_status(200);
     let browser = town.browser();
     let page = browser.open(&path_of(&town, &made)).await.with_status(200);
@@ -207,7 +221,7 @@ pub async fn a_place_that_is_withdrawn_is_not_taken(ground: &Ground) {
     ann.delete(&format!("/people/invitations/{}", open["id"].as_str().unwrap())).await.with_status(204);
     assert!(is_not_open(&accept(&browser, &page, OWN).await));
     // Nothing of it is left in the organization: the address can be invited again.
-    let again = offer(&ann, "zoe@example.com", "support").await.with_status(201);
+    let again = offer(&ann, &zoe, "support").await.with_status(201);
     approve(&bob, &again.json()).await.with_status(200);
     // A link of one operator in its place gives no place.
     let alone = invite(&ann, "zoe@example.com").await.with_status(201);

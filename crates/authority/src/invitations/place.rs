@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Invitation, InvitationAct, LIFETIME, PREFIX, Wanted, account, told};
+use super::{Invitation, InvitationAct, LIFETIME, PREFIX, may_be_invited, told};
+use crate::cuts::{organization, person as find_person};
 use crate::desk::Desk;
 use crate::ledger::Act;
-use crate::operators::{Denial, check_address, folded};
+use crate::operators::Denial;
+use crate::people::Picture;
 use crate::proposals::{Executor, Order, Proposal, Reason, Room, Work};
 use crate::provisioning::change::{Amendment, Change, Keepings};
 use crate::provisioning::{Card, Kind, is_same, taken_up};
@@ -22,18 +24,13 @@ const KIND: &str = "invitation";
 /// Invites somebody into an organization; a line of the proposals' roster.
 pub struct WithAPlace;
 
+/// By ids: a proposal stays in the audit log, which must be able to forget an address.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct What {
-    email: String,
-    /// Organization id.
+    person: String,
     organization: String,
-    /// Role id.
     role: String,
-    #[serde(default)]
-    first_name: String,
-    #[serde(default)]
-    last_name: String,
 }
 
 /// The code of an invitation that was proposed; none of any other kind.
@@ -48,45 +45,44 @@ impl Executor for WithAPlace {
     }
 
     async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
-        let mut what: What = serde_json::from_value(what.clone()).map_err(|_| {
+        let named: What = serde_json::from_value(what.clone()).map_err(|_| {
             Denial::invalid(
                 "what",
-                "An invitation is {\"email\": ..., \"organization\": ..., \"role\": ...}.",
+                "An invitation is {\"person\": ..., \"organization\": ..., \"role\": ...}; make the account first, without a password.",
             )
         })?;
-        what.email = folded(&what.email);
-        check_address(&what.email)?;
-        account(room.desk, &what.wanted()).await?;
-        what.home(room.desk).await?;
+        let person = find_person(room, &named.person).await?;
+        let organization = organization(room, &named.organization)?.id.clone();
+        let what = What { person: person.id, organization, role: named.role };
+        what.may_be_done(room.desk).await?;
         Ok(serde_json::to_string(&what).expect("texts always serialise"))
     }
 
     async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial> {
         let (desk, proposal) = (room.desk, order.proposal);
         let what: What = serde_json::from_str(&proposal.what).map_err(|e| Trouble::new("proposals", e))?;
-        let (expected, person) = account(desk, &what.wanted()).await?;
-        what.home(desk).await?;
+        let seen = what.may_be_done(desk).await?;
         let now = desk.now();
         let mut card = Card::new(Kind::Membership, &desk.id_text(), &what.organization, desk.clock.now_ms());
         let invitation = Invitation {
             id: desk.id_text(),
             hash: hash_random(code_of(desk, &proposal.id).expose()),
-            person: person.id.clone(),
+            person: what.person,
             by: proposal.proposer.clone(),
             created_at: now,
             expires_at: now + LIFETIME,
-            place: Some((what.organization.clone(), card.id.clone())),
+            place: Some((what.organization, card.id.clone())),
         };
         // As the Provisioning API writes one that is pending, so that the organization's admins see it there.
-        card.more.insert("user_email".into(), what.email.clone().into());
+        card.more.insert("user_email".into(), seen.person.email.clone().into());
         card.more.insert("role".into(), what.role.clone().into());
         card.more.insert("invitation".into(), invitation.hash.clone().into());
         let mut record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
         record.scope = Some(what.role);
         let record = told("person.invited", &invitation, record);
-        let changes = vec![Change::PutPerson(person), Change::PutCard(Box::new(card))];
+        let changes = vec![Change::PutCard(Box::new(card))];
         let acts = vec![
-            Act::Amend(Amendment { expected, changes }),
+            Act::Amend(Amendment { expected: seen.version(), changes }),
             Act::Invitation(InvitationAct::Put(invitation)),
         ];
         Ok(Work { acts, audit: vec![record] })
@@ -94,36 +90,29 @@ impl Executor for WithAPlace {
 }
 
 impl What {
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            email: self.email.clone(),
-            first_name: self.first_name.clone(),
-            last_name: self.last_name.clone(),
-            lifetime: None,
-        }
-    }
-
-    /// That there is such a role, and nobody of this address yet.
-    async fn home(&self, desk: &Desk) -> Result<(), Denial> {
+    /// That the person may be invited, that there is such a role, and that the organization has not invited them
+    /// yet. Gives the person of the version that all of it was looked up in, or an earlier one.
+    async fn may_be_done(&self, desk: &Desk) -> Result<Picture, Denial> {
+        let seen = Picture::of(desk, &self.person).await?;
+        may_be_invited(&seen)?;
         let directory = desk.registry.directory();
-        let home = directory.organization(&self.organization).filter(|it| !it.disabled);
-        if home.is_none() {
-            return Err(Denial::invalid("organization", "There is no such organization; name its id."));
+        if directory.organization(&self.organization).is_none_or(|home| home.disabled) {
+            return Err(Denial::invalid("organization", "There is no such organization, or it is closed."));
         }
         if directory.role(&self.organization, &self.role).is_none() {
             return Err(Denial::invalid("role", "There is no such role in the organization; name its id."));
         }
         let within = desk.registry.estate("", std::slice::from_ref(&self.organization)).await?;
-        let theirs = |card: &&Card| {
+        let theirs = |card: &Card| {
             card.kind == Kind::Membership
-                && card.text("user_email").is_some_and(|email| is_same(email, &self.email))
+                && card.text("user_email").is_some_and(|email| is_same(email, &seen.person.email))
         };
-        match within.cards.iter().find(theirs) {
-            None => Ok(()),
-            Some(_) => Err(Denial::conflict(
+        if within.cards.iter().any(theirs) {
+            return Err(Denial::conflict(
                 "The organization has invited this address already; an admin of it can end that invitation.",
-            )),
+            ));
         }
+        Ok(seen)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::Outcome;
 use super::counter::Counter;
 use super::ordered::proposed;
+use super::people::query;
 use super::table::{Table, text, time};
 
 /// Who shall be invited.
@@ -22,7 +23,7 @@ pub(super) struct Invite {
     /// Seconds until it expires, 60 to 604800; three days unless said, and with a place always.
     #[arg(long, value_name = "SECONDS", conflicts_with = "organization")]
     lifetime: Option<u64>,
-    /// Id of an organization to have a place in.
+    /// Id or slug of an organization to have a place in.
     #[arg(long, value_name = "ID", requires_all = ["role", "reason"])]
     organization: Option<String>,
     /// Id of the role there.
@@ -38,6 +39,7 @@ impl Invite {
         let mut wanted = json!({
             "email": self.email, "first_name": self.first_name, "last_name": self.last_name,
         });
+        let folded = self.email.trim().to_lowercase();
         let Some(home) = self.organization else {
             wanted["lifetime"] = json!(self.lifetime);
             let made = self.counter.post("/people/invitations", &wanted)?;
@@ -45,9 +47,19 @@ impl Invite {
             let said = format!("Invited {} until {until}.{}", text(&made, "email"), linked(&made));
             return self.counter.say(&made, said);
         };
-        wanted["organization"] = home.into();
-        wanted["role"] = json!(self.role);
-        let body = json!({ "kind": "invitation", "what": wanted, "reason": self.reason });
+        // A proposal names an account, so there must be one.
+        let found = self.counter.get(&format!("/people{}", query(&[("search", Some(self.email.trim()))])))?;
+        let is_there = |it: &Value| text(it, "kind") == "user" && text(it, "email") == folded;
+        let known = found["people"].as_array().into_iter().flatten().find(|it| is_there(it));
+        let person = match known {
+            Some(person) => person["id"].clone(),
+            None => {
+                wanted["kind"] = "user".into();
+                self.counter.post("/people", &wanted)?["person"]["id"].clone()
+            }
+        };
+        let what = json!({ "person": person, "organization": home, "role": self.role });
+        let body = json!({ "kind": "invitation", "what": what, "reason": self.reason });
         let made = self.counter.post("/proposals", &body)?;
         self.counter.say(&made, format!("{}{}", proposed(&made), linked(&made)))
     }
