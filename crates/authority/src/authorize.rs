@@ -18,7 +18,7 @@ use crate::audit;
 use crate::desk::Desk;
 use crate::entitlement::{admit, generations};
 use crate::factors;
-use crate::ledger::{Act, CodeRow, Deed, Done, Session};
+use crate::ledger::{Act, CodeRow, Deed, Done, Proved, Session};
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind, Person, Who};
@@ -59,6 +59,7 @@ pub struct Visitor {
     pub person: Person,
     /// Seconds.
     pub auth_time: u64,
+    pub proved: Option<Proved>,
 }
 
 /// A fresh session and its cookie.
@@ -87,6 +88,8 @@ pub struct Half {
     pub person: String,
     /// Of the person when the password was right: what has ended since ends this, too.
     pub generation: u32,
+    /// So far.
+    pub proved: Proved,
     /// What the browser shall keep, as in [`SignedIn`].
     pub device: String,
 }
@@ -192,10 +195,11 @@ pub async fn sign_in(
     let has_factor = desk.ledger.factor(&person.id).await?.is_some();
     if has_factor || person.password_given {
         let device = attempt.was_right().await;
-        let half = Half { person: person.id, generation: person.generation, device };
+        let (generation, proved) = (person.generation, Proved::Password);
+        let half = Half { person: person.id, generation, proved, device };
         return Ok(if has_factor { Entered::Half(half) } else { Entered::Given(half) });
     }
-    let (cookie, session) = session_of(desk, &person);
+    let (cookie, session) = session_of(desk, &person, Proved::Password);
     let mut record = audit::event("sign_in", now, origin);
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
@@ -203,7 +207,7 @@ pub async fn sign_in(
         return Err(changed_meanwhile().into());
     }
     let device = attempt.was_right().await;
-    let visitor = Visitor { person, auth_time: now };
+    let visitor = Visitor { person, auth_time: now, proved: Some(Proved::Password) };
     Ok(Entered::In(Box::new(SignedIn { cookie, device, visitor })))
 }
 
@@ -228,7 +232,8 @@ pub async fn sign_in_second(
         None => None,
     };
     let person = person.ok_or_else(changed_meanwhile)?;
-    let (cookie, session) = session_of(desk, &person);
+    let proved = Proved::PasswordAndCode;
+    let (cookie, session) = session_of(desk, &person, proved);
     let (event, act) = match person.password_given {
         true => ("sign_in.second_factor", Act::Note),
         false => ("sign_in", Act::OpenSession(session)),
@@ -246,9 +251,9 @@ pub async fn sign_in_second(
     }
     attempt.was_right().await;
     if person.password_given {
-        return Ok(Entered::Given(half.clone()));
+        return Ok(Entered::Given(Half { proved, ..half.clone() }));
     }
-    let visitor = Visitor { person, auth_time: desk.now() };
+    let visitor = Visitor { person, auth_time: desk.now(), proved: Some(proved) };
     Ok(Entered::In(Box::new(SignedIn { cookie, device: half.device.clone(), visitor })))
 }
 
@@ -258,7 +263,7 @@ pub(crate) fn changed_meanwhile() -> Refusal {
 }
 
 /// A new session of a person, and its cookie.
-pub(crate) fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
+pub(crate) fn session_of(desk: &Desk, person: &Person, proved: Proved) -> (Secret, Session) {
     let cookie = Secret::from(desk.token());
     let now = desk.now();
     let session = Session {
@@ -266,6 +271,7 @@ pub(crate) fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
         person: person.id.clone(),
         generation: person.generation,
         auth_time: now,
+        proved: Some(proved),
         expires_at: now + u64::from(desk.terms.session_lifetime),
         ended_at: None,
     };
@@ -277,8 +283,9 @@ pub(crate) fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
 /// # Errors
 /// Trouble only.
 pub async fn signed_in(desk: &Desk, consent: &Consent, cookie: &str) -> Result<Option<Visitor>, Trouble> {
-    let Some(Visitor { person, auth_time }) = visitor(desk, cookie).await? else { return Ok(None) };
-    Ok(welcome(desk, consent, person).await?.map(|person| Visitor { person, auth_time }))
+    let Some(visitor) = visitor(desk, cookie).await? else { return Ok(None) };
+    let welcome = welcome(desk, consent, visitor.person).await?;
+    Ok(welcome.map(|person| Visitor { person, ..visitor }))
 }
 
 /// The person behind a session cookie, if the session is live, whatever application it was opened for.
@@ -292,7 +299,7 @@ pub async fn visitor(desk: &Desk, cookie: &str) -> Result<Option<Visitor>, Troub
     }
     let person = desk.registry.person(Who::Id(&session.person)).await?;
     let person = person.filter(|p| !p.disabled && p.generation == session.generation);
-    Ok(person.map(|person| Visitor { person, auth_time: session.auth_time }))
+    Ok(person.map(|person| Visitor { person, auth_time: session.auth_time, proved: session.proved }))
 }
 
 /// Ends a session.
@@ -330,6 +337,7 @@ pub async fn approve(desk: &Desk, consent: &Consent, visitor: &Visitor, origin: 
         challenge: consent.challenge.clone(),
         gv: generations(&directory, application, visitor.person.generation),
         auth_time: visitor.auth_time,
+        proved: visitor.proved,
         expires_at: now + u64::from(desk.terms.code_lifetime),
         spent_by: None,
     };

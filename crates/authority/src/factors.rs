@@ -11,7 +11,7 @@ use crate::authorize::{SignedIn, Visitor, session_of};
 use crate::cuts::person_acts;
 use crate::desk::Desk;
 use crate::endings::remembered_until;
-use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor};
+use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor, Proved};
 use crate::limits::{Account, Attempt};
 use crate::operators::second_factor::{self, Kept};
 use crate::operators::{Denial, Offered, Taken, recovery_codes};
@@ -75,15 +75,13 @@ pub async fn enrol(
     acts.extend(person_acts(&person.id, "second factor enrolled", desk.now(), exp));
     // The end of what was before counts on by one, which the books check when the session is opened.
     let person = Person { generation: person.generation + 1, ..person.clone() };
-    let (cookie, session) = session_of(desk, &person);
-    let auth_time = session.auth_time;
+    let (cookie, session) = session_of(desk, &person, Proved::PasswordAndCode);
+    let visitor = Visitor { person, auth_time: session.auth_time, proved: session.proved };
     acts.push(Act::OpenSession(session));
     let done = desk.ledger.commit(Deed::new(Act::Several(acts), record)).await?;
     let device = attempt.was_right().await;
     match done {
-        Done::Committed { .. } => {
-            Ok((shown, SignedIn { cookie, device, visitor: Visitor { person, auth_time } }))
-        }
+        Done::Committed { .. } => Ok((shown, SignedIn { cookie, device, visitor })),
         _ => {
             let sentence = "There is a second factor already, or the account has changed meanwhile; load the page again.";
             Err(Refusal::new(Code::AccessDenied, sentence).into())

@@ -253,9 +253,31 @@ pub struct CodeRow {
     pub challenge: Option<String>,
     pub gv: Generations,
     pub auth_time: u64,
+    /// Of the session; unknown in rows from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     pub expires_at: u64,
     /// The family that the first use opened.
     pub spent_by: Option<String>,
+}
+
+/// How a person behind a login was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proved {
+    Password,
+    /// And a code of a second factor, or a recovery code.
+    PasswordAndCode,
+}
+
+impl Proved {
+    /// Its words in a token (RFC 8176 section 2).
+    pub fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Password => &["pwd"],
+            Self::PasswordAndCode => &["pwd", "otp", "mfa"],
+        }
+    }
 }
 
 /// A login: one row however often it is refreshed.
@@ -277,6 +299,9 @@ pub struct Family {
     pub roles: Vec<String>,
     pub gv: Generations,
     pub auth_time: u64,
+    /// How the owner was, where it was here that they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     /// How often it has rotated.
     pub n: u64,
     /// base64url keyed hash of the current secret.
@@ -314,6 +339,9 @@ pub struct Session {
     pub person: String,
     pub generation: u32,
     pub auth_time: u64,
+    /// Unknown in rows from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     pub expires_at: u64,
     pub ended_at: Option<u64>,
 }

@@ -7,7 +7,7 @@ use crate::audit;
 use crate::authorize::{Consent, Half, SignedIn, Visitor, changed_meanwhile, session_of, welcome};
 use crate::desk::Desk;
 use crate::factors::{self, Wanted};
-use crate::ledger::{Act, AuditRecord, Deed, Done, Session};
+use crate::ledger::{Act, AuditRecord, Deed, Done, Proved, Session};
 use crate::people::{replaced, weakness};
 use crate::provisioning::change::{self as registry, Amendment};
 use crate::refusal::{Code, Not, Refusal, Trouble};
@@ -49,7 +49,7 @@ pub async fn choose(
     let hash = sound(desk, &person, password).await?;
     let mut record = about(&person, "person.password.chosen", desk, origin);
     record.client_id = Some(consent.client_id.clone());
-    let (cookie, visitor) = put(desk, &person, hash, None, record).await?;
+    let (cookie, visitor) = put(desk, &person, (hash, half.proved), None, record).await?;
     Ok(SignedIn { cookie, device: half.device.clone(), visitor })
 }
 
@@ -74,7 +74,8 @@ pub async fn change(desk: &Desk, person: &Person, change: Change, origin: &Origi
     let device = attempt.was_right().await;
     let shown = factors::shown(desk, Wanted { person: &person, ..wanted }, &change.code).await?;
     let (taken, codes) = shown.unzip();
-    let (cookie, visitor) = put(desk, &person, hash, taken, record).await?;
+    let proved = if taken.is_some() { Proved::PasswordAndCode } else { Proved::Password };
+    let (cookie, visitor) = put(desk, &person, (hash, proved), taken, record).await?;
     if let Some(codes) = codes {
         codes.was_right().await;
     }
@@ -98,7 +99,7 @@ pub(crate) async fn sound(desk: &Desk, person: &Person, password: Secret) -> Res
 async fn put(
     desk: &Desk,
     proved: &Person,
-    hash: String,
+    (hash, by): (String, Proved),
     taken: Option<Act>,
     record: AuditRecord,
 ) -> Result<(Secret, Visitor), Not> {
@@ -111,13 +112,13 @@ async fn put(
             !it.disabled && it.password == proved.password && it.generation == proved.generation
         };
         let before = now.filter(same).ok_or_else(changed_meanwhile)?;
-        let Renewal { changes, person, cookie, session } = renewal(desk, before, hash.clone());
-        let auth_time = session.auth_time;
+        let Renewal { changes, person, cookie, session } = renewal(desk, before, (hash.clone(), by));
+        let visitor = Visitor { person, auth_time: session.auth_time, proved: session.proved };
         let mut acts: Vec<Act> = taken.clone().into_iter().collect();
         acts.push(Act::Amend(Amendment { expected, changes }));
         acts.push(Act::OpenSession(session));
         match desk.ledger.commit(Deed::new(Act::Several(acts), record.clone())).await? {
-            Done::Committed { .. } => return Ok((cookie, Visitor { person, auth_time })),
+            Done::Committed { .. } => return Ok((cookie, visitor)),
             Done::Spent { .. } => return Err(Refusal::new(Code::AccessDenied, factors::WRONG).into()),
             Done::Lost => {}
         }
@@ -134,12 +135,12 @@ pub(crate) struct Renewal {
     pub session: Session,
 }
 
-pub(crate) fn renewal(desk: &Desk, before: Person, hash: String) -> Renewal {
+pub(crate) fn renewal(desk: &Desk, before: Person, (hash, proved): (String, Proved)) -> Renewal {
     let person = Person { password: Some(hash), password_given: false, ..before };
     let changes = replaced(desk, person.clone());
     // The end of what was before counts on by one, which the books check when the session is opened.
     let person = Person { generation: person.generation + 1, ..person };
-    let (cookie, session) = session_of(desk, &person);
+    let (cookie, session) = session_of(desk, &person, proved);
     Renewal { changes, person, cookie, session }
 }
 

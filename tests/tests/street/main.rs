@@ -233,6 +233,7 @@ rules! {
         passwords::a_person_changes_their_own_password_and_the_rest_ends,
         passwords::guessing_at_the_present_password_has_an_end,
         passwords::where_there_is_a_second_factor_a_password_changes_by_both,
+        passwords::a_token_says_when_and_how_its_person_was_proved,
         passwords::enrolling_a_second_factor_ends_what_the_password_alone_had_opened,
         passwords::a_sign_in_that_queues_behind_an_enrolment_is_asked_for_the_factor,
         races::a_refresh_that_queues_behind_a_revocation_loses,

@@ -6,7 +6,7 @@ use super::{ATTEMPTS, Invitation, InvitationAct, place, told};
 use crate::ask::Origin;
 use crate::audit;
 use crate::desk::Desk;
-use crate::ledger::{Act, Deed, Done};
+use crate::ledger::{Act, Deed, Done, Proved};
 use crate::operators::Denial;
 use crate::own_password::{self, Renewal};
 use crate::people::Picture;
@@ -47,7 +47,7 @@ pub async fn accept(desk: &Desk, code: &Secret, password: Secret, origin: &Origi
         let (invitation, seen) = found(desk, code).await?;
         let expected = seen.version();
         let Renewal { mut changes, cookie, session, .. } =
-            own_password::renewal(desk, seen.person, hash.clone());
+            own_password::renewal(desk, seen.person, (hash.clone(), Proved::Password));
         if let Some(named) = &invitation.place {
             changes.extend(place::taken(desk, named, &invitation).await?.ok_or_else(not_open)?);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_authority::ledger::{Act, Deed, Done, Ledger, Rotation, Session};
+use portcullis_authority::ledger::{Act, Deed, Done, Ledger, Proved, Rotation, Session};
 use portcullis_authority::refusal::Trouble;
 use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::Kind;
@@ -143,6 +143,7 @@ pub async fn a_session_is_found_and_ended(bench: &Bench) {
         person: "ann".into(),
         generation: 0,
         auth_time: NOW,
+        proved: Some(Proved::PasswordAndCode),
         expires_at: NOW + 60,
         ended_at: None,
     };
@@ -161,7 +162,15 @@ pub async fn a_session_of_somebody_who_has_ended_since_is_not_opened(bench: &Ben
     let store = bench.open().await;
     let session = |hash: &str, generation| {
         let (hash, person) = (hash.to_owned(), "ann".to_owned());
-        Session { hash, person, generation, auth_time: NOW, expires_at: NOW + 60, ended_at: None }
+        Session {
+            hash,
+            person,
+            generation,
+            auth_time: NOW,
+            proved: None,
+            expires_at: NOW + 60,
+            ended_at: None,
+        }
     };
     done(&store, Act::Raise { scope: Scope::Subject, id: "bob".into(), exp: NOW + 9 }).await;
     done(&store, Act::OpenSession(session("first", 0))).await;
