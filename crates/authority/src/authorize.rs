@@ -88,10 +88,15 @@ pub struct Half {
     pub person: String,
     /// Of the person when the password was right: what has ended since ends this, too.
     pub generation: u32,
-    /// So far.
+    /// So far; a form that an older server sealed does not say.
+    #[serde(default = "by_password")]
     pub proved: Proved,
     /// What the browser shall keep, as in [`SignedIn`].
     pub device: String,
+}
+
+fn by_password() -> Proved {
+    Proved::Password
 }
 
 /// Validates an authorization request.

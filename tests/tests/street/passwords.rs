@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_tests::browser::{Browser, form_of, sent_back};
 use portcullis_tests::client::{BACKEND, DASHBOARD, PARTNER, STOREFRONT, claims_of};
-use portcullis_tests::office::code_of;
+use portcullis_tests::office::{Colleague, code_of};
 use portcullis_tests::street::no;
 use portcullis_tests::{Answer, Ground, Town};
 use serde_json::json;
@@ -22,6 +22,10 @@ const QUEUED: Duration = Duration::from_millis(200);
 /// Two operators set Ringo's password.
 async fn given(town: &Town) -> String {
     let ann = town.operator(OperatorRole::Operator).await;
+    given_by(town, &ann).await
+}
+
+async fn given_by(town: &Town, ann: &Colleague) -> String {
     let bob = town.operator(OperatorRole::Approver).await;
     let wish =
         json!({ "kind": "password", "what": { "person": "userRingoA" }, "reason": "forgot it, HD-31" });
@@ -114,7 +118,7 @@ pub async fn only_a_customers_password_is_taken_by_a_grant(ground: &Ground) {
     let made = ann.put("/people/custJaneAA/password", &json!({})).await.with_status(200).text("password");
     town.password(&STOREFRONT, "jane@example.com", &made).await.with_status(200);
     assert_eq!(ann.get("/people/custJaneAA").await.json()["person"]["must_choose_password"], false);
-    let given = given(&town).await;
+    let given = given_by(&town, &ann).await;
     let right = town.password(&STOREFRONT, RINGO.0, &given).await;
     let wrong = town.password(&STOREFRONT, RINGO.0, "hush-not-this").await;
     assert_eq!(right.refusal(), no(400, "invalid_grant"));

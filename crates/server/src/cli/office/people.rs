@@ -43,6 +43,8 @@ enum Command {
     /// Show a person and where they belong.
     Show(One),
     /// Make an account. Without a password of yours one is made and printed once.
+    ///
+    /// A user can do nothing with it but choose their own; `portcullis people invite` needs none.
     Create {
         #[command(flatten)]
         counter: Counter,
@@ -83,6 +85,8 @@ enum Command {
     /// Open an account again.
     Enable(One),
     /// Give an account another password and end everything that was had with the one before.
+    ///
+    /// A user can do nothing with it but choose their own at the sign-in page; a customer's is good as it is.
     Password {
         #[command(flatten)]
         one: One,
