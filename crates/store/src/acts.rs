@@ -276,6 +276,7 @@ both! {
         }
 
         async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault> {
+            // One that rises in this very moment elsewhere makes the session none at its first use.
             if self.generation_of(&session.person).await? != session.generation {
                 return Ok(Effect::Lost);
             }

@@ -271,8 +271,15 @@ pub async fn a_sign_in_that_queues_behind_an_enrolment_is_asked_for_the_factor(g
     let enrolled = enrols.await.expect("it ends").with_status(200);
     assert!(enrolled.body.contains("Recovery codes"), "{}", enrolled.body);
     let late = signs_in.await.expect("it ends");
-    assert!(late.status == 400 && session_cookie(&late).is_none(), "{late:?}");
-    assert!(late.body.contains("has changed meanwhile"), "{}", late.body);
+    match late.status {
+        400 => assert!(late.body.contains("has changed meanwhile") && session_cookie(&late).is_none()),
+        // Another server may write it down in between. Then it carries a generation that has ended.
+        303 => {
+            let refused = redeem(&town, &DASHBOARD, &sent_back(&late)["code"], DASHBOARD_BACK).await;
+            assert_eq!(refused.refusal(), no(400, "invalid_grant"));
+        }
+        _ => panic!("{late:?}"),
+    }
     assert!(!is_in(&thief).await);
     let again = thief.authorize(&DASHBOARD, DASHBOARD_BACK, &[]).await.with_status(200);
     let asked = thief.sign_in(&again, RINGO.0, RINGO.1).await.with_status(200);
