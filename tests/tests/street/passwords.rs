@@ -48,8 +48,8 @@ async fn is_in(browser: &Browser) -> bool {
 }
 
 fn session_cookie(answer: &Answer) -> Option<String> {
-    let all = answer.headers.get_all("set-cookie").iter().filter_map(|it| it.to_str().ok());
-    let session = all.filter(|it| it.starts_with("portcullis-session=")).next_back()?;
+    let mut all = answer.headers.get_all("set-cookie").iter().filter_map(|it| it.to_str().ok());
+    let session = all.rfind(|it| it.starts_with("portcullis-session="))?;
     Some(session.split(';').next()?.to_owned())
 }
 
