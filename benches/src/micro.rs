@@ -196,6 +196,8 @@ fn claims() -> Outcome<Claims> {
         jti: "AZJk0gAAcAAAAAAAAAAAAA".into(),
         scope: "market:all".into(),
         sid: None,
+        auth_time: None,
+        amr: Vec::new(),
         gv: Generations(0, 1, 1, 0),
         rol: vec!["admin".into()],
         pv: 1,

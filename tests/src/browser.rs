@@ -62,6 +62,23 @@ impl Browser {
         self.post("/oauth/account", &form).await
     }
 
+    /// Chooses a password on the page that asks for one of one's own.
+    pub async fn choose_password(&self, page: &Answer, new: &str) -> Answer {
+        let form = [("form", form_of(page)), ("new_password", new.into())];
+        self.post("/oauth/authorize/password", &form).await
+    }
+
+    /// Changes the password on the page of one's own account, where that form is the second.
+    pub async fn change_password(&self, page: &Answer, present: &str, code: &str, new: &str) -> Answer {
+        let (before, _) = page.body.split_once("id=\"present_password\"").expect("the page has the form");
+        let (_, rest) = before.rsplit_once("name=\"form\" value=\"").expect("a form is sealed");
+        let sealed = rest.split('"').next().expect("the value ends").to_owned();
+        let typed = [("password", present), ("code", code), ("new_password", new)];
+        let mut form = vec![("form", sealed)];
+        form.extend(typed.map(|(name, value)| (name, value.to_owned())));
+        self.post("/oauth/account", &form).await
+    }
+
     /// Answers the question on the page that is open: `allow`, `deny` or `switch`.
     pub async fn decide(&self, page: &Answer, decision: &str) -> Answer {
         let form = [("form", form_of(page)), ("decision", decision.into())];

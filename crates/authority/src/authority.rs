@@ -18,6 +18,7 @@ use crate::introspect;
 use crate::keyring::Keyring;
 use crate::ledger::{Act, Deed, Position};
 use crate::mint::{self, Issued, TokenReply};
+use crate::own_password;
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind};
 use crate::secret::Secret;
@@ -197,8 +198,22 @@ impl Authority {
         half: &Half,
         code: &Secret,
         origin: &Origin,
-    ) -> Result<SignedIn, Not> {
+    ) -> Result<Entered, Not> {
         authorize::sign_in_second(&self.desk, consent, half, code, origin).await
+    }
+
+    /// See [`own_password::choose`].
+    ///
+    /// # Errors
+    /// A refusal that says why, or trouble.
+    pub async fn choose_password(
+        &self,
+        consent: &Consent,
+        half: &Half,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<SignedIn, Not> {
+        own_password::choose(&self.desk, consent, half, password, origin).await
     }
 
     /// See [`authorize::signed_in`].

@@ -18,7 +18,7 @@ use crate::audit;
 use crate::desk::Desk;
 use crate::entitlement::{belongs, generations};
 use crate::factors;
-use crate::ledger::{Act, CodeRow, Deed, Session};
+use crate::ledger::{Act, CodeRow, Deed, Done, Proved, Session};
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{Application, ApplicationKind, Person, Who};
@@ -60,6 +60,7 @@ pub struct Visitor {
     pub person: Person,
     /// Seconds.
     pub auth_time: u64,
+    pub proved: Option<Proved>,
 }
 
 /// A fresh session and its cookie.
@@ -78,16 +79,25 @@ pub enum Entered {
     In(Box<SignedIn>),
     /// The second factor is asked for.
     Half(Half),
+    /// An operator has set the password: one of their own is to be chosen first.
+    Given(Half),
 }
 
-/// Somebody whose password was right and whose second factor is still to be shown.
+/// Somebody whose password was right, who still has to show a second factor or to choose a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Half {
     pub person: String,
     /// Of the person when the password was right: what has ended since ends this, too.
     pub generation: u32,
+    /// So far; a form that an older server sealed does not say.
+    #[serde(default = "by_password")]
+    pub proved: Proved,
     /// What the browser shall keep, as in [`SignedIn`].
     pub device: String,
+}
+
+fn by_password() -> Proved {
+    Proved::Password
 }
 
 /// Validates an authorization request.
@@ -188,17 +198,22 @@ pub async fn sign_in(
         )
         .into());
     };
-    if desk.ledger.factor(&person.id).await?.is_some() {
+    let has_factor = desk.ledger.factor(&person.id).await?.is_some();
+    if has_factor || person.password_given {
         let device = attempt.was_right().await;
-        return Ok(Entered::Half(Half { person: person.id, generation: person.generation, device }));
+        let (generation, proved) = (person.generation, Proved::Password);
+        let half = Half { person: person.id, generation, proved, device };
+        return Ok(if has_factor { Entered::Half(half) } else { Entered::Given(half) });
     }
-    let (cookie, session) = session_of(desk, &person);
+    let (cookie, session) = session_of(desk, &person, Proved::Password);
     let mut record = audit::event("sign_in", now, origin);
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
-    desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await?;
+    if desk.ledger.commit(Deed::new(Act::OpenSession(session), record)).await? == Done::Lost {
+        return Err(changed_meanwhile().into());
+    }
     let device = attempt.was_right().await;
-    let visitor = Visitor { person, auth_time: now };
+    let visitor = Visitor { person, auth_time: now, proved: Some(Proved::Password) };
     Ok(Entered::In(Box::new(SignedIn { cookie, device, visitor })))
 }
 
@@ -213,7 +228,7 @@ pub async fn sign_in_second(
     half: &Half,
     code: &Secret,
     origin: &Origin,
-) -> Result<SignedIn, Not> {
+) -> Result<Entered, Not> {
     desk.limits.visit(desk, origin)?;
     let attempt = Attempt::begin(desk, Account::Factor(&half.person), origin).await?;
     let found = desk.registry.person(Who::Id(&half.person)).await?;
@@ -222,15 +237,17 @@ pub async fn sign_in_second(
         Some(person) => welcome(desk, consent, person).await?,
         None => None,
     };
-    let person = person.ok_or_else(|| {
-        Refusal::new(Code::InvalidRequest, "The account has changed meanwhile; go back and start again.")
-    })?;
-    let (cookie, session) = session_of(desk, &person);
-    let mut record = audit::event("sign_in", desk.now(), origin);
+    let person = person.ok_or_else(changed_meanwhile)?;
+    let proved = Proved::PasswordAndCode;
+    let (cookie, session) = session_of(desk, &person, proved);
+    let (event, act) = match person.password_given {
+        true => ("sign_in.second_factor", Act::Note),
+        false => ("sign_in", Act::OpenSession(session)),
+    };
+    let mut record = audit::event(event, desk.now(), origin);
     record.subject = Some(person.id.clone());
     record.client_id = Some(consent.client_id.clone());
-    let opened = Act::OpenSession(session);
-    if !factors::take(desk, &person, code, (opened, record)).await? {
+    if !factors::take(desk, &person, code, (act, record)).await? {
         let mut record = audit::event("sign_in.refused", desk.now(), origin);
         record.subject = Some(person.id.clone());
         record.client_id = Some(consent.client_id.clone());
@@ -239,12 +256,20 @@ pub async fn sign_in_second(
         return Err(Refusal::new(Code::AccessDenied, factors::WRONG).into());
     }
     attempt.was_right().await;
-    let auth_time = desk.now();
-    Ok(SignedIn { cookie, device: half.device.clone(), visitor: Visitor { person, auth_time } })
+    if person.password_given {
+        return Ok(Entered::Given(Half { proved, ..half.clone() }));
+    }
+    let visitor = Visitor { person, auth_time: desk.now(), proved: Some(proved) };
+    Ok(Entered::In(Box::new(SignedIn { cookie, device: half.device.clone(), visitor })))
+}
+
+/// Something about the person is no longer as it was when the password was looked at.
+pub(crate) fn changed_meanwhile() -> Refusal {
+    Refusal::new(Code::InvalidRequest, "The account has changed meanwhile; go back and start again.")
 }
 
 /// A new session of a person, and its cookie.
-fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
+pub(crate) fn session_of(desk: &Desk, person: &Person, proved: Proved) -> (Secret, Session) {
     let cookie = Secret::from(desk.token());
     let now = desk.now();
     let session = Session {
@@ -252,6 +277,7 @@ fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
         person: person.id.clone(),
         generation: person.generation,
         auth_time: now,
+        proved: Some(proved),
         expires_at: now + u64::from(desk.terms.session_lifetime),
         ended_at: None,
     };
@@ -263,12 +289,12 @@ fn session_of(desk: &Desk, person: &Person) -> (Secret, Session) {
 /// # Errors
 /// Trouble only.
 pub async fn signed_in(desk: &Desk, consent: &Consent, cookie: &str) -> Result<Option<Visitor>, Trouble> {
-    let Some(Visitor { person, auth_time }) = visitor(desk, cookie).await? else { return Ok(None) };
-    let Some(person) = welcome(desk, consent, person).await? else { return Ok(None) };
+    let Some(visitor) = visitor(desk, cookie).await? else { return Ok(None) };
+    let Some(person) = welcome(desk, consent, visitor.person).await? else { return Ok(None) };
     let directory = desk.registry.directory();
     let organization = directory.application(&consent.client_id).map_or("", |it| it.organization.as_str());
-    let early = predates_factor(desk, &directory, (organization, &person), auth_time).await?;
-    Ok((!early).then_some(Visitor { person, auth_time }))
+    let early = predates_factor(desk, &directory, (organization, &person), visitor.auth_time).await?;
+    Ok((!early).then_some(Visitor { person, ..visitor }))
 }
 
 /// The person behind a session cookie, if the session is live, whatever application it was opened for.
@@ -282,7 +308,7 @@ pub async fn visitor(desk: &Desk, cookie: &str) -> Result<Option<Visitor>, Troub
     }
     let person = desk.registry.person(Who::Id(&session.person)).await?;
     let person = person.filter(|p| !p.disabled && p.generation == session.generation);
-    Ok(person.map(|person| Visitor { person, auth_time: session.auth_time }))
+    Ok(person.map(|person| Visitor { person, auth_time: session.auth_time, proved: session.proved }))
 }
 
 /// Whether the organization asks for a second factor that this person has not enrolled yet.
@@ -335,6 +361,7 @@ pub async fn approve(desk: &Desk, consent: &Consent, visitor: &Visitor, origin: 
         challenge: consent.challenge.clone(),
         gv: generations(&directory, application, visitor.person.generation),
         auth_time: visitor.auth_time,
+        proved: visitor.proved,
         expires_at: now + u64::from(desk.terms.code_lifetime),
         spent_by: None,
     };
@@ -373,7 +400,11 @@ pub async fn decline(
 }
 
 /// Only active members of the application's organization may sign in to it.
-async fn welcome(desk: &Desk, consent: &Consent, person: Person) -> Result<Option<Person>, Trouble> {
+pub(crate) async fn welcome(
+    desk: &Desk,
+    consent: &Consent,
+    person: Person,
+) -> Result<Option<Person>, Trouble> {
     let directory = desk.registry.directory();
     let Some(application) = directory.application(&consent.client_id) else { return Ok(None) };
     let owner = (OwnerKind::User, person.id.as_str());

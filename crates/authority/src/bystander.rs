@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::invitations::Invitation;
 use crate::keyring::KeyChain;
 use crate::ledger::{CodeRow, Deed, Done, Family, Issued, Ledger, PersonFactor, Session, Survey, Whose};
 use crate::proposals::Proposal;
@@ -49,6 +50,10 @@ impl<B: Bystander> Ledger for B {
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         self.find_session(hash).await
+    }
+
+    async fn invitation(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble> {
+        self.books().invitation(hash, now).await
     }
 
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::handle::Handle;
+use crate::ledger::Proved;
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{
     Application, ApplicationKind, Directory, Membership, Organization, Person, Scope, Share, Who,
@@ -39,6 +40,8 @@ pub struct Entitlement {
     /// The token must not outlive this, seconds.
     pub not_after: Option<u64>,
     pub auth_time: u64,
+    /// How its owner was proved, where it was here that they were.
+    pub proved: Option<Proved>,
     pub promise: Promise,
     pub grant: &'static str,
 }
@@ -102,6 +105,7 @@ impl Entitlement {
             sid: None,
             not_after: None,
             auth_time: now,
+            proved: None,
             promise: Promise::Nothing,
             grant,
         }

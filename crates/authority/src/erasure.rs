@@ -107,6 +107,7 @@ fn anonymous(person: &Person) -> Person {
     Person {
         email: format!("{}@{NOWHERE}", person.id.to_lowercase()),
         password: None,
+        password_given: false,
         first_name: String::new(),
         last_name: String::new(),
         time_zone: "UTC".into(),

@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 
 use crate::ask::Origin;
 use crate::audit;
+use crate::authorize::{SignedIn, Visitor, session_of};
+use crate::cuts::person_acts;
 use crate::desk::Desk;
-use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor};
+use crate::endings::remembered_until;
+use crate::ledger::{Act, AuditRecord, Deed, Done, FactorAct, PersonFactor, Proved};
 use crate::limits::{Account, Attempt};
 use crate::operators::second_factor::{self, Kept};
-use crate::operators::{Denial, Offered, recovery_codes};
+use crate::operators::{Denial, Offered, Taken, recovery_codes};
 use crate::people::Picture;
 use crate::proposals::{Executor, Hand, Order, Proposal, Reason, Room, Wish, Work};
 use crate::refusal::{Code, Not, Refusal, Trouble};
@@ -24,6 +27,8 @@ use crate::secret::Secret;
 /// What is said of a code, whatever is wrong with it.
 pub(crate) const WRONG: &str =
     "The code is wrong or was used before; wait for the next one and try again, or take a recovery code.";
+/// The event when somebody who wants to change a second factor is not its person.
+const REFUSED: &str = "person.second_factor.refused";
 /// The kind of proposal that takes a lost factor away, and the event that tells of it.
 const LOST: &str = "second_factor";
 const EVENT: &str = "person.second_factor.reset";
@@ -45,7 +50,9 @@ pub fn offer(desk: &Desk, person: &Person) -> Result<Offered, Not> {
     Ok(Offered { otpauth: offer.otpauth, enrolment: offer.enrolment })
 }
 
-/// Enrols the second factor that was offered. Gives the recovery codes, which are shown once.
+/// Enrols the second factor that was offered. Gives the recovery codes, which are shown once, and a new session in
+/// the place of this one: whatever was had by the password alone ends in the same deed, so that a thief who was in
+/// before, or has shown the password a moment ago, is out.
 ///
 /// # Errors
 /// `access_denied` for a wrong password or code or when there is one already, `too_many_requests`, or trouble.
@@ -54,8 +61,10 @@ pub async fn enrol(
     person: &Person,
     (password, enrolment, first): (Secret, &str, &str),
     origin: &Origin,
-) -> Result<Vec<Secret>, Not> {
-    let attempt = proved(desk, person, password, origin).await?;
+) -> Result<(Vec<Secret>, SignedIn), Not> {
+    let wanted = Wanted { person, refused: REFUSED, origin };
+    let (person, attempt) = proved(desk, wanted, password).await?;
+    let person = &person;
     let Some(confirmed) = second_factor::confirmed(desk, &person.id, enrolment, first)? else {
         attempt.was_right().await;
         let sentence = "This is no code of the new authenticator; type the one that it shows now.";
@@ -70,12 +79,21 @@ pub async fn enrol(
         recovery,
     };
     let record = about(person, "person.second_factor.enrolled", desk.now(), origin);
-    let done = desk.ledger.commit(Deed::new(Act::Factor(FactorAct::Enrol(factor)), record)).await?;
-    attempt.was_right().await;
+    let exp = remembered_until(desk, &desk.registry.directory(), None);
+    let mut acts = vec![Act::Factor(FactorAct::Enrol(factor))];
+    acts.extend(person_acts(&person.id, "second factor enrolled", desk.now(), exp));
+    // The end of what was before counts on by one, which the books check when the session is opened.
+    let person = Person { generation: person.generation + 1, ..person.clone() };
+    let (cookie, session) = session_of(desk, &person, Proved::PasswordAndCode);
+    let visitor = Visitor { person, auth_time: session.auth_time, proved: session.proved };
+    acts.push(Act::OpenSession(session));
+    let done = desk.ledger.commit(Deed::new(Act::Several(acts), record)).await?;
+    let device = attempt.was_right().await;
     match done {
-        Done::Committed { .. } => Ok(shown),
+        Done::Committed { .. } => Ok((shown, SignedIn { cookie, device, visitor })),
         _ => {
-            Err(Refusal::new(Code::AccessDenied, "There is a second factor already; remove it first.").into())
+            let sentence = "There is a second factor already, or the account has changed meanwhile; load the page again.";
+            Err(Refusal::new(Code::AccessDenied, sentence).into())
         }
     }
 }
@@ -90,7 +108,8 @@ pub async fn remove(
     (password, code): (Secret, &Secret),
     origin: &Origin,
 ) -> Result<(), Not> {
-    let attempt = proved(desk, person, password, origin).await?;
+    let wanted = Wanted { person, refused: REFUSED, origin };
+    let (_, attempt) = proved(desk, wanted, password).await?;
     // After the password: a stolen cookie alone must not use up what the person needs to sign in.
     let codes = Attempt::begin(desk, Account::Factor(&person.id), origin).await?;
     let drop = Act::Factor(FactorAct::Drop { person: person.id.clone() });
@@ -98,7 +117,7 @@ pub async fn remove(
     let taken = take(desk, person, code, (drop, record)).await?;
     attempt.was_right().await;
     if !taken {
-        return Err(not_proved(desk, person, origin).await?.into());
+        return Err(not_proved(desk, wanted).await?.into());
     }
     codes.was_right().await;
     Ok(())
@@ -216,30 +235,67 @@ pub(crate) async fn take(
     (act, record): (Act, AuditRecord),
 ) -> Result<bool, Trouble> {
     let Some(factor) = desk.ledger.factor(&person.id).await? else { return Ok(false) };
-    let kept =
-        Kept { whose: &person.id, email: &person.email, seed: &factor.seed, recovery: &factor.recovery };
-    let Some(taken) = second_factor::taken(desk, kept, code.expose())? else { return Ok(false) };
+    let Some(taken) = looked_at(desk, person, &factor, code)? else { return Ok(false) };
     let take = Act::Factor(FactorAct::Take { person: person.id.clone(), factor: taken });
     let done = desk.ledger.commit(Deed::new(Act::Several(vec![take, act]), record)).await?;
     Ok(matches!(done, Done::Committed { .. }))
 }
 
-/// The password once more: a browser that was left open is not its person.
-async fn proved<'a>(
+/// Somebody at a session who wants to change something of the account.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub person: &'a Person,
+    /// The event when they are not who they should be.
+    pub refused: &'static str,
+    pub origin: &'a Origin,
+}
+
+/// The password once more: a browser that was left open is not its person. Gives the person as they were when
+/// it fitted.
+pub(crate) async fn proved<'a>(
     desk: &'a Desk,
-    person: &Person,
+    wanted: Wanted<'_>,
     password: Secret,
-    origin: &Origin,
-) -> Result<Attempt<'a>, Not> {
-    let attempt = Attempt::begin(desk, Account::User(&person.email), origin).await?;
-    match attempt.look(Who::UserEmail(&person.email), password).await? {
-        Some((found, attempt)) if found.id == person.id => Ok(attempt),
-        _ => Err(not_proved(desk, person, origin).await?.into()),
+) -> Result<(Person, Attempt<'a>), Not> {
+    let email = &wanted.person.email;
+    let attempt = Attempt::begin(desk, Account::User(email), wanted.origin).await?;
+    match attempt.look(Who::UserEmail(email), password).await? {
+        Some((found, attempt)) if found.id == wanted.person.id => Ok((found, attempt)),
+        _ => Err(not_proved(desk, wanted).await?.into()),
     }
 }
 
-async fn not_proved(desk: &Desk, person: &Person, origin: &Origin) -> Result<Refusal, Trouble> {
-    let record = about(person, "person.second_factor.refused", desk.now(), origin);
+/// What takes the code, where there is a second factor, and the try to say so.
+pub(crate) async fn shown<'a>(
+    desk: &'a Desk,
+    wanted: Wanted<'_>,
+    code: &Secret,
+) -> Result<Option<(Act, Attempt<'a>)>, Not> {
+    let person = wanted.person;
+    let Some(factor) = desk.ledger.factor(&person.id).await? else { return Ok(None) };
+    let codes = Attempt::begin(desk, Account::Factor(&person.id), wanted.origin).await?;
+    match looked_at(desk, person, &factor, code)? {
+        Some(taken) => {
+            Ok(Some((Act::Factor(FactorAct::Take { person: person.id.clone(), factor: taken }), codes)))
+        }
+        None => Err(not_proved(desk, wanted).await?.into()),
+    }
+}
+
+/// What a code takes of this factor, if it is right.
+fn looked_at(
+    desk: &Desk,
+    person: &Person,
+    factor: &PersonFactor,
+    code: &Secret,
+) -> Result<Option<Taken>, Trouble> {
+    let kept =
+        Kept { whose: &person.id, email: &person.email, seed: &factor.seed, recovery: &factor.recovery };
+    second_factor::taken(desk, kept, code.expose())
+}
+
+async fn not_proved(desk: &Desk, Wanted { person, refused, origin }: Wanted<'_>) -> Result<Refusal, Trouble> {
+    let record = about(person, refused, desk.now(), origin);
     desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     Ok(Refusal::new(Code::AccessDenied, WRONG_PROOF))
 }

@@ -220,7 +220,7 @@ fn describe_family(desk: &Desk, family: &Family) -> Value {
         Some((_, id)) => id.clone(),
         None => crate::client::subject_of(&family.client_id),
     };
-    json!({
+    let mut told = json!({
         "active": true,
         "token_type": "refresh_token",
         "iss": desk.terms.issuer,
@@ -229,7 +229,12 @@ fn describe_family(desk: &Desk, family: &Family) -> Value {
         "scope": family.scope,
         "sid": family.id,
         "exp": family.abs_exp,
-    })
+    });
+    if let Some(proved) = family.proved {
+        told["auth_time"] = family.auth_time.into();
+        told["amr"] = proved.methods().into();
+    }
+    told
 }
 
 /// The role in the vendor's words: the application's, or that of the user behind the token.

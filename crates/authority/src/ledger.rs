@@ -11,6 +11,7 @@ use portcullis_guard::feed::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::inactivity::IdleStep;
+use crate::invitations::{Invitation, InvitationAct};
 use crate::keyring::{KeyChain, KeyChange};
 use crate::operators::{StaffAct, Taken};
 use crate::proposals::{Acknowledgement, Orphaning, Proposal, Settlement};
@@ -36,6 +37,8 @@ pub trait Ledger: Survey + Send + Sync {
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble>;
     /// The second factor of a person, if there is one.
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble>;
+    /// The invitation to a person whose code has this hash, if it is open at `now` (seconds).
+    async fn invitation(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble>;
 }
 
 /// What operators look up before and after they end something. Every look is bounded.
@@ -161,6 +164,8 @@ pub enum Act {
         generations: u32,
         least: u32,
     },
+    /// [`Done::Lost`] unless the person still has the session's generation: what has ended since the password was
+    /// looked at has ended this, too.
     OpenSession(Session),
     EndSession {
         hash: String,
@@ -170,6 +175,8 @@ pub enum Act {
     Staff(StaffAct),
     /// Something about the second factor of a person.
     Factor(FactorAct),
+    /// Something about invitations to people.
+    Invitation(InvitationAct),
     /// Changes the signing keys, if nobody has changed them meanwhile; else [`Done::Lost`]. A key that has
     /// ended stays so.
     Keys(KeyChange),
@@ -260,9 +267,31 @@ pub struct CodeRow {
     pub challenge: Option<String>,
     pub gv: Generations,
     pub auth_time: u64,
+    /// Of the session; unknown in rows from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     pub expires_at: u64,
     /// The family that the first use opened.
     pub spent_by: Option<String>,
+}
+
+/// How a person behind a login was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proved {
+    Password,
+    /// And a code of a second factor, or a recovery code.
+    PasswordAndCode,
+}
+
+impl Proved {
+    /// Its words in a token (RFC 8176 section 2).
+    pub fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Password => &["pwd"],
+            Self::PasswordAndCode => &["pwd", "otp", "mfa"],
+        }
+    }
 }
 
 /// A login: one row however often it is refreshed.
@@ -284,6 +313,9 @@ pub struct Family {
     pub roles: Vec<String>,
     pub gv: Generations,
     pub auth_time: u64,
+    /// How the owner was, where it was here that they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     /// How often it has rotated.
     pub n: u64,
     /// base64url keyed hash of the current secret.
@@ -321,6 +353,9 @@ pub struct Session {
     pub person: String,
     pub generation: u32,
     pub auth_time: u64,
+    /// Unknown in rows from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<Proved>,
     pub expires_at: u64,
     pub ended_at: Option<u64>,
 }

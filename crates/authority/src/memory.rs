@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use portcullis_guard::claims::OwnerKind;
 
+use crate::invitations::InvitationAct;
 use crate::keyring::{KeyChain, KeyState};
 use crate::ledger::{
     Act, AuditRecord, CodeRow, Deed, Done, FactorAct, Family, Issued, Ledger, PersonFactor, Position,
@@ -35,6 +36,7 @@ struct Books {
     families: HashMap<String, Family>,
     sessions: HashMap<String, Session>,
     factors: HashMap<String, PersonFactor>,
+    invited: Vec<crate::invitations::Invitation>,
     assertions: HashSet<(String, String)>,
     cards: Vec<Card>,
     audit: Vec<AuditRecord>,
@@ -173,6 +175,15 @@ impl Ledger for Memory {
         Ok(self.books().sessions.get(hash).cloned())
     }
 
+    async fn invitation(
+        &self,
+        hash: &str,
+        now: u64,
+    ) -> Result<Option<crate::invitations::Invitation>, Trouble> {
+        let books = self.books();
+        Ok(books.invited.iter().find(|it| it.hash == hash && now < it.expires_at).cloned())
+    }
+
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
         Ok(self.books().factors.get(person).cloned())
     }
@@ -290,6 +301,24 @@ impl Books {
         Done::Committed { position: None }
     }
 
+    /// Those that are closed are forgotten.
+    fn invitation_act(&mut self, act: InvitationAct) -> Done {
+        match act {
+            InvitationAct::Put(invitation) => {
+                self.invited.retain(|it| it.person != invitation.person);
+                self.invited.push(invitation);
+            }
+            InvitationAct::Close { id, now } => {
+                let before = self.invited.len();
+                self.invited.retain(|it| it.id != id || it.expires_at <= now);
+                if self.invited.len() == before {
+                    return Done::Spent { family: None };
+                }
+            }
+        }
+        Done::Committed { position: None }
+    }
+
     fn act(&mut self, act: Act) -> Done {
         match act {
             Act::Note => Done::Committed { position: None },
@@ -361,6 +390,11 @@ impl Books {
                 self.lift(generations, least);
                 self.logged()
             }
+            Act::OpenSession(session)
+                if self.people.get(&session.person).is_none_or(|it| it.generation != session.generation) =>
+            {
+                Done::Lost
+            }
             Act::OpenSession(session) => {
                 self.sessions.insert(session.hash.clone(), session);
                 Done::Committed { position: None }
@@ -373,6 +407,7 @@ impl Books {
             }
             Act::Staff(act) => self.staff.act(act),
             Act::Factor(act) => self.factor_act(act),
+            Act::Invitation(act) => self.invitation_act(act),
             Act::Keys(change) if change.expected == self.chain.version => {
                 for row in change.rows {
                     put(&mut self.chain.keys, row, |it, other| it.kid == other.kid);
@@ -493,6 +528,7 @@ impl Books {
                 for session in self.sessions.values_mut().filter(|it| it.person == person) {
                     session.ended_at.get_or_insert(now);
                 }
+                self.invited.retain(|it| it.person != person);
             }
             Change::DropPerson { id } => {
                 self.people.remove(&id);

@@ -12,7 +12,7 @@ use crate::endings;
 use crate::entitlement::{Entitlement, Promise, Subject, Via};
 use crate::handle::{Handle, HandleSecret};
 use crate::keyring::Keyring;
-use crate::ledger::{Act, AuditRecord, Deed, Done, Family, Rotation};
+use crate::ledger::{Act, AuditRecord, Deed, Done, Family, Proved, Rotation};
 use crate::refusal::{Code, Not, Refusal, Trouble};
 use crate::registry::{ApplicationKind, Mode, Profile};
 use crate::secret::seal_successor;
@@ -106,6 +106,8 @@ fn claims_of(
         ));
     }
     let organization = &entitlement.organization;
+    // The vendor's claims are exact, so its profile has none of these.
+    let proved = entitlement.proved.filter(|_| profile_of(desk, entitlement) == Profile::Rfc9068);
     let personal = application.kind == ApplicationKind::User;
     let audience = if application.audience.is_empty() { &desk.terms.audience } else { &application.audience };
     Ok(Claims {
@@ -118,6 +120,8 @@ fn claims_of(
         jti: desk.id_text(),
         scope: entitlement.reach.text.clone(),
         sid,
+        auth_time: proved.map(|_| entitlement.auth_time),
+        amr: proved.into_iter().flat_map(Proved::methods).map(|&word| word.to_owned()).collect(),
         gv: entitlement.gv,
         rol: entitlement.roles.clone(),
         pv: entitlement.directory.version,
@@ -148,6 +152,11 @@ fn claims_of(
     })
 }
 
+fn profile_of(desk: &Desk, entitlement: &Entitlement) -> Profile {
+    let (application, organization) = (&entitlement.application, &entitlement.organization);
+    application.profile.or(organization.profile).unwrap_or(desk.terms.profile)
+}
+
 async fn cut(
     desk: &Desk,
     keyring: &Keyring,
@@ -157,11 +166,10 @@ async fn cut(
     let (application, organization) = (&entitlement.application, &entitlement.organization);
     let algorithm = application.algorithm.as_ref().or(organization.algorithm.as_ref());
     let algorithm = algorithm.unwrap_or(&desk.terms.algorithm);
-    let profile: Profile = application.profile.or(organization.profile).unwrap_or(desk.terms.profile);
     let text = serde_json::to_vec(claims).map_err(|e| Trouble::new("claims", e))?;
     let key = keyring.active(algorithm)?;
     let measured = desk.clock.signing(key.algorithm);
-    let token = key.sign(profile, &text).await?;
+    let token = key.sign(profile_of(desk, entitlement), &text).await?;
     drop(measured);
     if token.len() > desk.terms.token_limit {
         let sentence = "The token would be too large for the headers that must carry it; ask for fewer markets or a smaller custom_claim.";
@@ -245,6 +253,7 @@ fn login(
         roles: entitlement.roles.clone(),
         gv: entitlement.gv,
         auth_time: entitlement.auth_time,
+        proved: entitlement.proved,
         n: 0,
         secret: desk.seal.refresh_secret(&id, &handle.secret.0),
         previous: None,

@@ -60,6 +60,7 @@ pub async fn create(
         kind: newcomer.kind,
         organization: newcomer.organization,
         email,
+        password_given: password.is_some() && newcomer.kind == OwnerKind::User,
         password,
         first_name: newcomer.first_name,
         last_name: newcomer.last_name,
@@ -266,10 +267,18 @@ pub(crate) fn closing(desk: &Desk, person: &Person, reason: &str) -> Vec<Change>
     changes
 }
 
-/// The account with another password, and the end of all that was had with the one before.
+/// The account with a password that an operator has set, and the end of all that was had with the one before. A
+/// user can do nothing with it but choose another; a customer's shop has no page where that could be done.
 pub(crate) fn renewed(desk: &Desk, person: &Person, password: Option<String>) -> Vec<Change> {
-    let mut changes = vec![Change::PutPerson(Person { password, ..person.clone() })];
-    changes.extend(ends(desk, &person.id, "password changed"));
+    let password_given = password.is_some() && person.kind == OwnerKind::User;
+    replaced(desk, Person { password, password_given, ..person.clone() })
+}
+
+/// The account as it is from now on, and the end of all that was had before.
+pub(crate) fn replaced(desk: &Desk, person: Person) -> Vec<Change> {
+    let id = person.id.clone();
+    let mut changes = vec![Change::PutPerson(person)];
+    changes.extend(ends(desk, &id, "password changed"));
     changes
 }
 
@@ -313,13 +322,26 @@ async fn keep(
             Ok((Some(desk.slow.password_hash(made.clone()).await?), Some(made)))
         }
         Chosen::This(password) => {
-            let words = names.iter().flat_map(|name| name.split('@')).map(str::to_owned).collect();
-            if let Some(why) = desk.slow.password_weakness(password.clone(), words).await? {
+            if let Some(why) = desk.slow.password_weakness(password.clone(), words(names)).await? {
                 return Err(Denial::invalid("password", why));
             }
             Ok((Some(desk.slow.password_hash(password).await?), None))
         }
     }
+}
+
+/// Why this password is too easily guessed for this person, in a sentence.
+pub(crate) async fn weakness(
+    desk: &Desk,
+    person: &Person,
+    password: Secret,
+) -> Result<Option<&'static str>, Trouble> {
+    let own = [&person.email, &person.first_name, &person.last_name];
+    desk.slow.password_weakness(password, words(&names(desk, own, person.organization.as_deref()))).await
+}
+
+fn words(names: &[String]) -> Vec<String> {
+    names.iter().flat_map(|name| name.split('@')).map(str::to_owned).collect()
 }
 
 fn check_home(desk: &Desk, newcomer: &Newcomer) -> Result<(), Denial> {

@@ -450,6 +450,10 @@ pub struct Person {
     /// Argon2id in PHC form; `None` cannot sign in with a password.
     #[serde(default)]
     pub password: Option<String>,
+    /// Somebody else has set the password: it is good for choosing one's own, and for nothing more. Of users
+    /// alone. Left out when it is not so, so that an older server can read the rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub password_given: bool,
     #[serde(default)]
     pub first_name: String,
     #[serde(default)]

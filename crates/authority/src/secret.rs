@@ -149,6 +149,11 @@ impl Seal {
         Secret::from(format!("pcs_{}", mac_text(&self.proposed_secrets, &[proposal.as_bytes()])))
     }
 
+    /// The code of an invitation that a proposal makes when it is carried out, the same whenever it is asked for.
+    pub fn proposed_invitation(&self, proposal: &str) -> Secret {
+        Secret::from(mac_text(&self.passwords, &[b"invitation\0", proposal.as_bytes()]))
+    }
+
     /// Opens [`Seal::seal_form`]; `None` for anything else.
     pub fn open_form(&self, sealed: &str) -> Option<String> {
         String::from_utf8(open(&self.forms, b"form", sealed)?).ok()

@@ -33,6 +33,12 @@ pub struct Claims {
     /// 22 characters: the login, which is also the refresh family. Absent for client credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
+    /// When the person behind the login showed who they are, seconds (RFC 9068 section 2.2.1). A refresh keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
+    /// How they did: `pwd`, and with a second factor `otp` and `mfa` (RFC 8176 section 2). A refresh keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
     /// Generations of subject, client, organization and of everything, at the time of issue.
     #[serde(default)]
     pub gv: Generations,

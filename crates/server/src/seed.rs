@@ -261,6 +261,7 @@ fn person(sheet: &mut Sheet<'_>, (kind, it): (OwnerKind, &file::Person), place: 
         organization,
         email: email.clone(),
         password: None,
+        password_given: false,
         first_name: it.first_name.clone(),
         last_name: it.last_name.clone(),
         time_zone: it.time_zone.clone(),

@@ -13,6 +13,7 @@ use crate::amend::Amending;
 use crate::db::{Fault, both};
 use crate::factors::Factoring;
 use crate::idle::Idling as _;
+use crate::invitations::Inviting;
 use crate::keys::Keeping;
 use crate::operators::Staffing;
 use crate::promote::{FLOOR, Jump, Lift, Promoting};
@@ -96,6 +97,8 @@ pub(crate) trait Acts {
     async fn end_family(&mut self, id: &str, reason: &str, now: u64, exp: u64) -> Result<Effect, Fault>;
     async fn raise(&mut self, scope: Scope, id: &str, exp: u64, salt: &[u8]) -> Result<Effect, Fault>;
     async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault>;
+    /// What a token of this person would carry now.
+    async fn generation_of(&mut self, person: &str) -> Result<u32, Fault>;
     async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault>;
     async fn close_logins(&mut self, person: &str, reason: &str, now: u64) -> Result<Effect, Fault>;
     async fn end_sessions(&mut self, person: Option<&str>, now: u64) -> Result<Effect, Fault>;
@@ -139,6 +142,7 @@ both! {
                 Act::OpenSession(session) => self.open_session(session).await,
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
                 Act::Factor(act) => self.factor_act(act).await,
+                Act::Invitation(act) => self.invitation_act(act).await,
                 Act::Staff(act) => self.staff_act(act, vault).await,
                 Act::CloseLogins { person, reason, now } => self.close_logins(person, reason, *now).await,
                 Act::EndSessions { person, now } => self.end_sessions(person.as_deref(), *now).await,
@@ -280,8 +284,25 @@ both! {
         }
 
         async fn open_session(&mut self, session: &Session) -> Result<Effect, Fault> {
+            // One that rises in this very moment elsewhere makes the session none at its first use.
+            if self.generation_of(&session.person).await? != session.generation {
+                return Ok(Effect::Lost);
+            }
             diesel::insert_into(sessions::table).values(StoredSession::of(session)?).execute(self).await?;
             Ok(Effect::Quiet)
+        }
+
+        async fn generation_of(&mut self, person: &str) -> Result<u32, Fault> {
+            let of_this_or_all = generations::scope
+                .eq("subject")
+                .and(generations::id.eq(person))
+                .or(generations::scope.eq(FLOOR).and(generations::id.eq("")));
+            let counted: Option<i64> = generations::table
+                .filter(of_this_or_all)
+                .select(diesel::dsl::max(generations::value))
+                .get_result(self)
+                .await?;
+            Ok(word(unsigned(counted.unwrap_or(0))))
         }
 
         async fn end_session(&mut self, hash: &str, now: u64) -> Result<Effect, Fault> {

@@ -15,6 +15,7 @@ use crate::acts::{Acts, Effect, Ink, ending};
 use crate::db::{Fault, both};
 use crate::estate::card_row;
 use crate::factors::Factoring;
+use crate::invitations::Inviting;
 use crate::rows::{self, card_kind, signed, unsigned, word};
 use crate::schema::{
     applications, cards, families, memberships, people, people_idle, registry_version, roles, sessions,
@@ -178,6 +179,7 @@ both! {
                 .set(sessions::ended_at.eq(signed(now)))
                 .execute(self)
                 .await?;
+            self.close_invitations(person, now).await?;
             Ok(())
         }
     }

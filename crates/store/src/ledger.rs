@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind;
 use diesel_async::RunQueryDsl;
+use portcullis_authority::invitations::Invitation;
 use portcullis_authority::ledger::{
     CodeRow, Deed, Done, Family, Ledger, LogRow, PersonFactor, Position, Session,
 };
@@ -100,6 +101,10 @@ impl Ledger for Store {
 
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
         self.factor_of(person).await
+    }
+
+    async fn invitation(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble> {
+        self.invited(hash, now).await
     }
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {

@@ -10,7 +10,9 @@ use crate::acts::{Effect, ending};
 use crate::db::{Fault, both};
 use crate::feed::FeedBook;
 use crate::rows::{self, signed, unsigned, word};
-use crate::schema::{generations, operator_invitations, operator_sessions, registry_version, rv_feed};
+use crate::schema::{
+    generations, operator_invitations, operator_sessions, person_invitations, registry_version, rv_feed,
+};
 use crate::seed::NEVER;
 
 /// The row of `generations` below which none is, whoever's it is. A row that is missing counts as this one:
@@ -65,6 +67,7 @@ both! {
             diesel::delete(operator_sessions::table).execute(self).await?;
             // Nor must an invitation that was withdrawn or used there.
             diesel::delete(operator_invitations::table).execute(self).await?;
+            diesel::delete(person_invitations::table).execute(self).await?;
             let version: i64 =
                 registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
             let version = jump.generations.above(version);

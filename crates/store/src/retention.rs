@@ -249,6 +249,11 @@ pub const KEPT: &[Kept] = &[
         After::fixed(0, "their end", "expires_at", "id"),
     ),
     Kept::after(
+        "person_invitations",
+        "invitations of people, hashed",
+        After::fixed(0, "their end", "expires_at", "id"),
+    ),
+    Kept::after(
         "proposals",
         "proposals and what became of them",
         // Broken glass waits until somebody has looked, however long that takes.

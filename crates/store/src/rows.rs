@@ -146,12 +146,19 @@ pub(crate) struct StoredPerson {
     pub password: Option<String>,
     pub disabled: bool,
     pub doc: String,
+    pub password_given: bool,
 }
 
 impl StoredPerson {
     pub(crate) fn of(person: &Person, vault: &Vault) -> Result<Self, Fault> {
         // Generations are counted in a table of their own and never come from a seed.
-        let kept = Person { password: None, generation: 0, actor_generation: 0, ..person.clone() };
+        let kept = Person {
+            password: None,
+            password_given: false,
+            generation: 0,
+            actor_generation: 0,
+            ..person.clone()
+        };
         Ok(Self {
             id: person.id.clone(),
             kind: owner_kind(person.kind).into(),
@@ -160,6 +167,7 @@ impl StoredPerson {
             password: person.password.clone(),
             disabled: person.disabled,
             doc: vault.seal(PERSON, &person.id, &written("a person", &kept)?)?,
+            password_given: person.password_given,
         })
     }
 
@@ -172,6 +180,7 @@ impl StoredPerson {
         let doc = vault.open(PERSON, &self.id, self.doc)?;
         Ok(Person {
             password: self.password,
+            password_given: self.password_given,
             disabled: self.disabled,
             generation,
             actor_generation,

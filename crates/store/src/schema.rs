@@ -27,6 +27,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    person_invitations (id) {
+        id -> Text,
+        hash -> Text,
+        person_id -> Text,
+        expires_at -> BigInt,
+        closed_at -> Nullable<BigInt>,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
     people (id) {
         id -> Text,
         kind -> Text,
@@ -35,6 +46,7 @@ diesel::table! {
         password -> Nullable<Text>,
         disabled -> Bool,
         doc -> Text,
+        password_given -> Bool,
     }
 }
 

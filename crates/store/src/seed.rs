@@ -263,6 +263,7 @@ both! {
                         people::organization_id.eq(excluded(people::organization_id)),
                         people::email.eq(excluded(people::email)),
                         people::password.eq(excluded(people::password)),
+                        people::password_given.eq(excluded(people::password_given)),
                         people::disabled.eq(excluded(people::disabled)),
                         people::doc.eq(excluded(people::doc)),
                     ));

@@ -206,6 +206,7 @@ pub async fn every_call_that_changes_or_shows_somebody_leaves_its_record(ground:
     colleagues(&town, &crew, &mut walk).await;
     people(&town, &crew, &mut walk).await;
     applications_and_the_log(&crew, &mut walk).await;
+    newcomers(&crew.operator, &mut walk).await;
     reviews(&crew, &mut walk).await;
     orders(&crew, &mut walk).await;
     walk.check(&log_of(&town).await);
@@ -317,8 +318,8 @@ async fn people(town: &Town, crew: &Crew, walk: &mut Walk) {
     };
     town.act_elsewhere(Act::Factor(FactorAct::Enrol(factor))).await;
     walk.make(Call::of(op, "GET /people/{person}/second-factor").at(&new).leaves(READ)).await;
-    let lost = Call::of(op, "DELETE /people/{person}/second-factor").at(&new);
-    walk.make(lost.leaves(&["person.second_factor.reset"])).await;
+    let lost = Call::of(op, "POST /people/{person}/second-factor/reset").at(&new);
+    walk.make(lost.with(json!({ "reason": "lost the phone" })).leaves(&["person.second_factor.reset"])).await;
     walk.make(Call::of(op, "DELETE /people/{person}").at(&new).leaves(&["person.deleted"])).await;
     town.jane(&STOREFRONT).await;
     let session = Session {
@@ -328,6 +329,7 @@ async fn people(town: &Town, crew: &Crew, walk: &mut Walk) {
         auth_time: town.now(),
         expires_at: town.now() + 3600,
         ended_at: None,
+        proved: None,
     };
     town.act_elsewhere(Act::OpenSession(session)).await;
     walk.make(Call::of(op, "GET /people/{person}/export").at(JANE).leaves(READ)).await;
@@ -342,14 +344,30 @@ async fn people(town: &Town, crew: &Crew, walk: &mut Walk) {
     walk.make(all.leaves(&["person.logins.ended"])).await;
 }
 
+/// People who are invited, and what an organization asks of those who come in.
+async fn newcomers(op: &Colleague, walk: &mut Walk) {
+    let draft = json!({ "email": "yves@town.test" });
+    let invite = Call::of(op, "POST /people/invitations").with(draft);
+    let made = walk.make(invite.leaves(&["person.created", "person.invited"])).await;
+    walk.make(Call::of(op, "GET /people/invitations").leaves(&["personal_data.read"])).await;
+    let withdraw = Call::of(op, "DELETE /people/invitations/{invitation}").at(made.text("id"));
+    walk.make(withdraw.leaves(&["person.uninvited"])).await;
+    walk.make(Call::of(op, "GET /organizations")).await;
+    walk.make(Call::of(op, "GET /organizations/{organization}/safety").at("acme")).await;
+    let raise = Call::of(op, "PATCH /organizations/{organization}/safety").at("acme");
+    let raise = raise.with(json!({ "require_second_factor": true, "reason": "drill" }));
+    walk.make(raise.leaves(&["safety.raised"])).await;
+}
+
 async fn applications_and_the_log(crew: &Crew, walk: &mut Walk) {
     let (op, auditor) = (&crew.operator, &crew.auditor);
     for quiet in ["GET /status", "GET /retention", "GET /keys", "GET /applications"] {
         walk.make(Call::of(op, quiet)).await;
     }
     walk.make(Call::of(op, "GET /applications/{client}/secrets").at("backend")).await;
-    let add = Call::of(op, "POST /applications/{client}/secrets").at("backend");
-    let made = walk.make(add.leaves(&["secret.created"])).await.json();
+    let wish =
+        json!({ "kind": "secret", "what": { "client": "backend" }, "reason": "drill", "break_glass": true });
+    let made = crew.owner.post("/proposals", &wish).await.with_status(201).json();
     let secret = made["id"].as_str().expect("an id").to_owned();
     let withdraw = Call::of(op, "DELETE /applications/{client}/secrets/{secret}").at("backend").at(secret);
     walk.make(withdraw.leaves(&["secret.withdrawn"])).await;

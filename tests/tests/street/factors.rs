@@ -30,7 +30,7 @@ async fn password_page(browser: &Browser) -> Answer {
 }
 
 /// Ringo enrols, and gives what the authenticator holds and the recovery codes.
-async fn enrolled(town: &Town, browser: &Browser) -> (String, Vec<String>) {
+pub async fn enrolled(town: &Town, browser: &Browser) -> (String, Vec<String>) {
     browser.code(&DASHBOARD, DASHBOARD_BACK, &[]).await;
     let page = browser.open("/oauth/account").await.with_status(200);
     let seed = otpauth(&page);

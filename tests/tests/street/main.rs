@@ -19,12 +19,14 @@ mod factors;
 mod feed;
 mod forgetting;
 mod grants;
+mod invited;
 mod keys;
 mod memberships;
 mod office;
 mod operations;
 mod orders;
 mod pages;
+mod passwords;
 mod races;
 mod records;
 mod refresh;
@@ -204,6 +206,11 @@ rules! {
         grants::a_scope_comes_back_as_it_was_asked_for,
         grants::a_test_token_opens_nothing_in_the_live_shop,
         grants::a_changed_token_is_no_token,
+        invited::an_invited_user_chooses_a_password_that_nobody_else_knows,
+        invited::of_two_who_accept_at_once_one_does,
+        invited::an_invitation_is_for_accounts_that_nobody_has_opened,
+        invited::a_place_comes_with_an_invitation_by_two_operators,
+        invited::a_place_that_is_withdrawn_is_not_taken,
         keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
         keys::a_rotation_by_hand_takes_two_persons,
         keys::a_feed_key_is_replaced_and_guards_take_the_new_one_from_the_issuer,
@@ -235,6 +242,15 @@ rules! {
         orders::an_owner_breaks_glass_and_everybody_sees_it,
         orders::whoever_left_has_nothing_any_more,
         operations::the_page_on_operations_does_what_it_says,
+        passwords::a_password_that_an_operator_has_set_opens_one_page,
+        passwords::what_two_operators_have_set_goes_round_no_second_factor,
+        passwords::only_a_customers_password_is_taken_by_a_grant,
+        passwords::a_person_changes_their_own_password_and_the_rest_ends,
+        passwords::guessing_at_the_present_password_has_an_end,
+        passwords::where_there_is_a_second_factor_a_password_changes_by_both,
+        passwords::a_token_says_when_and_how_its_person_was_proved,
+        passwords::enrolling_a_second_factor_ends_what_the_password_alone_had_opened,
+        passwords::a_sign_in_that_queues_behind_an_enrolment_is_asked_for_the_factor,
         races::a_refresh_that_queues_behind_a_revocation_loses,
         races::a_refresh_that_queues_before_a_revocation_gets_a_dead_token,
         races::whoever_comes_first_the_revocation_wins,
@@ -285,6 +301,7 @@ rules! {
         safety::what_is_older_than_the_second_factor_is_not_let_in_by_it,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
         enrolment::an_invitation_expires,
+        invited::an_invitation_to_a_user_expires,
         refusals::every_refusal_has_its_exit_code_and_its_sentence,
         keys::keys_rotate_on_their_own_and_no_token_is_refused_for_it,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,

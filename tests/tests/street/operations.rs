@@ -12,7 +12,7 @@ use portcullis_tests::{Ground, Town};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 /// One for each block of the page: whoever adds one looks here.
-const BLOCKS: usize = 27;
+const BLOCKS: usize = 32;
 
 /// Commands and who types them.
 struct Block {
@@ -63,6 +63,12 @@ impl Crew {
         shell.output().expect("sh runs")
     }
 
+    /// The invitation that is open, if one is.
+    async fn invited(&self) -> String {
+        let open = self.operator.get("/people/invitations").await.with_status(200).json();
+        open["invitations"][0]["id"].as_str().unwrap_or_default().to_owned()
+    }
+
     async fn newest(&self, list: &str) -> String {
         let listed = self.approver.get("/proposals?open=true").await.with_status(200).json();
         listed[list][0]["id"].as_str().unwrap_or_default().to_owned()
@@ -86,6 +92,8 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
         ("MEMBER", "userRingoA".into()),
         ("CUSTOMER", "custRobAAA".into()),
         ("ADDRESS", "@example.com".into()),
+        ("NEWCOMER", "zoe@example.com".into()),
+        ("MEMBERS_ROLE", "support".into()),
         ("FOLDER", folder.display().to_string()),
         ("TOKEN", token),
     ];
@@ -106,6 +114,7 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
     for Block { who, commands } in blocks {
         crew.names.insert("PROPOSAL", crew.newest("proposals").await);
         crew.names.insert("GLASS", crew.newest("broken_glass").await);
+        crew.names.insert("INVITATION", crew.invited().await);
         for line in commands {
             let seen = crew.type_in(&town, &who, &line);
             let said = String::from_utf8_lossy(&seen.stdout).into_owned();

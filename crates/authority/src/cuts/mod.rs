@@ -9,8 +9,8 @@ mod preview;
 mod target;
 
 pub use preview::Preview;
-pub(crate) use target::person;
 pub use target::{Cut, CutKind, Target};
+pub(crate) use target::{organization, person};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};

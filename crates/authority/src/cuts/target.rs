@@ -242,7 +242,7 @@ fn role(room: Room<'_>, id: &str) -> Result<Target, Denial> {
     found.ok_or_else(|| Denial::missing("The organization has no role with this id."))
 }
 
-fn organization(room: Room<'_>, id: &str) -> Result<Arc<Organization>, Denial> {
+pub(crate) fn organization(room: Room<'_>, id: &str) -> Result<Arc<Organization>, Denial> {
     let directory = room.desk.registry.directory();
     let found = directory.organization(id).or_else(|| directory.organization_by_slug(id)).cloned();
     found.ok_or_else(|| Denial::missing("No organization has this id or slug."))

@@ -75,6 +75,7 @@ async fn entitle(desk: &Desk, caller: &Caller, code: CodeRow, now: u64) -> Resul
     entitlement.roles = admitted.roles_through(directory, application);
     entitlement.subject = Subject::Owner(OwnerKind::User, admitted.person.id);
     entitlement.auth_time = code.auth_time;
+    entitlement.proved = code.proved;
     entitlement.promise = Promise::Login(Via::Code { hash: code.hash, version });
     Ok(entitlement)
 }

@@ -8,6 +8,7 @@ use crate::ask::Ask;
 use crate::client::Caller;
 use crate::desk::Desk;
 use crate::entitlement::{Entitlement, Promise, Subject, Via, share};
+use crate::ledger::Proved;
 use crate::limits::{Account, Attempt};
 use crate::refusal::{Code, Not, Refusal};
 use crate::registry::{Application, ApplicationKind, Who};
@@ -55,6 +56,7 @@ impl Grant for Password {
         entitlement.roles.extend(share(caller.directory(), caller.application()));
         entitlement.gv.0 = person.generation;
         entitlement.subject = Subject::Owner(OwnerKind::Customer, person.id);
+        entitlement.proved = Some(Proved::Password);
         entitlement.promise = Promise::Login(Via::Plain);
         Ok(entitlement)
     }

@@ -156,6 +156,7 @@ async fn entitle(
     entitlement.custom_claim = read_claim(&family)?;
     entitlement.subject = family.owner.map_or(Subject::Client, |(kind, id)| Subject::Owner(kind, id));
     entitlement.auth_time = family.auth_time;
+    entitlement.proved = family.proved;
     entitlement.sid = Some(family.id);
     entitlement.promise = promise;
     Ok(entitlement)

@@ -20,6 +20,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::applications::LastSecret,
     &crate::factors::LostFactor,
     &crate::safety::Lowering,
+    &crate::invitations::WithAPlace,
 ];
 
 /// One kind of privileged change.

@@ -156,18 +156,25 @@ pub async fn accept<'a>(
     }
     let office = Office::over(desk, bearer, std::slice::from_ref(&invited.organization)).await?;
     // What was read before the office was opened may be gone since.
-    let mut card = office.estate.card(Kind::Membership, id).cloned().ok_or(Declined::Missing)?;
+    let card = office.estate.card(Kind::Membership, id).cloned().ok_or(Declined::Missing)?;
     if card.text("invitation") != invited.text("invitation") {
         return Err(Declined::Missing);
     }
+    let (place, card) = taken_up(card, &bearer.person.id, office.now_ms);
+    let changes = vec![Change::PutMembership(place), Change::PutCard(Box::new(card))];
+    Ok((office, Plan::new(Kind::Membership, id, changes)))
+}
+
+/// The membership that a pending card becomes, and what stays on the card.
+pub(crate) fn taken_up(mut card: Card, user: &str, now_ms: u64) -> (Membership, Card) {
     let role = card.text("role").unwrap_or_default().to_owned();
     for name in ["invitation", "user_email", "role"] {
         card.more.remove(name);
     }
-    card.updated_at = office.now_ms;
+    card.updated_at = now_ms;
     let place = Membership {
-        id: id.into(),
-        user: bearer.person.id.clone(),
+        id: card.id.clone(),
+        user: user.into(),
         organization: card.organization.clone(),
         role,
         owner: false,
@@ -175,8 +182,7 @@ pub async fn accept<'a>(
         applications: None,
         modes: None,
     };
-    let changes = vec![Change::PutMembership(place), Change::PutCard(Box::new(card))];
-    Ok((office, Plan::new(Kind::Membership, id, changes)))
+    (place, card)
 }
 
 /// The end of a membership or an invitation and of everything that hangs off it.

@@ -34,6 +34,7 @@ pub use decline::{Declined, Objection, Place};
 pub use draft::Draft;
 pub use estate::{Estate, role_id};
 pub use kind::Kind;
+pub(crate) use memberships::{is_same, taken_up};
 pub use office::Bearer;
 pub use plan::Outcome;
 pub use query::{LARGEST_PAGE, Page, Query, USUAL_PAGE};

@@ -9,7 +9,9 @@ use super::{Declined, Kind, Objection};
 use crate::registry::Who;
 
 pub async fn update(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
-    let mut it = office.bearer.person.clone();
+    // Read after the version that this is committed under: whoever was shown in may have another password by now.
+    let found = office.desk.registry.person(Who::Id(&office.bearer.person.id)).await?;
+    let mut it = found.ok_or(Declined::Missing)?;
     let mut card = office.card(Kind::User, &it.id, "");
     let mut reader = Reader::new(draft, false);
     reader.common(&mut card, office.now_ms);

@@ -76,6 +76,32 @@ async fn a_sales_channel_is_public_and_says_whether_it_sent_its_secret() {
 }
 
 #[tokio::test]
+async fn a_token_says_how_its_person_was_proved_except_in_the_vendors_profile() {
+    let house = House::new();
+    let (eva, ada) = (house.eva().await, house.ada().await);
+    house.wait(60);
+    let again = house.refresh("shop", eva.refresh_token.as_deref().unwrap()).await.unwrap();
+    for token in [&eva.access_token, &ada.access_token, &again.access_token] {
+        let claims = house.claims(token);
+        assert_eq!((claims.auth_time, claims.amr), (Some(START), vec!["pwd".to_owned()]), "RFC 9068");
+        let told = house.introspect("int", token).await;
+        assert_eq!((&told["auth_time"], &told["amr"]), (&json!(START), &json!(["pwd"])), "{told}");
+    }
+    let of_login = house.introspect("int", again.refresh_token.as_deref().unwrap()).await;
+    assert_eq!((&of_login["auth_time"], &of_login["amr"]), (&json!(START), &json!(["pwd"])), "{of_login}");
+    // Nobody was proved for an application that stands for itself.
+    let alone = house.claims(&house.client_credentials("int").await.access_token);
+    assert_eq!((alone.auth_time, alone.amr.len()), (None, 0));
+    house.memory.change_holdings(|holdings| {
+        for organization in &mut holdings.organizations {
+            organization.profile = Some(Profile::CommerceLayer);
+        }
+    });
+    let theirs = pen::part(&house.eva().await.access_token, 1);
+    assert!(theirs.get("auth_time").is_none() && theirs.get("amr").is_none(), "{theirs}");
+}
+
+#[tokio::test]
 async fn a_customer_stands_in_sub_and_owner() {
     let house = House::new();
     let claims = pen::part(&house.eva().await.access_token, 1);

@@ -72,7 +72,9 @@ prop_compose! {
         Claims {
             perm: (life % 2 == 0).then(|| serde_json::from_str(r#"{"*":["show"],"orders":["read"]}"#).unwrap()),
             iss: ISSUER.into(), sub: sub.clone(), aud, client_id: "shop".into(), iat: NOW, exp: NOW + life, jti, scope,
-            sid, gv: Generations(gv[0], gv[1], gv[2], gv[3]), rol, pv, act,
+            sid, auth_time: market.then_some(NOW - 5),
+            amr: ["pwd", "otp"].into_iter().filter(|_| market).map(str::to_owned).collect(),
+            gv: Generations(gv[0], gv[1], gv[2], gv[3]), rol, pv, act,
             organization: market.then(|| Organization {
                 id: "OrgAcmeAAA".into(), slug: "acme".into(), enterprise: true, region: "eu-west-1".into(),
             }),

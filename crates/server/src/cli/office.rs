@@ -4,6 +4,7 @@
 mod access;
 mod account;
 mod counter;
+mod invite;
 mod login;
 mod logout;
 mod offboard;

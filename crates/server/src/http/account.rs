@@ -1,10 +1,12 @@
-//! `/oauth/account`: where people look after their own second factor. Whoever has signed in at one of the
-//! applications may open it; every change takes the password once more.
+//! `/oauth/account`: where people look after their own password and second factor. Whoever has signed in at one of
+//! the applications may open it; every change takes the password once more, and most leave a new session here and
+//! nothing of the old ones anywhere.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use portcullis_authority::ask::Ask;
 use portcullis_authority::authorize::{must_enrol, visitor};
 use portcullis_authority::factors;
+use portcullis_authority::own_password::{self, Change};
 use portcullis_authority::refusal::{Code, Not, Refusal};
 use portcullis_authority::registry::Person;
 use portcullis_authority::secret::Secret;
@@ -14,7 +16,7 @@ use url::Url;
 use super::browser::Browser;
 use super::form::{Step, stale};
 use super::heard::Posted;
-use super::page::{self, AccountPage, CodesPage, EnrolPage};
+use super::page::{self, AccountPage, ChangedPage, CodesPage, EnrolPage};
 use super::reply::Denied;
 use crate::house::House;
 
@@ -29,7 +31,7 @@ pub async fn ask(house: web::Data<House>, request: HttpRequest) -> HttpResponse 
     shown.await.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
 }
 
-/// `POST`: enrols or removes.
+/// `POST`: changes the password, enrols or removes.
 pub async fn answer(
     house: web::Data<House>,
     request: HttpRequest,
@@ -45,28 +47,23 @@ pub async fn answer(
 
 async fn change(browser: &Browser<'_>, ask: &Ask) -> Result<HttpResponse, Not> {
     browser.desk().limits.visit(browser.desk(), &browser.origin)?;
-    let Step::Account { person: shown, enrolment, onward } = browser.open(ask.get("form"))? else {
-        return Err(stale().into());
+    let (shown, step) = match browser.open(ask.get("form"))? {
+        Step::Password { person } => (person, None),
+        Step::Account { person, enrolment, onward } => (person, Some((enrolment, onward))),
+        _ => return Err(stale().into()),
     };
     let person = whose(browser).await?;
     if person.id != shown {
         return Err(stale().into());
     }
-    let (desk, origin) = (browser.desk(), &browser.origin);
-    let password = Secret::from(ask.get("password").unwrap_or_default());
-    let code = Secret::from(ask.get("code").unwrap_or_default());
-    let done = match &enrolment {
-        Some(enrolment) => {
-            let enrolled = factors::enrol(desk, &person, (password, enrolment, code.expose()), origin).await;
-            enrolled.map(|codes| recovery(browser, &codes, onward.as_deref().map(|it| (it, &person))))
-        }
-        None => match factors::remove(desk, &person, (password, &code), origin).await {
-            Ok(()) => page(browser, &person, (None, None)).await,
-            Err(not) => Err(not),
-        },
+    let done = match &step {
+        None => change_password(browser, ask, &person).await,
+        Some((None, _)) => remove_factor(browser, ask, &person).await,
+        Some((Some(enrolment), onward)) => enrol(browser, ask, &person, (enrolment, onward.as_deref())).await,
     };
     match done {
         Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
+            let onward = step.and_then(|(_, onward)| onward);
             page(browser, &person, (onward, Some(&refusal.sentence))).await
         }
         other => other,
@@ -92,6 +89,39 @@ pub async fn first(
     page(browser, &visitor.person, (onward, Some(&sentence))).await.map(Some)
 }
 
+async fn change_password(browser: &Browser<'_>, ask: &Ask, person: &Person) -> Result<HttpResponse, Not> {
+    let wish =
+        Change { present: typed(ask, "password"), code: typed(ask, "code"), new: typed(ask, "new_password") };
+    let signed = own_password::change(browser.desk(), person, wish, &browser.origin).await?;
+    let mut answer = browser.show_own(&ChangedPage { person: &person.email });
+    browser.keep(&mut answer, &signed);
+    Ok(answer)
+}
+
+async fn remove_factor(browser: &Browser<'_>, ask: &Ask, person: &Person) -> Result<HttpResponse, Not> {
+    let proof = (typed(ask, "password"), &typed(ask, "code"));
+    factors::remove(browser.desk(), person, proof, &browser.origin).await?;
+    page(browser, person, (None, None)).await
+}
+
+async fn enrol(
+    browser: &Browser<'_>,
+    ask: &Ask,
+    person: &Person,
+    (enrolment, onward): (&str, Option<&Consent>),
+) -> Result<HttpResponse, Not> {
+    let code = typed(ask, "code");
+    let proof = (typed(ask, "password"), enrolment, code.expose());
+    let (codes, signed) = factors::enrol(browser.desk(), person, proof, &browser.origin).await?;
+    let mut answer = recovery(browser, &codes, onward.map(|consent| (consent, person)));
+    browser.keep(&mut answer, &signed);
+    Ok(answer)
+}
+
+fn typed(ask: &Ask, name: &str) -> Secret {
+    Secret::from(ask.get(name).unwrap_or_default())
+}
+
 /// Who has signed in here.
 async fn whose(browser: &Browser<'_>) -> Result<Person, Not> {
     let found = match &browser.session {
@@ -102,7 +132,7 @@ async fn whose(browser: &Browser<'_>) -> Result<Person, Not> {
     Ok(found.ok_or_else(|| Refusal::new(Code::AccessDenied, sentence))?.person)
 }
 
-/// With a second factor: how to remove it. Without: a new one to enrol.
+/// The password to change. With a second factor: how to remove it. Without: a new one to enrol.
 async fn page(
     browser: &Browser<'_>,
     person: &Person,
@@ -112,11 +142,14 @@ async fn page(
         let person = person.id.clone();
         browser.seal(Step::Account { person, enrolment, onward: onward.clone() })
     };
+    let password_form = &browser.seal(Step::Password { person: person.id.clone() });
     if let Some(factor) = browser.desk().ledger.factor(&person.id).await? {
         let page = AccountPage {
             person: &person.email,
             codes_left: factor.recovery.len(),
             form: &account(None),
+            password_form,
+            has_factor: true,
             problem,
         };
         return Ok(browser.show_own(&page));
@@ -128,6 +161,8 @@ async fn page(
         otpauth,
         key: &key_of(otpauth),
         form: &account(Some(offered.enrolment.expose().to_owned())),
+        password_form,
+        has_factor: false,
         problem,
     };
     Ok(browser.show_own(&page))

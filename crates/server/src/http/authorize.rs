@@ -35,7 +35,7 @@ async fn begin(browser: &Browser<'_>, request: &HttpRequest) -> Result<HttpRespo
 async fn go_on(browser: &Browser<'_>, consent: Consent, visitor: &Visitor) -> Result<HttpResponse, Not> {
     if let Some(enrolment) = account::first(browser, &consent, visitor).await? {
         return match consent.must_not_ask {
-            true => send_away(browser, &consent, Code::LoginRequired).await,
+            true => send_away(browser, &consent, (Code::LoginRequired, Some(visitor))).await,
             false => Ok(enrolment),
         };
     }

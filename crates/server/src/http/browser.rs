@@ -5,7 +5,7 @@ use askama::Template;
 use portcullis_authority::ask::Origin;
 use portcullis_authority::desk::Desk;
 use portcullis_authority::refusal::{Refusal, Trouble};
-use portcullis_authority::{Authority, Consent, Visitor};
+use portcullis_authority::{Authority, Consent, SignedIn, Visitor};
 
 use super::cookie::Jar;
 use super::form::{self, BrowserKey, Step};
@@ -84,6 +84,12 @@ impl<'a> Browser<'a> {
     pub fn leave(&self, answer: &mut HttpResponse, jar: Jar, value: &str) {
         // Only a cookie that is no header value fails, and ours are base64url.
         let _ = answer.add_cookie(&jar.bake(value, self.secure));
+    }
+
+    /// Leaves the cookies of somebody who has just come in.
+    pub fn keep(&self, answer: &mut HttpResponse, signed: &SignedIn) {
+        self.leave(answer, Jar::Session, signed.cookie.expose());
+        self.leave(answer, Jar::Device, &signed.device);
     }
 
     /// Takes a cookie back.

@@ -36,7 +36,13 @@ pub enum Step {
     SignIn(Consent),
     /// Was asked for a code, after the password.
     SecondFactor { consent: Consent, half: Half },
-    /// Looks after the own account; where a second factor was offered, with it.
+    /// Was asked to choose a password, after everything else.
+    ChoosePassword { consent: Consent, half: Half },
+    /// Was invited, by this code.
+    Invitation { code: String },
+    /// Looks after the own password.
+    Password { person: String },
+    /// Looks after the own second factor; where a second factor was offered, with it.
     /// Of an organization that asks for one, with where to go on to.
     Account { person: String, enrolment: Option<String>, onward: Option<Box<Consent>> },
     /// Was asked for consent, as this person.

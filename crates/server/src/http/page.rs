@@ -43,6 +43,36 @@ pub struct SecondFactorPage<'a> {
     pub problem: Option<&'a str>,
 }
 
+/// Asks for a password that nobody else knows.
+#[derive(Template)]
+#[template(path = "choose_password.html")]
+pub struct ChoosePasswordPage<'a> {
+    pub application: &'a str,
+    pub organization: &'a str,
+    /// Sealed; see `form.rs`.
+    pub form: &'a str,
+    /// Why it did not work before.
+    pub problem: Option<&'a str>,
+}
+
+/// Asks somebody who was invited for a password.
+#[derive(Template)]
+#[template(path = "invitation.html")]
+pub struct InvitationPage<'a> {
+    pub email: &'a str,
+    /// Where a place comes with it.
+    pub organization: Option<&'a str>,
+    /// Sealed; see `form.rs`.
+    pub form: &'a str,
+    /// Why it did not work before.
+    pub problem: Option<&'a str>,
+}
+
+/// Says that the account is there.
+#[derive(Template)]
+#[template(path = "joined.html")]
+pub struct JoinedPage {}
+
 /// Offers a second factor.
 #[derive(Template)]
 #[template(path = "enrol.html")]
@@ -53,7 +83,17 @@ pub struct EnrolPage<'a> {
     /// The same for those who type it.
     pub key: &'a str,
     pub form: &'a str,
+    /// Of the form that changes the password, which asks for a code where there is a factor.
+    pub password_form: &'a str,
+    pub has_factor: bool,
     pub problem: Option<&'a str>,
+}
+
+/// Says that the password is another one.
+#[derive(Template)]
+#[template(path = "changed.html")]
+pub struct ChangedPage<'a> {
+    pub person: &'a str,
 }
 
 /// Shows recovery codes, this once.
@@ -72,6 +112,9 @@ pub struct AccountPage<'a> {
     pub person: &'a str,
     pub codes_left: usize,
     pub form: &'a str,
+    /// As in [`EnrolPage`].
+    pub password_form: &'a str,
+    pub has_factor: bool,
     pub problem: Option<&'a str>,
 }
 
@@ -231,24 +274,49 @@ mod tests {
             form: HOSTILE,
             problem: Some(HOSTILE),
         };
+        let choose = ChoosePasswordPage {
+            application: HOSTILE,
+            organization: HOSTILE,
+            form: HOSTILE,
+            problem: Some(HOSTILE),
+        };
         let enrol = EnrolPage {
             person: HOSTILE,
             otpauth: HOSTILE,
             key: HOSTILE,
             form: HOSTILE,
+            password_form: HOSTILE,
+            has_factor: false,
             problem: Some(HOSTILE),
         };
         let codes = CodesPage { codes: &[HOSTILE], onward: Some(HOSTILE) };
-        let account = AccountPage { person: HOSTILE, codes_left: 3, form: HOSTILE, problem: Some(HOSTILE) };
+        let account = AccountPage {
+            person: HOSTILE,
+            codes_left: 3,
+            form: HOSTILE,
+            password_form: HOSTILE,
+            has_factor: true,
+            problem: Some(HOSTILE),
+        };
+        let invitation = InvitationPage {
+            email: HOSTILE,
+            organization: Some(HOSTILE),
+            form: HOSTILE,
+            problem: Some(HOSTILE),
+        };
+        let changed = ChangedPage { person: HOSTILE };
         vec![
             sign_in.render().unwrap(),
             consent.render().unwrap(),
             problem.render().unwrap(),
             front.render().unwrap(),
             second.render().unwrap(),
+            choose.render().unwrap(),
             enrol.render().unwrap(),
             codes.render().unwrap(),
             account.render().unwrap(),
+            changed.render().unwrap(),
+            invitation.render().unwrap(),
         ]
     }
 

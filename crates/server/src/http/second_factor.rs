@@ -4,14 +4,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use portcullis_authority::ask::Ask;
 use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
-use portcullis_authority::{Consent, Half};
+use portcullis_authority::{Consent, Entered, Half};
 
 use super::browser::Browser;
 use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, SecondFactorPage};
 use super::reply::Denied;
-use super::{sign_in, visit};
+use super::{own_password, sign_in, visit};
 use crate::house::House;
 
 pub async fn answer(
@@ -46,7 +46,10 @@ async fn try_code(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) -> Re
     visit::name(request, browser.desk(), Some(&consent.client_id));
     let code = Secret::from(ask.get("code").unwrap_or_default());
     match browser.authority().sign_in_second(&consent, &half, &code, &browser.origin).await {
-        Ok(signed) => sign_in::finish(browser, consent, &signed).await,
+        Ok(Entered::In(signed)) => sign_in::finish(browser, consent, &signed).await,
+        Ok(Entered::Given(half)) => Ok(own_password::page(browser, consent, half, None)),
+        // Whoever has shown it is not asked again.
+        Ok(Entered::Half(_)) => Err(stale().into()),
         Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
             Ok(page(browser, consent, half, Some(&refusal.sentence)))
         }

@@ -7,12 +7,11 @@ use portcullis_authority::secret::Secret;
 use portcullis_authority::{Consent, Entered, SignedIn};
 
 use super::browser::Browser;
-use super::cookie::Jar;
 use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, SignInPage};
 use super::reply::Denied;
-use super::{account, authorize, consent, second_factor, visit};
+use super::{account, authorize, consent, own_password, second_factor, visit};
 use crate::house::House;
 
 pub async fn answer(
@@ -50,6 +49,7 @@ async fn try_sign_in(browser: &Browser<'_>, request: &HttpRequest, ask: &Ask) ->
     let signed = match browser.authority().sign_in(&consent, username, password, &browser.origin).await {
         Ok(Entered::In(signed)) => *signed,
         Ok(Entered::Half(half)) => return Ok(second_factor::page(browser, consent, half, None)),
+        Ok(Entered::Given(half)) => return Ok(own_password::page(browser, consent, half, None)),
         Err(Not::Refused(refusal)) if refusal.code == Code::AccessDenied => {
             return Ok(page(browser, consent, username, Some(&refusal.sentence)));
         }
@@ -71,7 +71,6 @@ pub async fn finish(browser: &Browser<'_>, consent: Consent, signed: &SignedIn) 
     } else {
         consent::redirect(browser, consent, &signed.visitor)
     };
-    browser.leave(&mut answer, Jar::Session, signed.cookie.expose());
-    browser.leave(&mut answer, Jar::Device, &signed.device);
+    browser.keep(&mut answer, signed);
     Ok(answer)
 }

@@ -34,6 +34,7 @@ pub(super) const TABLES: &[Table] = &[
     table("people"),
     table("person_factors"),
     table("person_recovery"),
+    table("person_invitations"),
     table("memberships"),
     table("cards"),
     table("generations"),

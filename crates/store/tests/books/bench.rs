@@ -9,7 +9,7 @@ use base64::Engine;
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
-use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger};
+use portcullis_authority::ledger::{Act, AuditRecord, CodeRow, Deed, Done, Family, Ledger, Proved};
 use portcullis_authority::refusal::Trouble;
 use portcullis_guard::claims::{Generations, OwnerKind};
 use portcullis_store::{Clock, KeyWrap, Store, StoreSettings};
@@ -281,6 +281,7 @@ pub fn family(number: u64) -> Family {
         roles: vec!["admin".into()],
         gv: Generations(1, 2, 3, 4),
         auth_time: NOW - 5,
+        proved: Some(Proved::Password),
         n: 0,
         secret: "first".into(),
         previous: None,
@@ -304,6 +305,7 @@ pub fn code(hash: &str) -> CodeRow {
         challenge: None,
         gv: Generations::default(),
         auth_time: NOW,
+        proved: Some(Proved::Password),
         expires_at: NOW + 60,
         spent_by: None,
     }

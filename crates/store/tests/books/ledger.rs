@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_authority::ledger::{Act, Deed, Done, Ledger, Rotation, Session};
+use portcullis_authority::ledger::{Act, Deed, Done, Ledger, Proved, Rotation, Session};
 use portcullis_authority::refusal::Trouble;
+use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::Kind;
 use portcullis_store::Store;
 use tokio::task::JoinSet;
@@ -140,8 +141,9 @@ pub async fn a_session_is_found_and_ended(bench: &Bench) {
     let session = Session {
         hash: "h".into(),
         person: "ann".into(),
-        generation: 3,
+        generation: 0,
         auth_time: NOW,
+        proved: Some(Proved::PasswordAndCode),
         expires_at: NOW + 60,
         ended_at: None,
     };
@@ -153,6 +155,36 @@ pub async fn a_session_is_found_and_ended(bench: &Bench) {
     let ended = Session { ended_at: Some(NOW + 1), ..session };
     assert_eq!(store.session("h").await.unwrap(), Some(ended));
     assert_eq!(store.session("nobody's").await.unwrap(), None);
+}
+
+/// Between the look at a password and the session that it opens, something of the person may end.
+pub async fn a_session_of_somebody_who_has_ended_since_is_not_opened(bench: &Bench) {
+    let store = bench.open().await;
+    let session = |hash: &str, generation| {
+        let (hash, person) = (hash.to_owned(), "ann".to_owned());
+        Session {
+            hash,
+            person,
+            generation,
+            auth_time: NOW,
+            proved: None,
+            expires_at: NOW + 60,
+            ended_at: None,
+        }
+    };
+    done(&store, Act::Raise { scope: Scope::Subject, id: "bob".into(), exp: NOW + 9 }).await;
+    done(&store, Act::OpenSession(session("first", 0))).await;
+    done(&store, Act::Raise { scope: Scope::Subject, id: "ann".into(), exp: NOW + 9 }).await;
+    for generation in [0, 2] {
+        assert_eq!(done(&store, Act::OpenSession(session("late", generation))).await, Done::Lost);
+    }
+    assert_eq!(store.session("late").await.unwrap(), None);
+    let again = vec![
+        Act::Raise { scope: Scope::Subject, id: "ann".into(), exp: NOW + 9 },
+        Act::OpenSession(session("again", 2)),
+    ];
+    assert!(matches!(done(&store, Act::Several(again)).await, Done::Committed { .. }));
+    assert_eq!(store.session("again").await.unwrap(), Some(session("again", 2)));
 }
 
 pub async fn what_was_opened_reads_back_the_same(bench: &Bench) {

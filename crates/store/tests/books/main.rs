@@ -54,6 +54,7 @@ rules! {
     ledger::a_family_ends_once_and_everybody_hears_a_position,
     ledger::a_family_that_nobody_knows_ends_too,
     ledger::a_session_is_found_and_ended,
+    ledger::a_session_of_somebody_who_has_ended_since_is_not_opened,
     ledger::what_was_opened_reads_back_the_same,
     ledger::a_bad_deed_does_not_fail_its_neighbours,
     ledger::a_thousand_notes_share_transactions,

@@ -186,6 +186,7 @@ pub async fn a_persons_logins_and_sessions_end_and_nobody_elses(bench: &Bench) {
             person: person.into(),
             generation: 0,
             auth_time: NOW,
+            proved: None,
             expires_at: NOW + 60,
             ended_at: None,
         };

@@ -67,6 +67,14 @@ impl Ledger for Books {
         self.write(deed).await
     }
 
+    async fn invitation(
+        &self,
+        hash: &str,
+        now: u64,
+    ) -> Result<Option<portcullis_authority::invitations::Invitation>, Trouble> {
+        self.memory.invitation(hash, now).await
+    }
+
     async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
         self.memory.code(hash).await
     }

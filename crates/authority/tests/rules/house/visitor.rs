@@ -17,6 +17,7 @@ pub fn inside(answer: Result<Entered, Not>) -> Result<SignedIn, Refusal> {
     refusal_of(answer).map(|entered| match entered {
         Entered::In(signed_in) => *signed_in,
         Entered::Half(half) => panic!("{half:?} has a second factor"),
+        Entered::Given(half) => panic!("{half:?} has a password that an operator has set"),
     })
 }
 

@@ -77,6 +77,8 @@ fn claims() -> Claims {
         user: None,
         custom_claim: None,
         test: true,
+        auth_time: None,
+        amr: Vec::new(),
         rand: 0.5,
     }
 }

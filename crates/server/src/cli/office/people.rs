@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::remote::secret_in;
 use super::super::{Failure, Outcome};
 use super::counter::Counter;
+use super::invite::{Invite, invited};
 use super::ordered::proposed;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -42,6 +43,8 @@ enum Command {
     /// Show a person and where they belong.
     Show(One),
     /// Make an account. Without a password of yours one is made and printed once.
+    ///
+    /// A user can do nothing with it but choose their own; `portcullis people invite` needs none.
     Create {
         #[command(flatten)]
         counter: Counter,
@@ -60,11 +63,30 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// Invite a user, who chooses a password that nobody else ever knows.
+    ///
+    /// Prints a link that works once; the account is made without a password. A place in an organization makes it
+    /// a proposal, and the link opens nothing before an approver has confirmed it.
+    Invite(Invite),
+    /// List the invitations that are open.
+    Invitations {
+        #[command(flatten)]
+        counter: Counter,
+    },
+    /// Withdraw an invitation. The account stays, without a password.
+    Uninvite {
+        #[command(flatten)]
+        counter: Counter,
+        /// Its id, see `portcullis people invitations`.
+        invitation: String,
+    },
     /// Close an account and end everything that was ever given to it.
     Disable(One),
     /// Open an account again.
     Enable(One),
     /// Give an account another password and end everything that was had with the one before.
+    ///
+    /// A user can do nothing with it but choose their own at the sign-in page; a customer's is good as it is.
     Password {
         #[command(flatten)]
         one: One,
@@ -185,6 +207,15 @@ impl People {
                     format!("Made {} ({}).{}", text(person, "email"), text(person, "id"), shown(&answer));
                 counter.say(&answer, made)
             }
+            Command::Invite(wanted) => wanted.run(),
+            Command::Invitations { counter } => {
+                let answer = counter.get("/people/invitations")?;
+                counter.show(&answer, invited)
+            }
+            Command::Uninvite { counter, invitation } => {
+                let answer = counter.delete(&format!("/people/invitations/{}", part(&invitation)))?;
+                counter.say(&answer, "The invitation is withdrawn.")
+            }
             Command::Disable(one) => {
                 let answer = one.counter.post(&one.path("/disable"), &json!({}))?;
                 one.counter.say(
@@ -257,9 +288,17 @@ impl One {
         self.counter.show(&answer, |answer| {
             let mut table = Table::new(&["what", "value"], "");
             let person = &answer["person"];
-            for member in
-                ["id", "kind", "email", "first_name", "last_name", "organization", "has_password", "disabled"]
-            {
+            for member in [
+                "id",
+                "kind",
+                "email",
+                "first_name",
+                "last_name",
+                "organization",
+                "has_password",
+                "must_choose_password",
+                "disabled",
+            ] {
                 table.row([member.replace('_', " "), text(person, member)]);
             }
             for place in answer["memberships"].as_array().into_iter().flatten() {

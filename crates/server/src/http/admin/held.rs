@@ -84,6 +84,7 @@ async fn export(visit: Visit) -> Answer {
             "time_zone": person.time_zone,
             "customer_group": person.customer_group,
             "has_password": person.password.is_some(),
+            "must_choose_password": person.password_given,
             "second_factor_since": factor.map(|it| it.since),
             "disabled": person.disabled,
         }),

@@ -20,6 +20,7 @@ mod operators;
 mod orders;
 mod organizations;
 mod people;
+mod people_invitations;
 mod proposals;
 mod retention;
 mod reviews;
@@ -53,6 +54,8 @@ const ROOMS: &[&[Route]] = &[
     account::ROUTES,
     operators::ROUTES,
     invitations::ROUTES,
+    // Before its neighbour with a name in this place: of two that fit, the first is taken.
+    people_invitations::ROUTES,
     people::ROUTES,
     factors::ROUTES,
     held::ROUTES,

@@ -103,6 +103,8 @@ struct ShownPerson {
     first_name: String,
     last_name: String,
     has_password: bool,
+    /// An operator has set the password, and it is good for choosing one's own alone.
+    must_choose_password: bool,
     disabled: bool,
 }
 
@@ -176,6 +178,7 @@ impl From<Person> for ShownPerson {
             first_name: person.first_name,
             last_name: person.last_name,
             has_password: person.password.is_some(),
+            must_choose_password: person.password_given,
             disabled: person.disabled,
         }
     }

@@ -2,6 +2,7 @@
 
 use portcullis_authority::applications;
 use portcullis_authority::erasure;
+use portcullis_authority::invitations;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_authority::passwords;
 use portcullis_authority::proposals::{Proposal, Wish};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::call::Visit;
 use super::orders::{Heard, Shown, cry};
 use super::route::{ACTING, ANYBODY, Answer, Method, Route, json, shape};
+use crate::http::invitation::link;
 use crate::oblivion;
 
 const APPROVING: &[OperatorRole] = &[OperatorRole::Approver];
@@ -129,6 +131,9 @@ struct Made {
     /// this once. It begins with pcs_, so that scanners find it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Of an `invitation`: what the invited opens once it is carried out; it is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
 }
 
 /// A proposal that was carried out.
@@ -164,7 +169,8 @@ async fn propose(visit: Visit) -> Answer {
     let shown = |secret: Option<Secret>| secret.map(|it| it.expose().to_owned());
     let password = shown(passwords::proposed(visit.desk(), &made));
     let secret = shown(applications::proposed(visit.desk(), &made));
-    json(&Made { proposal: Shown::of(made, visit.now()), password, secret })
+    let link = invitations::proposed(visit.desk(), &made).map(|code| link(visit.desk(), &code));
+    json(&Made { proposal: Shown::of(made, visit.now()), password, secret, link })
 }
 
 async fn show(visit: Visit) -> Answer {

@@ -1,0 +1,168 @@
+//! An invitation with which a place in an organization comes: whoever holds its code can act there, and an operator
+//! sees the code, so it takes two. The code is computed from the proposal's id with a key of the server, so it
+//! is kept nowhere meanwhile, and opens nothing before the proposal is confirmed.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Invitation, InvitationAct, LIFETIME, PREFIX, may_be_invited, told};
+use crate::cuts::{organization, person as find_person};
+use crate::desk::Desk;
+use crate::ledger::Act;
+use crate::operators::Denial;
+use crate::people::Picture;
+use crate::proposals::{Executor, Order, Proposal, Reason, Room, Work};
+use crate::provisioning::change::{Amendment, Change, Keepings};
+use crate::provisioning::{Card, Kind, is_same, taken_up};
+use crate::refusal::Trouble;
+use crate::secret::{Secret, hash_random};
+
+/// The kind of proposal that it is.
+const KIND: &str = "invitation";
+
+/// Invites somebody into an organization; a line of the proposals' roster.
+pub struct WithAPlace;
+
+/// By ids: a proposal stays in the audit log, which must be able to forget an address.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct What {
+    person: String,
+    organization: String,
+    role: String,
+}
+
+/// The code of an invitation that was proposed; none of any other kind.
+pub fn proposed(desk: &Desk, proposal: &Proposal) -> Option<Secret> {
+    (proposal.kind == KIND).then(|| code_of(desk, &proposal.id))
+}
+
+#[async_trait]
+impl Executor for WithAPlace {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
+        let named: What = serde_json::from_value(what.clone()).map_err(|_| {
+            Denial::invalid(
+                "what",
+                "An invitation is {\"person\": ..., \"organization\": ..., \"role\": ...}; make the account first, without a password.",
+            )
+        })?;
+        let person = find_person(room, &named.person).await?;
+        let organization = organization(room, &named.organization)?.id.clone();
+        let what = What { person: person.id, organization, role: named.role };
+        what.may_be_done(room.desk).await?;
+        Ok(serde_json::to_string(&what).expect("texts always serialise"))
+    }
+
+    async fn work(&self, room: Room<'_>, order: &Order<'_>) -> Result<Work, Denial> {
+        let (desk, proposal) = (room.desk, order.proposal);
+        let what: What = serde_json::from_str(&proposal.what).map_err(|e| Trouble::new("proposals", e))?;
+        let seen = what.may_be_done(desk).await?;
+        let now = desk.now();
+        let mut card = Card::new(Kind::Membership, &desk.id_text(), &what.organization, desk.clock.now_ms());
+        let invitation = Invitation {
+            id: desk.id_text(),
+            hash: hash_random(code_of(desk, &proposal.id).expose()),
+            person: what.person,
+            by: proposal.proposer.clone(),
+            created_at: now,
+            expires_at: now + LIFETIME,
+            place: Some((what.organization, card.id.clone())),
+        };
+        // As the Provisioning API writes one that is pending, so that the organization's admins see it there.
+        card.more.insert("user_email".into(), seen.person.email.clone().into());
+        card.more.insert("role".into(), what.role.clone().into());
+        card.more.insert("invitation".into(), invitation.hash.clone().into());
+        let mut record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
+        record.scope = Some(what.role);
+        let record = told("person.invited", &invitation, record);
+        let changes = vec![Change::PutCard(Box::new(card))];
+        let acts = vec![
+            Act::Amend(Amendment { expected: seen.version(), changes }),
+            Act::Invitation(InvitationAct::Put(invitation)),
+        ];
+        Ok(Work { acts, audit: vec![record] })
+    }
+}
+
+impl What {
+    /// That the person may be invited, that there is such a role, and that the organization has not invited them
+    /// yet. Gives the person of the version that all of it was looked up in, or an earlier one.
+    async fn may_be_done(&self, desk: &Desk) -> Result<Picture, Denial> {
+        let seen = Picture::of(desk, &self.person).await?;
+        may_be_invited(&seen)?;
+        let directory = desk.registry.directory();
+        if directory.organization(&self.organization).is_none_or(|home| home.disabled) {
+            return Err(Denial::invalid("organization", "There is no such organization, or it is closed."));
+        }
+        if directory.role(&self.organization, &self.role).is_none() {
+            return Err(Denial::invalid("role", "There is no such role in the organization; name its id."));
+        }
+        let within = desk.registry.estate("", std::slice::from_ref(&self.organization)).await?;
+        let theirs = |card: &Card| {
+            card.kind == Kind::Membership
+                && card.text("user_email").is_some_and(|email| is_same(email, &seen.person.email))
+        };
+        if within.cards.iter().any(theirs) {
+            return Err(Denial::conflict(
+                "The organization has invited this address already; an admin of it can end that invitation.",
+            ));
+        }
+        Ok(seen)
+    }
+}
+
+/// What taking the place comes to, as long as the organization still offers it.
+pub(super) async fn taken(
+    desk: &Desk,
+    place: &(String, String),
+    invitation: &Invitation,
+) -> Result<Option<Vec<Change>>, Trouble> {
+    let directory = desk.registry.directory();
+    if directory.organization(&place.0).is_none_or(|home| home.disabled) {
+        return Ok(None);
+    }
+    let Some(card) = pending(desk, place, invitation).await?.1 else { return Ok(None) };
+    if directory.role(&place.0, card.text("role").unwrap_or_default()).is_none() {
+        return Ok(None);
+    }
+    let (membership, card) = taken_up(card, &invitation.person, desk.clock.now_ms());
+    Ok(Some(vec![Change::PutMembership(membership), Change::PutCard(Box::new(card))]))
+}
+
+/// What the end of an invitation ends in its organization, if it is still offered there.
+pub(super) async fn given_back(
+    desk: &Desk,
+    place: &(String, String),
+    invitation: &Invitation,
+) -> Result<Option<Act>, Trouble> {
+    let (expected, card) = pending(desk, place, invitation).await?;
+    Ok(card.map(|card| {
+        let changes = vec![Change::DropCard { kind: card.kind, id: card.id }];
+        Act::Amend(Amendment { expected, changes })
+    }))
+}
+
+/// The card that the invitation made, while its code is still the one that takes it up.
+async fn pending(
+    desk: &Desk,
+    (organization, id): &(String, String),
+    invitation: &Invitation,
+) -> Result<(u64, Option<Card>), Trouble> {
+    let Keepings { version, cards, .. } =
+        desk.registry.estate("", std::slice::from_ref(organization)).await?;
+    let own = |card: &Card| {
+        card.kind == Kind::Membership
+            && card.id == *id
+            && card.text("invitation") == Some(invitation.hash.as_str())
+    };
+    Ok((version, cards.into_iter().find(own)))
+}
+
+fn code_of(desk: &Desk, proposal: &str) -> Secret {
+    Secret::from(format!("{PREFIX}{}", desk.seal.proposed_invitation(proposal).expose()))
+}
