@@ -39,15 +39,25 @@ impl Clerk {
         clerk
     }
 
-    /// A person, a secret, a review and a proposal.
+    /// A person, a review and proposals; where they are known, an invitation and what an organization asks for.
     pub async fn write(&mut self, office: SocketAddr) {
         self.written += 1;
         let email = format!("newcomer-{}@example.com", self.written);
         let newcomer = json!({ "kind": "customer", "organization": "orgAcmeAAA", "email": email, "make_password": true });
         self.post(office, "/people", newcomer).await;
-        self.post(office, "/applications/helper/secrets", json!({})).await;
-        self.post(office, "/reviews", json!({ "organization": "acme" })).await;
         let reason = format!("drill {}", self.written);
+        if !self.knows(office, "/people/invitations").await {
+            self.post(office, "/applications/helper/secrets", json!({})).await;
+        } else {
+            let alone = json!({ "kind": "secret", "what": { "application": "helper" }, "reason": reason, "break_glass": true });
+            self.post(office, "/proposals", alone).await;
+            let invited = json!({ "email": format!("invited-{}@example.com", self.written) });
+            self.post(office, "/people/invitations", invited).await;
+            let raised = json!({ "require_second_factor": true, "reason": reason });
+            let raise = self.call(Method::PATCH, office, "/organizations/rival/safety").json(&raised);
+            Answer::to(raise).await.with_status(200);
+        }
+        self.post(office, "/reviews", json!({ "organization": "acme" })).await;
         self.post(office, "/cuts", json!({ "kind": "organization", "id": "rival", "reason": reason })).await;
     }
 
@@ -66,6 +76,11 @@ impl Clerk {
         let people = ask("/people?search=newcomer").await.with_status(200).json();
         let found = people["people"].as_array().map(Vec::len);
         assert_eq!(found, Some(self.written), "{people}");
+    }
+
+    /// Whether the version that answers there has this call.
+    async fn knows(&self, office: SocketAddr, path: &str) -> bool {
+        Answer::to(self.call(Method::GET, office, path)).await.status == 200
     }
 
     async fn post(&self, office: SocketAddr, path: &str, body: Value) {

@@ -365,8 +365,7 @@ async fn applications_and_the_log(crew: &Crew, walk: &mut Walk) {
         walk.make(Call::of(op, quiet)).await;
     }
     walk.make(Call::of(op, "GET /applications/{client}/secrets").at("backend")).await;
-    let wish =
-        json!({ "kind": "secret", "what": { "application": "backend" }, "reason": "drill", "break_glass": true });
+    let wish = json!({ "kind": "secret", "what": { "application": "backend" }, "reason": "drill", "break_glass": true });
     let made = crew.owner.post("/proposals", &wish).await.with_status(201).json();
     let secret = made["id"].as_str().expect("an id").to_owned();
     let withdraw = Call::of(op, "DELETE /applications/{client}/secrets/{secret}").at("backend").at(secret);
