@@ -30,7 +30,7 @@ fi
 # one for the other.
 shared=$target/debug/portcullis
 kept=$place/kept-$$
-source=$place/source
+source=$place/source-$$
 tidy() {
     if [ -e "$kept" ]; then mv -f "$kept" "$shared"; else rm -f "$shared"; fi
     rm -rf "$source"

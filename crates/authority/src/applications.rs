@@ -156,10 +156,18 @@ pub async fn withdraw_secret(
     };
     for _ in 0..ATTEMPTS {
         let (version, mut it) = picture(desk, client_id).await?;
-        let had_one = has_live(&it, desk.now());
+        let now = desk.now();
+        let taken = it.secrets.iter().find(|one| one.id == secret).cloned();
+        let had_one = has_live(&it, now);
         take(&mut it, secret)?;
+        // What is left must open as long as what goes would have: an overlap that is about to end is no secret.
+        let ends = |one: &StoredSecret| one.expires_at.unwrap_or(u64::MAX);
+        let leaves = |one: &StoredSecret| {
+            is_live(one, now)
+                && taken.as_ref().is_none_or(|taken| !is_live(taken, now) || ends(one) >= ends(taken))
+        };
         // A personal credential stands for its person, who makes another one.
-        if it.user.is_none() && had_one && !has_live(&it, desk.now()) {
+        if it.user.is_none() && had_one && !it.secrets.iter().any(leaves) {
             return Err(Denial::conflict(
                 "This is the last live secret, and nobody could come in as the application any more: have another one confirmed first, or propose this with a reason and have an approver confirm it.",
             ));

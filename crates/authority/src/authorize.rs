@@ -92,8 +92,21 @@ pub struct Half {
     /// So far; a form that an older server sealed does not say.
     #[serde(default = "by_password")]
     pub proved: Proved,
+    /// When the password was right; a form that an older server sealed does not say.
+    #[serde(default)]
+    pub at: u64,
     /// What the browser shall keep, as in [`SignedIn`].
     pub device: String,
+}
+
+impl Half {
+    /// Seconds in which the rest must come: the page is shown again after each mistake, and not for ever.
+    const LIFETIME: u64 = 900;
+
+    /// Whether the password was right too long ago.
+    pub(crate) fn is_old(&self, now: u64) -> bool {
+        self.at != 0 && now > self.at.saturating_add(Self::LIFETIME)
+    }
 }
 
 fn by_password() -> Proved {
@@ -202,7 +215,7 @@ pub async fn sign_in(
     if has_factor || person.password_given {
         let device = attempt.was_right().await;
         let (generation, proved) = (person.generation, Proved::Password);
-        let half = Half { person: person.id, generation, proved, device };
+        let half = Half { person: person.id, generation, proved, at: now, device };
         return Ok(if has_factor { Entered::Half(half) } else { Entered::Given(half) });
     }
     let (cookie, session) = session_of(desk, &person, Proved::Password);
@@ -232,7 +245,10 @@ pub async fn sign_in_second(
     desk.limits.visit(desk, origin)?;
     let attempt = Attempt::begin(desk, Account::Factor(&half.person), origin).await?;
     let found = desk.registry.person(Who::Id(&half.person)).await?;
-    let found = found.filter(|person| !person.disabled && person.generation == half.generation);
+    let stands = |person: &Person| {
+        !person.disabled && person.generation == half.generation && !half.is_old(desk.now())
+    };
+    let found = found.filter(stands);
     let person = match found {
         Some(person) => welcome(desk, consent, person).await?,
         None => None,

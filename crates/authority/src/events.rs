@@ -90,6 +90,10 @@ pub const EVENTS: &[Event] = &[
     ("secret.withdrawn", "A secret of an application was withdrawn."),
     ("sign_in", "A person signed in at the page."),
     ("sign_in.refused", "A sign-in at the page was refused."),
+    (
+        "sign_in.second_factor",
+        "A person showed a second factor, and has to choose a password before anything else.",
+    ),
     ("sign_out", "A person signed out."),
     ("token.issued", "A token was issued."),
     ("token.refused", "A token was refused."),

@@ -154,6 +154,10 @@ impl Caretaker<'_> {
         let mut moved = 0;
         for idle in &due {
             moved += usize::from(self.tend_one(idle).await?);
+            // To erase reads the whole log, and others wait for their turn.
+            if idle.state == IdleState::Closed {
+                return Ok(false);
+            }
         }
         Ok(due.len() == most && moved > 0)
     }
@@ -175,8 +179,9 @@ impl Caretaker<'_> {
                 let after = idle.come_to(IdleState::Warned, self.now);
                 let after =
                     Idle { used_at: last_use.map_or(idle.used_at, |at| at.max(idle.used_at)), ..after };
-                // Whoever is closed already has nothing to be told.
-                let told = (!person.disabled).then(|| self.record("person.inactive.warned", &person, &after));
+                // Of whoever is closed already, there is something to be told where it will be erased.
+                let told = (!person.disabled || self.terms.erased_after.is_some())
+                    .then(|| self.record("person.inactive.warned", &person, &after));
                 self.done(vec![step(idle, after)], told.into_iter().collect()).await
             }
             Next::Close => self.or_hold(idle, &person, self.close(idle, &person).await).await,
@@ -197,17 +202,19 @@ impl Caretaker<'_> {
         Ok(self.done(vec![onward, amend], vec![told]).await?)
     }
 
-    /// The log forgets first: when the server ends in between, it is done once more.
+    /// The log forgets first: when the server ends in between, it is done once more. That may take long, so what is
+    /// erased with the account, and that it is still closed, is looked at again afterwards.
     async fn erase(&self, idle: &Idle, person: &Person) -> Result<bool, Denial> {
         let onward = step(idle, idle.come_to(IdleState::Erased, self.now));
         if erasure::is_erased(person) {
             return Ok(self.done(vec![onward], Vec::new()).await?);
         }
-        let departure = Departure::of(self.room, person.clone()).await?;
-        departure.must_orphan_nobody()?;
+        let departure = self.departure(&person.id).await?;
+        let Some(departure) = departure else { return Ok(false) };
         let resources = departure.places.iter().map(|place| place.id.clone());
         let resources = std::iter::once(person.id.clone()).chain(resources).collect();
         let rows = self.book.forget(&Forgotten { person: person.id.clone(), resources }).await?;
+        let Some(departure) = self.departure(&person.id).await? else { return Ok(false) };
         let mut acts = vec![onward];
         acts.extend(erasure::acts(&departure, self.room, REASON));
         let forgotten = AuditRecord {
@@ -215,6 +222,21 @@ impl Caretaker<'_> {
             ..self.record("audit.erased", person, idle)
         };
         Ok(self.done(acts, vec![self.record("person.erased", person, idle), forgotten]).await?)
+    }
+
+    /// What goes with an account that is closed, at a version of the registry; none when it is closed no more.
+    async fn departure(&self, id: &str) -> Result<Option<Departure>, Denial> {
+        let registry = &self.room.desk.registry;
+        let Some(person) = registry.person(Who::Id(id)).await?.filter(|it| it.disabled) else {
+            return Ok(None);
+        };
+        let departure = Departure::of(self.room, person).await?;
+        departure.must_orphan_nobody()?;
+        // The account was read before the version was.
+        let now = registry.person(Who::Id(id)).await?;
+        Ok(now
+            .is_some_and(|it| it.disabled && it.generation == departure.person.generation)
+            .then_some(departure))
     }
 
     /// Whoever cannot be done without stays, and it is said once.

@@ -142,12 +142,12 @@ async fn account(desk: &Desk, wanted: &Wanted) -> Result<(u64, Person), Denial> 
         return Ok((version, newcomer(desk, email, wanted)));
     };
     let seen = Picture::of(desk, &known.id).await?;
-    may_be_invited(&seen)?;
+    may_be_invited(desk, &seen).await?;
     Ok((seen.version(), seen.person))
 }
 
 /// That nobody has opened the account yet, and nothing hangs on it.
-fn may_be_invited(seen: &Picture) -> Result<(), Denial> {
+async fn may_be_invited(desk: &Desk, seen: &Picture) -> Result<(), Denial> {
     let person = &seen.person;
     if person.kind != OwnerKind::User {
         return Err(Denial::conflict("A customer signs in at the shop; give them a password there."));
@@ -158,6 +158,11 @@ fn may_be_invited(seen: &Picture) -> Result<(), Denial> {
     if person.password.is_some() {
         return Err(Denial::conflict(
             "There is an account with this address, and it has a password; give it another one if it was forgotten.",
+        ));
+    }
+    if desk.ledger.factor(&person.id).await?.is_some() {
+        return Err(Denial::conflict(
+            "The account with this address has a second factor, which an invitation would pass by; take that away first.",
         ));
     }
     if seen.has_a_place() {

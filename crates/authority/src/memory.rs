@@ -417,6 +417,7 @@ impl Books {
             }
             Act::Keys(_) => Done::Lost,
             Act::CloseLogins { person, reason, now } => {
+                self.invited.retain(|it| it.person != person);
                 for family in self.families.values_mut().filter(|family| owns(family, &person)) {
                     if family.ended_at.is_none() {
                         family.ended_at = Some(now);

@@ -40,7 +40,9 @@ pub async fn choose(
     origin: &Origin,
 ) -> Result<SignedIn, Not> {
     desk.limits.visit(desk, origin)?;
-    let stands = |it: &Person| !it.disabled && it.password_given && it.generation == half.generation;
+    let is_fresh = !half.is_old(desk.now());
+    let stands =
+        |it: &Person| is_fresh && !it.disabled && it.password_given && it.generation == half.generation;
     let person = match desk.registry.person(Who::Id(&half.person)).await?.filter(stands) {
         Some(person) => welcome(desk, consent, person).await?,
         None => None,

@@ -63,6 +63,8 @@ pub struct LoadedKeys {
     pub feed: Value,
     /// Public JWKs that are published beside it.
     pub feed_beside: Vec<Value>,
+    /// Public halves of feed keys that are published no more.
+    pub feed_past: Vec<Value>,
     /// Files that are not sealed.
     pub plain: Vec<String>,
 }
@@ -146,8 +148,9 @@ impl KeyDirectory {
         let seal = self.load_jwk(SEAL)?;
         let seal_master = bytes_of(&seal, "k").ok_or_else(|| self.wrong(SEAL, "k is not 32 bytes"))?;
         let (feed, feed_beside) = (self.feed_key(FEED)?, self.feed_keys_beside()?);
+        let feed_past = self.feed_keys_past()?;
         let plain = plain.map(|(name, _)| name.to_owned()).collect();
-        let loaded = LoadedKeys { keyring, seal_master, feed, feed_beside, plain };
+        let loaded = LoadedKeys { keyring, seal_master, feed, feed_beside, feed_past, plain };
         Keyring::new(&loaded.keyring)?;
         Ok(loaded)
     }

@@ -315,7 +315,9 @@ both! {
             Ok(Effect::Quiet)
         }
 
+        /// And the link by which somebody might come in next.
         async fn close_logins(&mut self, person: &str, reason: &str, now: u64) -> Result<Effect, Fault> {
+            self.close_invitations(person, now).await?;
             diesel::update(families::table)
                 .filter(families::owner_id.eq(person))
                 .filter(families::ended_at.is_null())

@@ -54,7 +54,7 @@ impl Store {
                 }
                 Until::After(after) => {
                     let before = after.span.seconds(periods).map(|span| now.saturating_sub(span));
-                    self.books.db.within(self.held(kept, &after, before)).await?
+                    self.books.db.within_each(3, self.held(kept, &after, before)).await?
                 }
                 Until::With(_) => {
                     let rows = self.books.db.within(self.counted(kept.table, "1 = 1", None)).await?;
@@ -70,7 +70,10 @@ impl Store {
     async fn held(&self, kept: &Kept, after: &After, before: Option<u64>) -> Result<Holding, Fault> {
         let After { time, of, .. } = after;
         let rows = self.counted(kept.table, "1 = 1", None).await?;
-        let query = format!("SELECT min({time}) AS n FROM {} WHERE {of}", kept.table);
+        let query = format!(
+            "SELECT {time} AS n FROM {} WHERE {of} AND {time} IS NOT NULL ORDER BY {time} LIMIT 1",
+            kept.table
+        );
         let oldest: Number = on!(self.books.db, |c| diesel::sql_query(query).get_result(c).await?);
         let due = match before {
             None => None,

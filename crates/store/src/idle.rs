@@ -15,8 +15,9 @@ use crate::db::{Fault, both, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, people, people_idle};
 
-/// Records that say that somebody was there: each is written with what it gives.
-const USES: [&str; 2] = ["token.issued", "sign_in"];
+/// Records that say that somebody was there, each written with what it gives, or that somebody else wants the account
+/// to be used.
+const USES: [&str; 4] = ["token.issued", "sign_in", "person.enabled", "person.created"];
 /// People who are named in the report.
 const MOST_NAMED: i64 = 100;
 

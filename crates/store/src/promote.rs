@@ -11,7 +11,8 @@ use crate::db::{Fault, both};
 use crate::feed::FeedBook;
 use crate::rows::{self, signed, unsigned, word};
 use crate::schema::{
-    generations, operator_invitations, operator_sessions, person_invitations, registry_version, rv_feed,
+    generations, operator_invitations, operator_sessions, people_idle, person_invitations, registry_version,
+    rv_feed,
 };
 use crate::seed::NEVER;
 
@@ -65,6 +66,8 @@ both! {
             let floor = self.lift(jump.generations).await?;
             // An operator's session has no generation; one that was ended in the lost part must not come back.
             diesel::delete(operator_sessions::table).execute(self).await?;
+            // Who came back in the lost part is not remembered to have come: everybody has the whole time again.
+            diesel::delete(people_idle::table).execute(self).await?;
             // Nor must an invitation that was withdrawn or used there.
             diesel::delete(operator_invitations::table).execute(self).await?;
             diesel::delete(person_invitations::table).execute(self).await?;

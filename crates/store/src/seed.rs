@@ -105,12 +105,13 @@ impl Store {
     async fn write_set(&self, set: &SeedSet, read_before: u64) -> Result<(Counts, Vec<LogRow>), Fault> {
         tx!(self.books.db, |c| {
             let as_of_ms = c.began(read_before).await?;
+            // First, so that nobody changes between the look and the writing what is kept here.
+            let version = c.next_version().await?;
             let set = &c.keeping_what_narrows(set).await?;
             c.put_tenants(set).await?;
             c.put_applications(&set.applications).await?;
             c.put_people(set, &self.books.vault).await?;
             c.put_conflicts(&set.conflicts, as_of_ms, &self.books.vault).await?;
-            let version = c.next_version().await?;
             let counts = set.counts(version);
             let audit = AuditRecord {
                 at: as_of_ms / 1000,
@@ -330,6 +331,21 @@ both! {
                     .optional()?;
                 if let Some(doc) = known {
                     one.safety = read::<Organization>("an organization", &doc)?.safety;
+                }
+            }
+            // Who has a password keeps it: it may be their own by now, and the file's a leaked one.
+            for bite in kept.people.chunks_mut(BITE) {
+                let ids: Vec<&str> = bite.iter().map(|person| person.id.as_str()).collect();
+                let known: Vec<(String, Option<String>, bool)> = people::table
+                    .filter(people::id.eq_any(ids))
+                    .filter(people::password.is_not_null())
+                    .select((people::id, people::password, people::password_given))
+                    .load(self)
+                    .await?;
+                for (id, password, given) in known {
+                    if let Some(person) = bite.iter_mut().find(|person| person.id == id) {
+                        (person.password, person.password_given) = (password, given);
+                    }
                 }
             }
             for bite in kept.memberships.chunks_mut(BITE) {

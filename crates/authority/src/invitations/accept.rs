@@ -79,7 +79,8 @@ async fn found(desk: &Desk, code: &Secret) -> Result<(Invitation, Picture), Not>
     };
     let person = &seen.person;
     let closed = person.disabled || person.kind != OwnerKind::User || person.password.is_some();
-    match closed || seen.has_a_place() {
+    let has_factor = desk.ledger.factor(&person.id).await?.is_some();
+    match closed || has_factor || seen.has_a_place() {
         true => Err(not_open().into()),
         false => Ok((invitation, seen)),
     }

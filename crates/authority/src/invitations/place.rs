@@ -13,8 +13,8 @@ use crate::ledger::Act;
 use crate::operators::Denial;
 use crate::people::Picture;
 use crate::proposals::{Executor, Order, Proposal, Reason, Room, Work};
-use crate::provisioning::change::{Amendment, Change, Keepings};
-use crate::provisioning::{Card, Kind, is_same, taken_up};
+use crate::provisioning::change::{Amendment, Change};
+use crate::provisioning::{Card, Estate, Kind, is_same, narrowed, taken_up};
 use crate::refusal::Trouble;
 use crate::secret::{Secret, hash_random};
 
@@ -76,7 +76,7 @@ impl Executor for WithAPlace {
         // As the Provisioning API writes one that is pending, so that the organization's admins see it there.
         card.more.insert("user_email".into(), seen.person.email.clone().into());
         card.more.insert("role".into(), what.role.clone().into());
-        card.more.insert("invitation".into(), invitation.hash.clone().into());
+        card.more.insert("invitation".into(), mark(&invitation).into());
         let mut record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
         record.scope = Some(what.role);
         let record = told("person.invited", &invitation, record);
@@ -94,7 +94,7 @@ impl What {
     /// yet. Gives the person of the version that all of it was looked up in, or an earlier one.
     async fn may_be_done(&self, desk: &Desk) -> Result<Picture, Denial> {
         let seen = Picture::of(desk, &self.person).await?;
-        may_be_invited(&seen)?;
+        may_be_invited(desk, &seen).await?;
         let directory = desk.registry.directory();
         if directory.organization(&self.organization).is_none_or(|home| home.disabled) {
             return Err(Denial::invalid("organization", "There is no such organization, or it is closed."));
@@ -126,11 +126,14 @@ pub(super) async fn taken(
     if directory.organization(&place.0).is_none_or(|home| home.disabled) {
         return Ok(None);
     }
-    let Some(card) = pending(desk, place, invitation).await?.1 else { return Ok(None) };
+    let (estate, card) = pending(desk, place, invitation).await?;
+    let Some(card) = card else { return Ok(None) };
     if directory.role(&place.0, card.text("role").unwrap_or_default()).is_none() {
         return Ok(None);
     }
     let (membership, card) = taken_up(card, &invitation.person, desk.clock.now_ms());
+    // An admin of the organization may have kept the place to some applications while it was pending.
+    let membership = narrowed(&estate, &membership);
     Ok(Some(vec![Change::PutMembership(membership), Change::PutCard(Box::new(card))]))
 }
 
@@ -140,27 +143,33 @@ pub(super) async fn given_back(
     place: &(String, String),
     invitation: &Invitation,
 ) -> Result<Option<Act>, Trouble> {
-    let (expected, card) = pending(desk, place, invitation).await?;
+    let (estate, card) = pending(desk, place, invitation).await?;
+    let expected = estate.version;
     Ok(card.map(|card| {
         let changes = vec![Change::DropCard { kind: card.kind, id: card.id }];
         Act::Amend(Amendment { expected, changes })
     }))
 }
 
-/// The card that the invitation made, while its code is still the one that takes it up.
+/// What the card says of the invitation that takes it up. No code that is typed at the Provisioning API has this for
+/// its hash, so the place is taken by the link alone, while that is open.
+fn mark(invitation: &Invitation) -> String {
+    format!("link:{}", invitation.id)
+}
+
+/// The card that the invitation made, while it is still the one that takes it up, and what it stands among.
 async fn pending(
     desk: &Desk,
     (organization, id): &(String, String),
     invitation: &Invitation,
-) -> Result<(u64, Option<Card>), Trouble> {
-    let Keepings { version, cards, .. } =
-        desk.registry.estate("", std::slice::from_ref(organization)).await?;
+) -> Result<(Estate, Option<Card>), Trouble> {
+    let estate = Estate::new(desk.registry.estate("", std::slice::from_ref(organization)).await?);
+    let mark = mark(invitation);
     let own = |card: &Card| {
-        card.kind == Kind::Membership
-            && card.id == *id
-            && card.text("invitation") == Some(invitation.hash.as_str())
+        card.kind == Kind::Membership && card.id == *id && card.text("invitation") == Some(mark.as_str())
     };
-    Ok((version, cards.into_iter().find(own)))
+    let card = estate.cards.values().find(|card| own(card)).cloned();
+    Ok((estate, card))
 }
 
 fn code_of(desk: &Desk, proposal: &str) -> Secret {

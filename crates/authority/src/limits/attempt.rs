@@ -66,7 +66,8 @@ impl<'a> Attempt<'a> {
         let account = match account {
             Account::Operator(email) => format!("operator:{email}"),
             Account::Codes(operator) => format!("codes:{operator}"),
-            Account::User(email) => format!("user:{email}"),
+            // As it is stored or as it was typed, it is one account.
+            Account::User(email) => format!("user:{}", email.to_lowercase()),
             Account::Customer { organization, email } => format!("customer:{organization}:{email}"),
             Account::Factor(person) => format!("factor:{person}"),
         };

@@ -39,6 +39,7 @@ pub use office::Bearer;
 pub use plan::Outcome;
 pub use query::{LARGEST_PAGE, Page, Query, USUAL_PAGE};
 pub use resource::{Link, Resource, To};
+pub(crate) use shares::narrowed;
 
 use crate::ask::Origin;
 use crate::desk::Desk;

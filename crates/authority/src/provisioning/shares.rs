@@ -58,6 +58,11 @@ fn id_of(value: &Value) -> Option<String> {
     }
 }
 
+/// A membership with what the cards of its organization say now.
+pub fn narrowed(estate: &Estate, place: &Membership) -> Membership {
+    Cards::of(estate).narrowed(estate, place)
+}
+
 /// Application memberships by what they hang off.
 struct Cards<'a> {
     by_membership: HashMap<&'a str, Vec<&'a Card>>,

@@ -135,6 +135,11 @@ impl Follower {
         feed_keys.into_iter().chain(self.bundles.errands()).collect()
     }
 
+    /// The keys that are known may be published no more: they are to be fetched anew, and hold until then.
+    pub fn ask_for_feed_keys(&mut self) {
+        self.keys_are_old = self.keys.is_some();
+    }
+
     /// Feed keys arrived over an authenticated connection to the issuer.
     pub fn feed_keys(&mut self, keys: FeedKeys) {
         self.keys = Some(keys);

@@ -343,6 +343,8 @@ impl<S: Source> Worker<S> {
         match self.source.time() {
             Ok((ms, error_ms)) => {
                 self.view.clock().settle(ms, error_ms, Reading::now());
+                // A key that is published no more must not be believed for ever.
+                self.follower.ask_for_feed_keys();
                 self.time.again_in(TIME_EVERY);
             }
             Err(trouble) if self.time.never() => return Err(trouble),

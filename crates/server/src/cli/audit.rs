@@ -284,11 +284,9 @@ fn shown(record: &Value, json: bool) -> String {
 }
 
 fn feed_keys(file: Option<&Path>, settings: &Settings) -> Result<Vec<FeedKeys>, Failure> {
-    let set = match file {
-        Some(file) => read(file)?,
-        None => Press::of(&books::keys(settings)?)?.jwks().to_owned(),
-    };
-    let keys = FeedKeys::from_jwks(&set).map_err(|_| Failure::new("there is no feed key in the JWK set."))?;
+    let Some(file) = file else { return Ok(Press::of(&books::keys(settings)?)?.witnesses()?) };
+    let keys = FeedKeys::from_jwks(&read(file)?);
+    let keys = keys.map_err(|_| Failure::new("there is no feed key in the JWK set."))?;
     Ok(vec![keys])
 }
 

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use portcullis_authority::desk::Clock;
 use portcullis_authority::ledger::{LogRow, Position};
 use portcullis_authority::refusal::Trouble;
-use portcullis_guard::feed::{Batch, Chain, Digest, Kind, Record, View};
+use portcullis_guard::feed::{Batch, Chain, Digest, FeedKeys, Kind, Record, View};
 use portcullis_store::Store;
 use tokio::sync::watch;
 
@@ -221,6 +221,14 @@ impl Hub {
     /// The public key set of the feed itself.
     pub fn feed_keys(&self) -> &str {
         self.press.jwks()
+    }
+
+    /// See [`Press::witnesses`].
+    ///
+    /// # Errors
+    /// Trouble when a set holds no feed key.
+    pub fn witnesses(&self) -> Result<Vec<FeedKeys>, Trouble> {
+        self.press.witnesses()
     }
 
     /// The published token keys, exactly the bytes that the manifest names.

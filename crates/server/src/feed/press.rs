@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_authority::refusal::Trouble;
-use portcullis_guard::feed::Batch;
 use portcullis_guard::feed::keys::{Key8, key8};
+use portcullis_guard::feed::{Batch, FeedKeys};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
@@ -16,6 +16,8 @@ pub struct Press {
     key8: Key8,
     public: [u8; 32],
     jwks: String,
+    /// Keys that are published no more, a set for each.
+    past: Vec<String>,
 }
 
 impl Press {
@@ -36,7 +38,7 @@ impl Press {
             .try_into()
             .map_err(|_| Trouble::new("feed key", "a public key of another length"))?;
         let jwks = json!({ "keys": [public_jwk(&public)] }).to_string();
-        Ok(Self { key, key8: key8(&public), public, jwks })
+        Ok(Self { key, key8: key8(&public), public, jwks, past: Vec::new() })
     }
 
     /// The press of a server: it signs with the feed key and vouches for those beside it too, of which other servers
@@ -48,13 +50,23 @@ impl Press {
         let mut press = Self::new(&keys.feed)?;
         let mut all = vec![public_jwk(&press.public)];
         for beside in &keys.feed_beside {
-            let x = URL_SAFE_NO_PAD.decode(beside["x"].as_str().unwrap_or_default()).unwrap_or_default();
-            let raw =
-                x.try_into().map_err(|_| Trouble::new("feed key", "one beside it is no Ed25519 key"))?;
-            all.push(public_jwk(&raw));
+            all.push(public_half(beside)?);
         }
         press.jwks = json!({ "keys": all }).to_string();
+        for past in &keys.feed_past {
+            press.past.push(json!({ "keys": [public_half(past)?] }).to_string());
+        }
         Ok(press)
+    }
+
+    /// Everything that may have signed what stands in the audit log: the keys that are published, and those that are
+    /// published no more.
+    ///
+    /// # Errors
+    /// Trouble when a set holds no feed key.
+    pub fn witnesses(&self) -> Result<Vec<FeedKeys>, Trouble> {
+        let sets = std::iter::once(&self.jwks).chain(&self.past);
+        sets.map(|set| FeedKeys::from_jwks(set).map_err(|why| Trouble::new("feed keys", why))).collect()
     }
 
     /// The feed's public key set, as text.
@@ -86,6 +98,13 @@ impl Press {
         let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
     }
+}
+
+/// The published form of a key of the key directory.
+fn public_half(key: &Value) -> Result<Value, Trouble> {
+    let x = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap_or_default()).unwrap_or_default();
+    let raw = x.try_into().map_err(|_| Trouble::new("feed key", "one beside it is no Ed25519 key"))?;
+    Ok(public_jwk(&raw))
 }
 
 /// A feed key as the world sees it (RFC 8037 section 2), under the short name that batches bear.

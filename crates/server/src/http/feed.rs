@@ -19,9 +19,12 @@ use crate::house::House;
 /// A guard may hang on so long, seconds.
 const LONGEST_WAIT: u64 = 25;
 
-/// `GET /.well-known/rv-jwks.json`: the feed's own public keys.
+/// `GET /.well-known/rv-jwks.json`: the feed's own public keys. A guard that meets a key which it does not know asks
+/// here, so nobody in between keeps it.
 pub async fn keys(house: web::Data<House>) -> HttpResponse {
-    reply::public_document(house.hub.feed_keys().to_owned())
+    let mut answer = reply::public_document(house.hub.feed_keys().to_owned());
+    reply::set(&mut answer, ("cache-control", "no-store"));
+    answer
 }
 
 /// `GET /revocations/time`: the clock that freshness is measured with, in milliseconds.

@@ -46,7 +46,10 @@ impl Shredder {
                 Err(trouble) => {
                     tracing::warn!(%trouble, kid = key.kid, "a key that is over is still in the vault");
                     done.failed = Some(Instant::now());
-                    return;
+                    // One that cannot be destroyed does not keep the others; a vault that is away keeps all.
+                    if !self.vault.is_up() {
+                        return;
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use portcullis_authority::keyring;
 use portcullis_authority::refusal::Trouble;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{FEED, KeyDirectory, bytes_of, disk, trouble};
 
@@ -12,6 +12,8 @@ use super::{FEED, KeyDirectory, bytes_of, disk, trouble};
 const NEXT: &str = "feed.next.jwk";
 /// The public half of the one before.
 const BEFORE: &str = "feed.before.jwk";
+/// Public halves of those that are published no more: what they have signed in the audit log is checked with them.
+const PAST: &str = "feed.past.jwk";
 
 impl KeyDirectory {
     /// Makes a feed key that stands by: published, and signing nothing. Answers its name.
@@ -62,18 +64,34 @@ impl KeyDirectory {
         }
     }
 
-    /// Publishes the feed key before no more.
+    /// Publishes the feed key before no more, and keeps its public half for the audit log. It may be interrupted and
+    /// done again.
     ///
     /// # Errors
     /// Trouble from the disk.
     pub fn forget_feed_key(&self) -> Result<(), Trouble> {
+        let (before, mut past) = (self.feed_key_before()?, self.feed_keys_past()?);
+        if past.iter().all(|key| key["kid"] != before["kid"]) {
+            past.push(before);
+            self.write_jwk(PAST, &json!({ "keys": past }))?;
+        }
         disk::remove(&self.path().join(BEFORE))
+    }
+
+    /// The public halves of feed keys that are published no more.
+    pub(super) fn feed_keys_past(&self) -> Result<Vec<Value>, Trouble> {
+        if !self.has(PAST) {
+            return Ok(Vec::new());
+        }
+        let set = self.load_jwk(PAST)?;
+        let keys = set["keys"].as_array().ok_or_else(|| self.wrong(PAST, "it is not a set of keys"))?;
+        Ok(keys.clone())
     }
 
     /// What is published beside the feed key that signs: public halves.
     pub(super) fn feed_keys_beside(&self) -> Result<Vec<Value>, Trouble> {
         let mut beside = Vec::new();
-        for file in self.feed_files_beside() {
+        for file in self.feed_files_beside().filter(|file| *file != PAST) {
             let key = if file == NEXT { self.feed_key(NEXT)? } else { self.load_jwk(file)? };
             beside.push(keyring::public_half(&key)?);
         }
@@ -82,7 +100,7 @@ impl KeyDirectory {
 
     /// Those of the files that are there.
     pub(super) fn feed_files_beside(&self) -> impl Iterator<Item = &str> {
-        [NEXT, BEFORE].into_iter().filter(move |file| self.has(file))
+        [NEXT, BEFORE, PAST].into_iter().filter(move |file| self.has(file))
     }
 
     /// A feed key with its private half.
@@ -140,6 +158,8 @@ mod tests {
         assert_eq!(name(&keys.feed_key_before().unwrap()), first);
         keys.forget_feed_key().unwrap();
         assert_eq!(seen(&keys), (next, vec![third]));
+        let past: Vec<_> = keys.load().unwrap().feed_past.iter().map(name).collect();
+        assert_eq!(past, [first], "what it has signed can still be checked");
     }
 
     #[test]

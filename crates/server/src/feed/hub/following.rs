@@ -89,7 +89,7 @@ impl Hub {
             self.begin_again().await?;
             self.begin_anew.store(false, Relaxed);
         }
-        // Within the look: whoever waits for it waits for the keys too. But trouble with them is not the look's.
+        // Where it did not work before. Trouble with the keys is not the look's.
         self.take_in_keys().await;
         Ok(())
     }
@@ -123,6 +123,7 @@ impl Hub {
         let tells = |kind| rows.iter().any(|row| row.record.kind == kind);
         if tells(Kind::Keys) {
             self.note_keys();
+            self.take_in_keys().await;
         }
         if self.store.absorb(rows).await? || tells(Kind::Policy) {
             self.show_policy()?;

@@ -5,7 +5,6 @@ use futures_util::stream;
 use portcullis_authority::ledger::Act;
 use portcullis_authority::operators::{Denial, OperatorRole};
 use portcullis_authority::refusal::Trouble;
-use portcullis_guard::feed::FeedKeys;
 use portcullis_store::AuditQuery;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,11 +136,23 @@ async fn export(visit: Visit) -> Answer {
     Ok(Reply::Other(admin::streamed(form.kind(), pieces)))
 }
 
+/// A verification at work.
+static PROVING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn verify(visit: Visit) -> Answer {
     let from = visit.query::<Start>()?.from;
     let hub = &visit.lodge.house.hub;
-    let keys = FeedKeys::from_jwks(hub.feed_keys()).map_err(|why| Trouble::new("feed keys", why))?;
-    json(&prove(visit.store(), &Witness::new(hub.feed(), vec![keys]), from, &[]).await?)
+    // It reads the whole log, so one is enough at a time.
+    let Ok(_alone) = PROVING.try_lock() else {
+        return Err(Denial::conflict("Somebody else is having it verified; try again in a moment."));
+    };
+    if from.is_some_and(|from| from > 1) && from > Some(visit.store().audit_head().await?.seq) {
+        return Err(Denial::invalid(
+            "from",
+            "The log does not reach that far; leave it out, or begin earlier.",
+        ));
+    }
+    json(&prove(visit.store(), &Witness::new(hub.feed(), hub.witnesses()?), from, &[]).await?)
 }
 
 async fn checkpoints(visit: Visit) -> Answer {
@@ -162,10 +173,11 @@ async fn requeue(visit: Visit) -> Answer {
     if !is_fit(destination) {
         return Err(Denial::missing("There is no such destination."));
     }
-    let requeued = visit.store().requeue(destination, first).await?;
+    // Written down first: whatever is told again, somebody has asked for it.
     let mut record = visit.record("audit.requeued");
-    record.detail = Some(object!({ "destination": destination, "letters": requeued }).to_string());
+    record.detail = Some(object!({ "destination": destination, "first": first }).to_string());
     visit.act(Act::Note, record).await?;
+    let requeued = visit.store().requeue(destination, first).await?;
     json(&Requeued { requeued })
 }
 
