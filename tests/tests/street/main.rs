@@ -269,6 +269,7 @@ rules! {
         refresh::a_refresh_never_widens,
         refresh::what_is_not_a_refresh_token_is_refused,
         restart::nothing_that_was_ended_comes_back,
+        restart::settings_that_protect_less_are_said_once_and_when_they_change,
         restart::what_was_promised_is_kept,
         retention::every_operator_may_read_what_is_kept_and_for_how_long,
         reviews::a_withdrawn_line_has_ended_when_it_is_signed,
