@@ -88,6 +88,10 @@ pub const EVENTS: &[Event] = &[
     ("safety.raised", "An organization asks more of those who come in."),
     ("secret.created", "An application has one more secret."),
     ("secret.withdrawn", "A secret of an application was withdrawn."),
+    (
+        "settings.lowered",
+        "The safety settings that protect less than their defaults are now those of the detail.",
+    ),
     ("sign_in", "A person signed in at the page."),
     ("sign_in.refused", "A sign-in at the page was refused."),
     (

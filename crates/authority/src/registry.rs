@@ -204,6 +204,9 @@ pub struct Safety {
     /// No user comes in without a second factor.
     #[serde(default)]
     pub require_second_factor: bool,
+    /// Nobody alone permits more on personal data; see [`crate::personal_data`].
+    #[serde(default)]
+    pub second_person_for_personal_data: bool,
 }
 
 impl Safety {

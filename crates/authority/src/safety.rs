@@ -21,6 +21,15 @@ const KIND: &str = "safety";
 /// How often the registry may change under our hands before we say so.
 const ATTEMPTS: usize = 5;
 
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// No member comes in without a second factor.
+    SecondFactor,
+    /// Nobody alone permits more on personal data.
+    SecondPerson,
+}
+
 /// What came of it.
 #[derive(Clone, Debug)]
 pub enum Settled {
@@ -37,34 +46,69 @@ pub struct Lowering;
 struct What {
     /// Id.
     organization: String,
-    /// Always false: what is turned on needs nobody else.
-    require_second_factor: bool,
+    /// One of the two, and always false: what is turned on needs nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    require_second_factor: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second_person_for_personal_data: Option<bool>,
+}
+
+impl Setting {
+    /// The one that is named; none of several, which are several changes.
+    ///
+    /// # Errors
+    /// [`Denial::Invalid`].
+    pub fn named(factor: Option<bool>, person: Option<bool>) -> Result<(Self, bool), Denial> {
+        match (factor, person) {
+            (Some(wanted), None) => Ok((Self::SecondFactor, wanted)),
+            (None, Some(wanted)) => Ok((Self::SecondPerson, wanted)),
+            _ => Err(Denial::invalid(
+                "require_second_factor",
+                "Give either require_second_factor or second_person_for_personal_data; each is a change of its own.",
+            )),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::SecondFactor => "require_second_factor",
+            Self::SecondPerson => "second_person_for_personal_data",
+        }
+    }
+
+    fn of(self, safety: &mut Safety) -> &mut bool {
+        match self {
+            Self::SecondFactor => &mut safety.require_second_factor,
+            Self::SecondPerson => &mut safety.second_person_for_personal_data,
+        }
+    }
 }
 
 impl Room<'_> {
-    /// Says whether an organization asks its members for a second factor.
+    /// Turns a setting of an organization on, or proposes to turn it off.
     ///
     /// # Errors
     /// [`Denial::Missing`] without such an organization, or any other.
-    pub async fn require_second_factor(
+    pub async fn keep_safety(
         self,
         hand: &Hand,
-        (organization, required): (&str, bool),
+        (organization, setting, wanted): (&str, Setting, bool),
         (reason, break_glass): (&str, bool),
     ) -> Result<Settled, Denial> {
         hand.must_operate()?;
         let why = Reason::read(reason)?;
         for _ in 0..ATTEMPTS {
             let (version, mut it) = picture(self.desk, organization).await?;
-            if it.safety.require_second_factor == required {
+            if *setting.of(&mut it.safety) == wanted {
                 return Ok(Settled::Done(it.safety));
             }
-            if !required {
-                let what = json!({ "organization": it.id, "require_second_factor": false });
+            *setting.of(&mut it.safety) = wanted;
+            if !wanted {
+                let what = json!({ "organization": it.id, setting.word(): false });
                 let wish = Wish { kind: KIND, what: &what, reason, digest: None };
                 if break_glass {
                     self.break_glass(hand, &wish).await?;
-                    return Ok(Settled::Done(Safety { require_second_factor: false }));
+                    return Ok(Settled::Done(it.safety));
                 }
                 return self.propose(hand, &wish).await.map(|it| Settled::Proposed(Box::new(it)));
             }
@@ -72,7 +116,6 @@ impl Room<'_> {
                 let sentence = "To turn it on needs nobody else; leave out break_glass.";
                 return Err(Denial::invalid("break_glass", sentence));
             }
-            it.safety.require_second_factor = true;
             let record = AuditRecord {
                 organization: Some(it.id.clone()),
                 detail: Some(json!(it.safety).to_string()),
@@ -97,15 +140,18 @@ impl Executor for Lowering {
 
     async fn canonical(&self, room: Room<'_>, what: &Value) -> Result<String, Denial> {
         let mut what: What = serde_json::from_value(what.clone()).map_err(|_| {
-            let sentence =
-                "Say what is turned off: {\"organization\": id or slug, \"require_second_factor\": false}.";
-            Denial::invalid("what", sentence)
+            Denial::invalid(
+                "what",
+                "Say what is turned off: {\"organization\": id or slug, \"require_second_factor\": false}, or \"second_person_for_personal_data\" in its place.",
+            )
         })?;
-        if what.require_second_factor {
-            return Err(Denial::invalid("require_second_factor", "To turn it on needs nobody else."));
+        let (setting, wanted) = what.setting()?;
+        if wanted {
+            return Err(Denial::invalid(setting.word(), "To turn it on needs nobody else."));
         }
         let found = find(room.desk, &what.organization)?;
-        if !found.safety.require_second_factor {
+        let mut safety = found.safety;
+        if !*setting.of(&mut safety) {
             return Err(Denial::conflict("It is off already."));
         }
         what.organization.clone_from(&found.id);
@@ -116,7 +162,8 @@ impl Executor for Lowering {
         let what: What =
             serde_json::from_str(&order.proposal.what).map_err(|why| Trouble::new("proposals", why))?;
         let (version, mut it) = picture(room.desk, &what.organization).await?;
-        it.safety.require_second_factor = what.require_second_factor;
+        let (setting, wanted) = what.setting()?;
+        *setting.of(&mut it.safety) = wanted;
         let reason = Reason::read(&order.proposal.reason)?;
         let detail = json!({
             "proposal": order.proposal.id, "proposer": order.proposal.proposer, "safety": it.safety,
@@ -127,6 +174,12 @@ impl Executor for Lowering {
             ..order.hand.record("safety.lowered", &reason, room.desk.now())
         };
         Ok(Work { acts: vec![amendment(version, it)], audit: vec![record] })
+    }
+}
+
+impl What {
+    fn setting(&self) -> Result<(Setting, bool), Denial> {
+        Setting::named(self.require_second_factor, self.second_person_for_personal_data)
     }
 }
 

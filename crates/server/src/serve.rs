@@ -1,6 +1,7 @@
 //! A running server: opens the books, lays the desk, and lets requests in. It runs on threads of its own,
 //! so that a test can start one, ask it things and stop it.
 
+mod confession;
 mod office;
 mod plain;
 mod records;
@@ -143,6 +144,7 @@ async fn run(
     if settings.mode == Mode::Production {
         demo::refuse(house.authority.desk()).await?;
     }
+    confession::make(&settings, &means, &store).await?;
     let house = web::Data::new(house);
     let stopped = departure::announced(house.clone(), stopped, settings.listen.drain_delay());
     let couriers = couriers(&settings, &means, &house.hub, &stopped).await?;

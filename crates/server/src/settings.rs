@@ -7,6 +7,7 @@ mod day;
 mod findings;
 mod layers;
 mod limits;
+mod lowered;
 mod metrics;
 mod pkcs11;
 mod proxies;

@@ -112,6 +112,7 @@ fn help_is_what_was_reviewed() {
         &["organizations"],
         &["organizations", "list"],
         &["organizations", "safety"],
+        &["organizations", "permit"],
         &["secrets"],
         &["secrets", "list"],
         &["secrets", "rotate"],

@@ -74,7 +74,9 @@ impl Store {
             "SELECT {time} AS n FROM {} WHERE {of} AND {time} IS NOT NULL ORDER BY {time} LIMIT 1",
             kept.table
         );
-        let oldest: Number = on!(self.books.db, |c| diesel::sql_query(query).get_result(c).await?);
+        let oldest: Option<Number> =
+            on!(self.books.db, |c| diesel::sql_query(query).get_result(c).await.optional()?);
+        let oldest = oldest.and_then(|it| it.n).map(unsigned);
         let due = match before {
             None => None,
             Some(before) => {
@@ -82,7 +84,7 @@ impl Store {
                 Some(self.counted(kept.table, &over, Some(before)).await?)
             }
         };
-        Ok(Holding { table: kept.table, rows, oldest: oldest.n.map(unsigned), due, removed: None })
+        Ok(Holding { table: kept.table, rows, oldest, due, removed: None })
     }
 
     async fn counted(&self, table: &str, which: &str, before: Option<u64>) -> Result<u64, Fault> {

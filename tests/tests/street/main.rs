@@ -27,6 +27,7 @@ mod operations;
 mod orders;
 mod pages;
 mod passwords;
+mod personal_data;
 mod races;
 mod records;
 mod refresh;
@@ -230,6 +231,9 @@ rules! {
         safety::a_member_without_a_second_factor_enrols_one_before_going_on,
         safety::no_door_is_open_without_it,
         safety::to_ask_for_less_takes_two,
+        personal_data::one_admin_widens_nothing_on_personal_data_by_whichever_request,
+        personal_data::two_operators_permit_more_on_personal_data,
+        personal_data::the_second_person_is_done_without_by_two,
         safety::the_command_line_turns_it_on_and_proposes_to_turn_it_off,
         orders::who_made_or_changed_the_other_is_no_second_person_for_a_day,
         orders::nobody_sets_the_password_of_somebody_with_a_place_alone,
@@ -265,6 +269,7 @@ rules! {
         refresh::a_refresh_never_widens,
         refresh::what_is_not_a_refresh_token_is_refused,
         restart::nothing_that_was_ended_comes_back,
+        restart::settings_that_protect_less_are_said_once_and_when_they_change,
         restart::what_was_promised_is_kept,
         retention::every_operator_may_read_what_is_kept_and_for_how_long,
         reviews::a_withdrawn_line_has_ended_when_it_is_signed,

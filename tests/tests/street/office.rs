@@ -154,6 +154,8 @@ pub async fn the_state_of_the_server_is_one_screen(ground: &Ground) {
     assert!(
         quiet["feed"]["seq"].as_u64().is_some_and(|seq| seq > 0) && quiet["audit"]["head"].as_u64() > Some(0)
     );
+    let lowered = quiet["lowered"].as_array().expect("a list");
+    assert!(lowered.contains(&json!("passwords.iterations = 1")), "the town hashes in a hurry: {quiet}");
     owner
         .post("/invitations", &json!({ "email": "zoe@town.test", "roles": ["auditor"] }))
         .await
@@ -172,8 +174,18 @@ pub async fn the_state_of_the_server_is_one_screen(ground: &Ground) {
     status.arg("status").env("PORTCULLIS_ADMIN_URL", town.office());
     let seen = status.env("PORTCULLIS_ADMIN_TOKEN", &auditor.token).output().expect("it runs");
     let said = String::from_utf8(seen.stdout).expect("text");
-    for part in ["server", "books", "redis", "feed", "guards", "key", "broken glass", "dead letters", "audit"]
-    {
+    for part in [
+        "server",
+        "books",
+        "redis",
+        "feed",
+        "guards",
+        "key",
+        "broken glass",
+        "dead letters",
+        "audit",
+        "settings",
+    ] {
         assert!(said.lines().any(|line| line.starts_with(part)), "{part} in {said}");
     }
 }

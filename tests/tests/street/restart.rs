@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use portcullis::settings::Passwords;
 use portcullis_tests::client::{BACKEND, PARTNER, STOREFRONT};
 use portcullis_tests::ground::say;
 use portcullis_tests::street::no;
 use portcullis_tests::{Ground, Town};
+use serde_json::Value;
 
 use super::code::{PARTNER_BACK, redeem};
 
@@ -73,4 +75,43 @@ pub async fn what_was_promised_is_kept(ground: &Ground) {
         town.look(async |store| store.audit_verify(None, Vec::new()).await).await.expect("the audit reads");
     assert_eq!(sound.bad, None);
     assert!(sound.good > 5);
+}
+
+pub async fn settings_that_protect_less_are_said_once_and_when_they_change(ground: &Ground) {
+    let mut town = Town::open(ground).await;
+    let hurried = vec!["passwords.memory_kib = 64", "passwords.iterations = 1"];
+    assert_eq!(confessed(&town).await, [hurried.clone()]);
+    town.open_neighbour();
+    town.stop();
+    town.start_again();
+    assert_eq!(confessed(&town).await, [hurried.clone()], "the same is not said again");
+    town.stop();
+    town.settings.feed.max_staleness_ms = 20_000;
+    town.start_again();
+    let patient = [&hurried[..], &["feed.max_staleness_ms = 20000"]].concat();
+    assert_eq!(confessed(&town).await, [hurried.clone(), patient.clone()]);
+    town.stop();
+    town.settings.feed.max_staleness_ms = 10_000;
+    town.settings.passwords = Passwords::default();
+    town.start_again();
+    assert_eq!(
+        confessed(&town).await,
+        [hurried.clone(), patient.clone(), vec![]],
+        "nor is the end kept quiet"
+    );
+    town.stop();
+    town.start_again();
+    assert_eq!(confessed(&town).await, [hurried, patient, vec![]]);
+}
+
+/// What the audit log says of settings, the oldest first.
+async fn confessed(town: &Town) -> Vec<Vec<String>> {
+    let log = town.look(async |store| store.audit_page(0, 10_000).await.expect("it reads")).await;
+    let ours = log.into_iter().filter(|it| it.record.event == "settings.lowered");
+    let lists = ours.map(|it| {
+        let detail = it.record.detail.expect("it says which");
+        let detail: Value = serde_json::from_str(&detail).expect("JSON");
+        serde_json::from_value(detail["lowered"].clone()).expect("a list of texts")
+    });
+    lists.collect()
 }

@@ -152,13 +152,27 @@ pub async fn the_command_line_turns_it_on_and_proposes_to_turn_it_off(ground: &G
     };
     let safety = ["organizations", "safety", "acme"];
     let change = |to| [&safety[..], &["--require-second-factor", to, "--reason", "drill"]].concat();
-    assert_eq!(types(&safety), (Some(0), "A second factor is not required of its members.\n".into()));
-    assert_eq!(types(&change("on")), (Some(0), "A second factor is required of its members.\n".into()));
+    let says = |factor: &str, permits: &str| {
+        format!("A second factor is {factor} of its members.\nPersonal data is permitted by {permits}.\n")
+    };
+    assert_eq!(types(&safety), (Some(0), says("not required", "one admin")));
+    assert_eq!(types(&change("on")), (Some(0), says("required", "one admin")));
     let (exit, said) = types(&change("off"));
     assert!(exit == Some(0) && said.starts_with("Proposed: "), "{said}");
-    assert_eq!(types(&safety).1, "A second factor is required of its members.\n");
+    assert_eq!(types(&safety).1, says("required", "one admin"));
+    let both = [&change("on")[..], &["--second-person-for-personal-data", "on"]].concat();
+    assert_eq!(types(&both).0, Some(2), "one change at a time");
+    let person = [&safety[..], &["--second-person-for-personal-data", "on", "--reason", "drill"]].concat();
+    assert_eq!(types(&person), (Some(0), says("required", "two operators")));
+    let permit = ["organizations", "permit", "acme", "--role", "support", "--reason", "drill"];
+    let what = ["--subject", "customers", "--actions", "read,update"];
+    let fence = ["--restriction", "market_scope", "--restriction", r#"{"status_in": ["placed"]}"#];
+    let (exit, said) = types(&[&permit[..], &what, &fence].concat());
+    assert!(exit == Some(0) && said.starts_with("Proposed: "), "{said}");
+    let (exit, _) = types(&[&permit[..], &what, &["--restriction", "{"]].concat());
+    assert_eq!(exit, Some(1), "what is no JSON is not sent");
     let (_, listed) = types(&["organizations", "list"]);
-    assert!(listed.contains("acme") && listed.contains("not required"), "{listed}");
+    assert!(listed.contains("two operators") && listed.contains("not required"), "{listed}");
 }
 
 pub async fn what_is_older_than_the_second_factor_is_not_let_in_by_it(ground: &Ground) {

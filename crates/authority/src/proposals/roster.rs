@@ -20,6 +20,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::applications::LastSecret,
     &crate::factors::LostFactor,
     &crate::safety::Lowering,
+    &crate::personal_data::Permitting,
     &crate::invitations::WithAPlace,
 ];
 

@@ -122,7 +122,7 @@ fn covers(own: &Role, wanted: &Role) -> bool {
 
 /// Whether a permission is at least as wide as another for an action: the same subject or all, and no
 /// restriction that the other does not have too.
-fn allows(has: &Permission, wanted: &Permission, action: Action) -> bool {
+pub(super) fn allows(has: &Permission, wanted: &Permission, action: Action) -> bool {
     (has.subject == "*" || has.subject == wanted.subject)
         && has.actions.contains(action)
         && has.when.iter().all(|restriction| wanted.when.contains(restriction))

@@ -141,7 +141,7 @@ fn read_restrictions(given: Map<String, Value>) -> Result<Vec<Restriction>, Decl
 
 /// The guard reads a policy strictly, so what it would refuse is refused here; and a subject is a name,
 /// of the vendor's list or of a service of one's own.
-fn check(entry: &Permission) -> Result<(), Declined> {
+pub(super) fn check(entry: &Permission) -> Result<(), Declined> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let name = entry.subject == "*" || entry.subject.len() <= 64 && entry.subject.bytes().all(plain);
     if !name || entry.subject.is_empty() {

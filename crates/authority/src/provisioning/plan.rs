@@ -9,7 +9,7 @@ use super::change::{Amendment, CHANGED, Change, Trace};
 use super::estate::Estate;
 use super::office::{Bearer, Office};
 use super::resource::Resource;
-use super::{Declined, Kind, duties, shares};
+use super::{Declined, Kind, duties, personal, shares};
 use crate::ask::Origin;
 use crate::audit;
 use crate::desk::Desk;
@@ -92,6 +92,7 @@ fn try_out(office: &Office<'_>, plan: &mut Plan) -> Result<Estate, Declined> {
     duties::are_separate(&office.estate, &after)?;
     duties::are_granted(&office.estate, &after, &office.bearer.person.id)?;
     duties::are_not_ones_own(&office.estate, &after, &office.bearer.person.id)?;
+    personal::takes_two(&office.estate, &after)?;
     Ok(after)
 }
 

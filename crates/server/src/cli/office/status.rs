@@ -75,6 +75,7 @@ fn screen(it: &Value) -> Table {
     row("broken glass", text(duties, "broken_glass"));
     row("dead letters", text(duties, "dead_letters"));
     row("audit", log(&it["audit"]));
+    row("settings", lowered(&it["lowered"]));
     table
 }
 
@@ -92,6 +93,14 @@ fn log(it: &Value) -> String {
             format!("row {}, signed for up to {row} {} ago", text(it, "head"), span(age))
         }
         _ => format!("row {}, not signed for yet", text(it, "head")),
+    }
+}
+
+fn lowered(list: &Value) -> String {
+    let names: Vec<_> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match names.is_empty() {
+        true => "none protects less than its default".into(),
+        false => format!("LESS THAN THE DEFAULTS: {}", names.join(", ")),
     }
 }
 
@@ -122,10 +131,11 @@ mod tests {
             "keys": [{ "kid": "eu1-a", "algorithm": "ES256", "since": 0, "until": null }],
             "duties": { "open_proposals": 1, "open_invitations": 2, "broken_glass": 1, "dead_letters": 0 },
             "audit": { "head": 99, "checkpoint": 90, "checkpoint_age": 61 },
+            "lowered": ["keys.plaintext = true", "passwords.iterations = 1"],
         });
         let seen = screen(&status).to_string();
         let lines: Vec<&str> = seen.lines().collect();
-        assert_eq!(lines.len(), 12, "{seen}");
+        assert_eq!(lines.len(), 13, "{seen}");
         for part in [
             "1.2.3 for 25 hours",
             "AWAY, 7 records behind",
@@ -134,6 +144,7 @@ mod tests {
             "3 live, 1 behind, 0 stale",
             "rotated by people",
             "row 99, signed for up to 90 61 seconds ago",
+            "LESS THAN THE DEFAULTS: keys.plaintext = true, passwords.iterations = 1",
         ] {
             assert!(seen.contains(part), "{part} in {seen}");
         }

@@ -24,6 +24,7 @@ const BY_TWO: &[(&str, &[&str])] = &[
             "last_secret",
             "second_factor",
             "safety",
+            "personal_data",
             "invitation",
         ],
     ),

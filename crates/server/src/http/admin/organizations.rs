@@ -2,7 +2,7 @@
 //! Provisioning API's.
 
 use portcullis_authority::registry::{Organization, Safety};
-use portcullis_authority::safety::{self, Settled};
+use portcullis_authority::safety::{self, Setting, Settled};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,14 +55,19 @@ struct ShownOrganization {
 struct ShownSafety {
     /// No member comes in without a second factor.
     require_second_factor: bool,
+    /// Nobody alone permits more on personal data.
+    second_person_for_personal_data: bool,
 }
 
+/// One setting at a time: each is a change of its own.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "SafetyChange")]
 #[serde(deny_unknown_fields)]
 struct Changing {
     /// Whether members need a second factor.
-    require_second_factor: bool,
+    require_second_factor: Option<bool>,
+    /// Whether permissions on personal data take two operators.
+    second_person_for_personal_data: Option<bool>,
     /// Why; kept in the audit log.
     #[serde(default)]
     reason: String,
@@ -85,7 +90,10 @@ struct Outcome {
 
 impl From<Safety> for ShownSafety {
     fn from(safety: Safety) -> Self {
-        Self { require_second_factor: safety.require_second_factor }
+        Self {
+            require_second_factor: safety.require_second_factor,
+            second_person_for_personal_data: safety.second_person_for_personal_data,
+        }
     }
 }
 
@@ -117,9 +125,11 @@ async fn show(visit: Visit) -> Answer {
 async fn change(visit: Visit) -> Answer {
     let asked: Changing = visit.body()?;
     let hand = visit.hand().await?;
-    let wanted = (visit.part("organization"), asked.require_second_factor);
+    let (setting, wanted) =
+        Setting::named(asked.require_second_factor, asked.second_person_for_personal_data)?;
+    let wanted = (visit.part("organization"), setting, wanted);
     let order = (asked.reason.as_str(), asked.break_glass);
-    match visit.order(async |room| room.require_second_factor(&hand, wanted, order).await).await? {
+    match visit.order(async |room| room.keep_safety(&hand, wanted, order).await).await? {
         Settled::Done(safety) => {
             if asked.break_glass {
                 cry(&visit, "safety");

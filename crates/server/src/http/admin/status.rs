@@ -37,6 +37,8 @@ struct Status {
     keys: Vec<Key>,
     duties: Duties,
     audit: Log,
+    /// Safety settings that protect less than their defaults, as `name = value`.
+    lowered: Vec<String>,
 }
 
 /// The database.
@@ -132,6 +134,7 @@ async fn show(visit: Visit) -> Answer {
         keys: keys(&visit).await?,
         duties: duties(&visit).await?,
         audit: log(&visit).await?,
+        lowered: settings.lowered(),
     })
 }
 
