@@ -10,6 +10,7 @@ use portcullis_authority::registry::Scope;
 use portcullis_guard::feed::{Kind, Record, name_id};
 
 use crate::amend::Amending;
+use crate::cipher::Cipher;
 use crate::db::{Fault, both};
 use crate::factors::Factoring;
 use crate::idle::Idling as _;
@@ -22,13 +23,12 @@ use crate::purge::Counting as _;
 use crate::reviews::Reviewing;
 use crate::rows::{self, StoredCode, StoredFamily, StoredSession, signed, unsigned, word};
 use crate::schema::{assertions, codes, families, generations, people, sessions};
-use crate::vault::Vault;
 
 /// What rows are written with: the salt of the ids in the feed, and what seals fields.
 #[derive(Clone, Copy)]
 pub(crate) struct Ink<'a> {
     pub(crate) salt: &'a [u8],
-    pub(crate) vault: &'a Vault,
+    pub(crate) cipher: &'a Cipher,
 }
 
 /// What an act came to, before its transaction has ended.
@@ -117,7 +117,7 @@ both! {
         }
 
         async fn one(&mut self, act: &Act, feed: &str, ink: Ink<'_>) -> Result<Effect, Fault> {
-            let Ink { salt, vault } = ink;
+            let Ink { salt, cipher } = ink;
             match act {
                 Act::Note => Ok(Effect::Quiet),
                 Act::PutCode(code) => self.put_code(code).await,
@@ -143,15 +143,15 @@ both! {
                 Act::EndSession { hash, now } => self.end_session(hash, *now).await,
                 Act::Factor(act) => self.factor_act(act).await,
                 Act::Invitation(act) => self.invitation_act(act).await,
-                Act::Staff(act) => self.staff_act(act, vault).await,
+                Act::Staff(act) => self.staff_act(act, cipher).await,
                 Act::CloseLogins { person, reason, now } => self.close_logins(person, reason, *now).await,
                 Act::EndSessions { person, now } => self.end_sessions(person.as_deref(), *now).await,
                 Act::DisablePerson { id } => self.disable_person(id).await,
-                Act::PutProposal(proposal) => self.put_proposal(proposal, vault).await,
+                Act::PutProposal(proposal) => self.put_proposal(proposal, cipher).await,
                 Act::Settle(settlement) => self.settle(settlement).await,
                 Act::Orphan(all) => self.orphan(all).await,
                 Act::Acknowledge(seen) => self.acknowledge(seen).await,
-                Act::Review(act) => self.review_act(act, vault).await,
+                Act::Review(act) => self.review_act(act, cipher).await,
                 Act::Idle(step) => self.idle_step(step).await,
                 Act::TellGone { table, gone, at } => match self.tell_gone(table, *gone, *at).await? {
                     true => Ok(Effect::Quiet),

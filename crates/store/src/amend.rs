@@ -12,6 +12,7 @@ use portcullis_guard::feed::{Kind as Line, Record, name_id};
 
 use crate::SeedSet;
 use crate::acts::{Acts, Effect, Ink, ending};
+use crate::cipher::{CARD, Cipher};
 use crate::db::{Fault, both};
 use crate::estate::card_row;
 use crate::factors::Factoring;
@@ -21,7 +22,6 @@ use crate::schema::{
     applications, cards, families, memberships, people, people_idle, registry_version, roles, sessions,
 };
 use crate::seed::{NEVER, Seeding};
-use crate::vault::{CARD, Vault};
 
 /// Changing the registry on an open transaction.
 pub(crate) trait Amending {
@@ -30,7 +30,7 @@ pub(crate) trait Amending {
     /// Holds this version until the transaction ends; [`Effect::Lost`] when the registry has moved on.
     async fn hold(&mut self, version: u64) -> Result<Effect, Fault>;
     async fn step(&mut self, change: &Change, ink: Ink<'_>, news: &mut News) -> Result<(), Fault>;
-    async fn put_card(&mut self, card: &Card, vault: &Vault) -> Result<(), Fault>;
+    async fn put_card(&mut self, card: &Card, cipher: &Cipher) -> Result<(), Fault>;
     async fn end_logins(&mut self, of: &Logins<'_>) -> Result<Vec<Record>, Fault>;
     async fn end_person(&mut self, person: &str, reason: &str, now: u64) -> Result<(), Fault>;
 }
@@ -94,7 +94,7 @@ both! {
                 Change::PutApplication(it) => return self.put_applications(&[(**it).clone()]).await,
                 Change::PutPerson(it) => set.people.push(it.clone()),
                 Change::PutMembership(it) => set.memberships.push(it.clone()),
-                Change::PutCard(card) => return self.put_card(card, ink.vault).await,
+                Change::PutCard(card) => return self.put_card(card, ink.cipher).await,
                 Change::DropRole { organization, id } => {
                     diesel::delete(roles::table.find((organization, id))).execute(self).await?;
                 }
@@ -128,14 +128,14 @@ both! {
                 self.put_tenants(&set).await?;
             }
             if !set.people.is_empty() || !set.memberships.is_empty() {
-                self.put_people(&set, ink.vault).await?;
+                self.put_people(&set, ink.cipher).await?;
             }
             Ok(())
         }
 
-        async fn put_card(&mut self, card: &Card, vault: &Vault) -> Result<(), Fault> {
+        async fn put_card(&mut self, card: &Card, cipher: &Cipher) -> Result<(), Fault> {
             let place = card_row(card_kind(card.kind), &card.id);
-            let doc = vault.seal(CARD, &place, &rows::written("a card", card)?)?;
+            let doc = cipher.seal(CARD, &place, &rows::written("a card", card)?)?;
             diesel::insert_into(cards::table)
                 .values((
                     cards::kind.eq(card_kind(card.kind)),

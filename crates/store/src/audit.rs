@@ -18,10 +18,10 @@ use portcullis_authority::ledger::AuditRecord;
 use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
+use crate::cipher::Cipher;
 use crate::db::{Fault, Rows, both, on, rows_into};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_head};
-use crate::vault::Vault;
 
 pub use anchor::{AuditMark, Checkpoint};
 pub use outbox::{DeadLetter, Delivery, Lease};
@@ -53,7 +53,7 @@ impl Store {
         let (after, limit) = (signed(after), i64::try_from(limit).unwrap_or(i64::MAX));
         let read = || async {
             let rows = self.audit_rows(after, limit).await?;
-            rows.into_iter().map(|row| row.read(&self.books.vault)).collect()
+            rows.into_iter().map(|row| row.read(&self.books.cipher)).collect()
         };
         Ok(self.books.reading(read).await?)
     }
@@ -86,16 +86,16 @@ impl Store {
 pub(crate) trait AuditBook {
     /// Numbers, binds and writes the records, in this order. The counter's row is held until the
     /// transaction ends, so the numbers are in commit order.
-    async fn keep_audit(&mut self, records: &[&AuditRecord], vault: &Vault) -> Result<(), Fault>;
+    async fn keep_audit(&mut self, records: &[&AuditRecord], cipher: &Cipher) -> Result<(), Fault>;
 }
 
 both! {
     impl AuditBook {
-        async fn keep_audit(&mut self, records: &[&AuditRecord], vault: &Vault) -> Result<(), Fault> {
+        async fn keep_audit(&mut self, records: &[&AuditRecord], cipher: &Cipher) -> Result<(), Fault> {
             if records.is_empty() {
                 return Ok(());
             }
-            let mut salts = Salts::shake(records, vault)?;
+            let mut salts = Salts::shake(records, cipher)?;
             let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
             let (last, mut hash): (i64, String) = diesel::update(audit_head::table.find(1))
                 .set(audit_head::seq.eq(audit_head::seq + count))

@@ -9,10 +9,10 @@ use portcullis_authority::refusal::Trouble;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::cipher::{Cipher, KeyWrap, root};
 use crate::db::{Db, Fault, on, tx};
 use crate::rows::signed;
 use crate::schema::data_keys;
-use crate::vault::{KeyWrap, Vault, root};
 use crate::{Books, Store};
 
 /// Seals fields.
@@ -40,8 +40,8 @@ struct StoredDataKey {
 
 /// Makes what is missing and unwraps everything; a key that does not unwrap is trouble, because a server that
 /// cannot read its books must not begin.
-pub(crate) async fn open(db: &Db, vault: &Vault, now: u64) -> Result<(), Trouble> {
-    let Some(wrap) = vault.wrap.clone() else {
+pub(crate) async fn open(db: &Db, cipher: &Cipher, now: u64) -> Result<(), Trouble> {
+    let Some(wrap) = cipher.wrap.clone() else {
         return Ok(());
     };
     let mut rows = all(db).await?;
@@ -64,12 +64,12 @@ pub(crate) async fn open(db: &Db, vault: &Vault, now: u64) -> Result<(), Trouble
     if !has(&rows, FIELDS) || !has(&rows, MARKS) {
         rows = all(db).await?;
     }
-    let mut ring = crate::vault::KeyRing::default();
+    let mut ring = crate::cipher::KeyRing::default();
     for row in &rows {
         let bytes = wrap.unwrap(&row.kek, &row.name(), &row.wrapped)?;
         ring.take(row, &bytes);
     }
-    vault.replace(ring);
+    cipher.replace(ring);
     Ok(())
 }
 
@@ -82,7 +82,7 @@ impl Store {
 
     /// Wraps every data key under the key-encryption key of today. Answers how many were under another.
     pub async fn rewrap_data_keys(&self) -> Result<usize, Trouble> {
-        let Some(wrap) = self.books.vault.wrap.clone() else { return Ok(0) };
+        let Some(wrap) = self.books.cipher.wrap.clone() else { return Ok(0) };
         let mut rewrapped = 0;
         for row in all(&self.books.db).await? {
             if row.kek == wrap.id() {
@@ -105,7 +105,7 @@ impl Store {
     /// Makes a data key that seals from now on; the ones before only open. Other servers take it up when they
     /// look next ([`Store::learn_data_keys`]).
     pub async fn new_data_key(&self) -> Result<String, Trouble> {
-        let Some(wrap) = self.books.vault.wrap.clone() else {
+        let Some(wrap) = self.books.cipher.wrap.clone() else {
             return Err(Trouble::new("store", "these books have no key-encryption key"));
         };
         let new = fresh(&*wrap, FIELDS, (self.books.clock)() / 1000)?;
@@ -131,8 +131,8 @@ impl Store {
 impl Books {
     /// See [`Store::learn_data_keys`].
     pub(crate) async fn learn(&self) -> Result<(), Fault> {
-        let Some(wrap) = self.vault.wrap.clone() else { return Ok(()) };
-        let mut ring = (*self.vault.ring()).clone();
+        let Some(wrap) = self.cipher.wrap.clone() else { return Ok(()) };
+        let mut ring = (*self.cipher.ring()).clone();
         for row in all(&self.db).await? {
             if row.purpose == MARKS {
                 continue; // it never changes
@@ -146,7 +146,7 @@ impl Books {
                 Err(trouble) => tracing::error!(key = row.id, %trouble, "a data key cannot be used"),
             }
         }
-        self.vault.replace(ring);
+        self.cipher.replace(ring);
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl StoredDataKey {
     }
 }
 
-impl crate::vault::KeyRing {
+impl crate::cipher::KeyRing {
     fn take(&mut self, row: &StoredDataKey, bytes: &[u8; 32]) {
         match row.purpose.as_str() {
             MARKS => self.marks = Some(root(bytes)),

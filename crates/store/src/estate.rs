@@ -9,25 +9,25 @@ use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
 use crate::audit::opened;
+use crate::cipher::{AUDIT_DETAIL, CARD, Cipher};
 use crate::db::{Fault, both, glance, on};
 use crate::registry::docs;
 use crate::rows::{self, StoredMembership, StoredPerson, card_kind, unsigned};
 use crate::schema::{
     applications, audit, cards, memberships, organizations, people, registry_version, roles,
 };
-use crate::vault::{AUDIT_DETAIL, CARD, Vault};
 
 /// Of more changes than this the older ones are only in the audit log itself.
 const MOST_CHANGES: i64 = 10_000;
 
 /// Reading an estate on a transaction.
 trait Surveying {
-    async fn survey(&mut self, user: &str, reach: &[String], vault: &Vault) -> Result<Keepings, Fault>;
+    async fn survey(&mut self, user: &str, reach: &[String], cipher: &Cipher) -> Result<Keepings, Fault>;
 }
 
 both! {
     impl Surveying {
-        async fn survey(&mut self, user: &str, reach: &[String], vault: &Vault) -> Result<Keepings, Fault> {
+        async fn survey(&mut self, user: &str, reach: &[String], cipher: &Cipher) -> Result<Keepings, Fault> {
             let version: i64 =
                 registry_version::table.find(1).select(registry_version::version).get_result(self).await?;
             let organizations: Vec<String> = organizations::table
@@ -71,8 +71,8 @@ both! {
                 applications: docs("an application", applications)?,
                 memberships: places.into_iter().map(StoredMembership::read).collect::<Result<_, _>>()?,
                 // Generations are no part of what is shown, and nothing writes them back.
-                people: people.into_iter().map(|row| row.read(vault, (0, 0))).collect::<Result<_, _>>()?,
-                cards: cards.into_iter().map(|row| opened_card(vault, row)).collect::<Result<_, _>>()?,
+                people: people.into_iter().map(|row| row.read(cipher, (0, 0))).collect::<Result<_, _>>()?,
+                cards: cards.into_iter().map(|row| opened_card(cipher, row)).collect::<Result<_, _>>()?,
             })
         }
     }
@@ -80,8 +80,8 @@ both! {
 
 impl Store {
     pub(crate) async fn keepings(&self, user: &str, reach: &[String]) -> Result<Keepings, Trouble> {
-        let vault = &self.books.vault;
-        let read = || async { glance!(self.books.db, |c| c.survey(user, reach, vault).await) };
+        let cipher = &self.books.cipher;
+        let read = || async { glance!(self.books.db, |c| c.survey(user, reach, cipher).await) };
         Ok(self.books.reading(read).await?)
     }
 
@@ -97,7 +97,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .optional()?);
-            found.map(|row| opened_card(&self.books.vault, row)).transpose()
+            found.map(|row| opened_card(&self.books.cipher, row)).transpose()
         };
         Ok(self.books.reading(read).await?)
     }
@@ -115,15 +115,15 @@ impl Store {
                 .select(TracedRow::as_select())
                 .load(c)
                 .await?);
-            lines.into_iter().rev().map(|line| line.read(&self.books.vault)).collect()
+            lines.into_iter().rev().map(|line| line.read(&self.books.cipher)).collect()
         };
         Ok(self.books.reading(read).await?)
     }
 }
 
 /// A card as its row has it: kind, id and document.
-pub(crate) fn opened_card(vault: &Vault, (kind, id, doc): (String, String, String)) -> Result<Card, Fault> {
-    rows::read("a card", &vault.open(CARD, &card_row(&kind, &id), doc)?)
+pub(crate) fn opened_card(cipher: &Cipher, (kind, id, doc): (String, String, String)) -> Result<Card, Fault> {
+    rows::read("a card", &cipher.open(CARD, &card_row(&kind, &id), doc)?)
 }
 
 /// A card's row by its name.
@@ -143,8 +143,8 @@ struct TracedRow {
 
 impl TracedRow {
     /// The hash of its row names a trace: unlike the number, it tells nobody how much others do.
-    fn read(self, vault: &Vault) -> Result<Traced, Fault> {
-        let detail = opened(vault, AUDIT_DETAIL, self.seq, self.detail)?;
+    fn read(self, cipher: &Cipher) -> Result<Traced, Fault> {
+        let detail = opened(cipher, AUDIT_DETAIL, self.seq, self.detail)?;
         let trace: Trace = rows::read("a trace", &detail.unwrap_or_default())?;
         let id = self.hash.chars().take(22).collect();
         let organization = self.organization_id.unwrap_or_default();

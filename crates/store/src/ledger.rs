@@ -279,14 +279,14 @@ impl Books {
     ) -> Result<Written, Fault> {
         tx!(self.db, |c| {
             let mut effects = Vec::with_capacity(deeds.len());
-            let ink = Ink { salt: &self.salt, vault: &self.vault };
+            let ink = Ink { salt: &self.salt, cipher: &self.cipher };
             for deed in deeds {
                 effects.push(c.act(&deed.act, &self.feed, ink).await?);
             }
             // What did not happen leaves no audit record that it did.
             let happened = deeds.iter().zip(&effects).filter(|(_, effect)| effect.happened());
             let audit: Vec<_> = happened.flat_map(|(deed, _)| &deed.audit).collect();
-            c.keep_audit(&audit, &self.vault).await?;
+            c.keep_audit(&audit, &self.cipher).await?;
             let records: Vec<_> = effects.iter().flat_map(Effect::records).collect();
             let mut rows = Vec::new();
             if !records.is_empty() {

@@ -14,22 +14,22 @@ use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
 use crate::acts::Effect;
+use crate::cipher::{Cipher, INVITATION, Mark, OPERATOR, OPERATOR_SESSION};
 use crate::db::{Fault, both, glance, on};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{operator_invitations, operator_recovery, operator_sessions, operators, staff_version};
-use crate::vault::{INVITATION, Mark, OPERATOR, OPERATOR_SESSION, Vault};
 
 #[async_trait]
 impl StaffBook for Store {
     async fn staff(&self) -> Result<Staff, Trouble> {
-        let vault = &self.books.vault;
-        let read = || async { glance!(self.books.db, |c| c.staff(vault).await) };
+        let cipher = &self.books.cipher;
+        let read = || async { glance!(self.books.db, |c| c.staff(cipher).await) };
         Ok(self.books.reading(read).await?)
     }
 
     async fn operator_session(&self, hash: &str) -> Result<Option<(OperatorSession, Operator)>, Trouble> {
-        let vault = &self.books.vault;
-        let read = || async { Ok(on!(self.books.db, |c| c.session_of_operator(hash, vault).await?)) };
+        let cipher = &self.books.cipher;
+        let read = || async { Ok(on!(self.books.db, |c| c.session_of_operator(hash, cipher).await?)) };
         Ok(self.books.reading(read).await?)
     }
 
@@ -42,7 +42,7 @@ impl StaffBook for Store {
                 .select(StoredOperatorSession::as_select())
                 .load(c)
                 .await?);
-            rows.into_iter().map(|row| row.read(&self.books.vault)).collect()
+            rows.into_iter().map(|row| row.read(&self.books.cipher)).collect()
         };
         Ok(self.books.reading(read).await?)
     }
@@ -56,9 +56,10 @@ impl StaffBook for Store {
                 .select((operator_invitations::id, operator_invitations::doc))
                 .load(c)
                 .await?);
-            let vault = &self.books.vault;
-            let read =
-                |(id, doc): (String, String)| rows::read("an invitation", &vault.open(INVITATION, &id, doc)?);
+            let cipher = &self.books.cipher;
+            let read = |(id, doc): (String, String)| {
+                rows::read("an invitation", &cipher.open(INVITATION, &id, doc)?)
+            };
             rows.into_iter().map(read).collect()
         };
         Ok(self.books.reading(read).await?)
@@ -77,19 +78,19 @@ struct StoredOperator {
 }
 
 impl StoredOperator {
-    fn of(operator: &Operator, vault: &Vault) -> Result<Self, Fault> {
+    fn of(operator: &Operator, cipher: &Cipher) -> Result<Self, Fault> {
         let plain = Operator { recovery: Vec::new(), ..operator.clone() };
         Ok(Self {
             id: operator.id.clone(),
-            email: vault.mark(Mark::OperatorEmail, &operator.email),
+            email: cipher.mark(Mark::OperatorEmail, &operator.email),
             seed: operator.seed.clone(),
             last_step: signed(operator.last_step),
-            doc: vault.seal(OPERATOR, &operator.id, &rows::written("an operator", &plain)?)?,
+            doc: cipher.seal(OPERATOR, &operator.id, &rows::written("an operator", &plain)?)?,
         })
     }
 
-    fn read(self, recovery: Vec<String>, vault: &Vault) -> Result<Operator, Fault> {
-        let plain: Operator = rows::read("an operator", &vault.open(OPERATOR, &self.id, self.doc)?)?;
+    fn read(self, recovery: Vec<String>, cipher: &Cipher) -> Result<Operator, Fault> {
+        let plain: Operator = rows::read("an operator", &cipher.open(OPERATOR, &self.id, self.doc)?)?;
         Ok(Operator { last_step: unsigned(self.last_step), recovery, ..plain })
     }
 }
@@ -108,7 +109,7 @@ struct StoredOperatorSession {
 }
 
 impl StoredOperatorSession {
-    fn of(session: &OperatorSession, vault: &Vault) -> Result<Self, Fault> {
+    fn of(session: &OperatorSession, cipher: &Cipher) -> Result<Self, Fault> {
         let doc = rows::written("an operator's session", session)?;
         Ok(Self {
             hash: session.hash.clone(),
@@ -117,12 +118,12 @@ impl StoredOperatorSession {
             last_used: signed(session.last_used),
             expires_at: signed(session.expires_at),
             ended_at: session.ended_at.map(signed),
-            doc: vault.seal(OPERATOR_SESSION, &session.hash, &doc)?,
+            doc: cipher.seal(OPERATOR_SESSION, &session.hash, &doc)?,
         })
     }
 
-    fn read(self, vault: &Vault) -> Result<OperatorSession, Fault> {
-        let doc = vault.open(OPERATOR_SESSION, &self.hash, self.doc)?;
+    fn read(self, cipher: &Cipher) -> Result<OperatorSession, Fault> {
+        let doc = cipher.open(OPERATOR_SESSION, &self.hash, self.doc)?;
         let plain: OperatorSession = rows::read("an operator's session", &doc)?;
         Ok(OperatorSession {
             last_used: unsigned(self.last_used),
@@ -134,26 +135,26 @@ impl StoredOperatorSession {
 
 /// Operators on an open connection.
 pub(crate) trait Staffing {
-    async fn staff(&mut self, vault: &Vault) -> Result<Staff, Fault>;
-    async fn operator(&mut self, id: &str, vault: &Vault) -> Result<Option<Operator>, Fault>;
+    async fn staff(&mut self, cipher: &Cipher) -> Result<Staff, Fault>;
+    async fn operator(&mut self, id: &str, cipher: &Cipher) -> Result<Option<Operator>, Fault>;
     async fn session_of_operator(
         &mut self,
         hash: &str,
-        vault: &Vault,
+        cipher: &Cipher,
     ) -> Result<Option<(OperatorSession, Operator)>, Fault>;
-    async fn staff_act(&mut self, act: &StaffAct, vault: &Vault) -> Result<Effect, Fault>;
+    async fn staff_act(&mut self, act: &StaffAct, cipher: &Cipher) -> Result<Effect, Fault>;
     async fn hold_staff(&mut self, version: u64) -> Result<bool, Fault>;
     async fn put_operator(
         &mut self,
         expected: u64,
         operator: &Operator,
-        vault: &Vault,
+        cipher: &Cipher,
     ) -> Result<Effect, Fault>;
     async fn replace_factor(&mut self, operator: &Operator) -> Result<(), Fault>;
     async fn take_factor(&mut self, operator: &str, factor: &Taken) -> Result<bool, Fault>;
-    async fn invite(&mut self, invitation: &Invitation, vault: &Vault) -> Result<Effect, Fault>;
+    async fn invite(&mut self, invitation: &Invitation, cipher: &Cipher) -> Result<Effect, Fault>;
     async fn close_invitation(&mut self, id: &str, now: u64) -> Result<bool, Fault>;
-    async fn touch(&mut self, session: &OperatorSession, vault: &Vault) -> Result<Effect, Fault>;
+    async fn touch(&mut self, session: &OperatorSession, cipher: &Cipher) -> Result<Effect, Fault>;
     async fn end_operator_sessions(&mut self, of: Ended<'_>, now: u64) -> Result<(), Fault>;
 }
 
@@ -167,7 +168,7 @@ pub(crate) enum Ended<'a> {
 
 both! {
     impl Staffing {
-        async fn staff(&mut self, vault: &Vault) -> Result<Staff, Fault> {
+        async fn staff(&mut self, cipher: &Cipher) -> Result<Staff, Fault> {
             let version: i64 =
                 staff_version::table.find(1).select(staff_version::version).get_result(self).await?;
             let rows: Vec<StoredOperator> = operators::table
@@ -179,14 +180,14 @@ both! {
                 let (own, others) = left.drain(..).partition(|(operator, _)| *operator == row.id);
                 left = others;
                 let own: Vec<(String, String)> = own;
-                row.read(own.into_iter().map(|(_, hash)| hash).collect(), vault)
+                row.read(own.into_iter().map(|(_, hash)| hash).collect(), cipher)
             });
             let mut operators = operators.collect::<Result<Vec<_>, _>>()?;
             operators.sort_by(|one, other| one.email.cmp(&other.email));
             Ok(Staff { version: unsigned(version), operators })
         }
 
-        async fn operator(&mut self, id: &str, vault: &Vault) -> Result<Option<Operator>, Fault> {
+        async fn operator(&mut self, id: &str, cipher: &Cipher) -> Result<Option<Operator>, Fault> {
             let row: Option<StoredOperator> = operators::table
                 .find(id)
                 .select(StoredOperator::as_select())
@@ -199,13 +200,13 @@ both! {
                 .select(operator_recovery::hash)
                 .load(self)
                 .await?;
-            row.read(left, vault).map(Some)
+            row.read(left, cipher).map(Some)
         }
 
         async fn session_of_operator(
             &mut self,
             hash: &str,
-            vault: &Vault,
+            cipher: &Cipher,
         ) -> Result<Option<(OperatorSession, Operator)>, Fault> {
             let row: Option<StoredOperatorSession> = operator_sessions::table
                 .find(hash)
@@ -213,15 +214,15 @@ both! {
                 .get_result(self)
                 .await
                 .optional()?;
-            let Some(session) = row.map(|row| row.read(vault)).transpose()? else { return Ok(None) };
-            let operator = self.operator(&session.operator, vault).await?;
+            let Some(session) = row.map(|row| row.read(cipher)).transpose()? else { return Ok(None) };
+            let operator = self.operator(&session.operator, cipher).await?;
             Ok(operator.map(|operator| (session, operator)))
         }
 
-        async fn staff_act(&mut self, act: &StaffAct, vault: &Vault) -> Result<Effect, Fault> {
+        async fn staff_act(&mut self, act: &StaffAct, cipher: &Cipher) -> Result<Effect, Fault> {
             match act {
                 StaffAct::Put { expected, operator, end_sessions } => {
-                    let effect = self.put_operator(*expected, operator, vault).await?;
+                    let effect = self.put_operator(*expected, operator, cipher).await?;
                     if let (Effect::Quiet, Some(now)) = (&effect, end_sessions) {
                         self.end_operator_sessions(Ended::All(&operator.id), *now).await?;
                     }
@@ -235,11 +236,11 @@ both! {
                     if !self.take_factor(&session.operator, factor).await? {
                         return Ok(Effect::Spent { family: None });
                     }
-                    let row = StoredOperatorSession::of(session, vault)?;
+                    let row = StoredOperatorSession::of(session, cipher)?;
                     diesel::insert_into(operator_sessions::table).values(row).execute(self).await?;
                     Ok(Effect::Quiet)
                 }
-                StaffAct::Invite(invitation) => self.invite(invitation, vault).await,
+                StaffAct::Invite(invitation) => self.invite(invitation, cipher).await,
                 StaffAct::SpendInvitation { id, now } => Ok(match self.close_invitation(id, *now).await? {
                     true => Effect::Quiet,
                     false => Effect::Spent { family: None },
@@ -258,7 +259,7 @@ both! {
                     self.end_operator_sessions(Ended::Others(operator, keep), *now).await?;
                     Ok(Effect::Quiet)
                 }
-                StaffAct::Touch(session) => self.touch(session, vault).await,
+                StaffAct::Touch(session) => self.touch(session, cipher).await,
                 StaffAct::EndSession { id, now } => {
                     self.end_operator_sessions(Ended::One(id), *now).await?;
                     Ok(Effect::Quiet)
@@ -281,9 +282,9 @@ both! {
             &mut self,
             expected: u64,
             operator: &Operator,
-            vault: &Vault,
+            cipher: &Cipher,
         ) -> Result<Effect, Fault> {
-            let row = StoredOperator::of(operator, vault)?;
+            let row = StoredOperator::of(operator, cipher)?;
             // So that nobody else takes the address meanwhile.
             let held = self.hold_staff(expected).await?;
             let namesakes: i64 = operators::table
@@ -362,13 +363,13 @@ both! {
             Ok(taken == 1)
         }
 
-        async fn invite(&mut self, invitation: &Invitation, vault: &Vault) -> Result<Effect, Fault> {
+        async fn invite(&mut self, invitation: &Invitation, cipher: &Cipher) -> Result<Effect, Fault> {
             let doc = rows::written("an invitation", invitation)?;
             diesel::insert_into(operator_invitations::table)
                 .values((
                     operator_invitations::id.eq(&invitation.id),
                     operator_invitations::expires_at.eq(signed(invitation.expires_at)),
-                    operator_invitations::doc.eq(vault.seal(INVITATION, &invitation.id, &doc)?),
+                    operator_invitations::doc.eq(cipher.seal(INVITATION, &invitation.id, &doc)?),
                 ))
                 .execute(self)
                 .await?;
@@ -386,8 +387,8 @@ both! {
             Ok(closed == 1)
         }
 
-        async fn touch(&mut self, session: &OperatorSession, vault: &Vault) -> Result<Effect, Fault> {
-            let row = StoredOperatorSession::of(session, vault)?;
+        async fn touch(&mut self, session: &OperatorSession, cipher: &Cipher) -> Result<Effect, Fault> {
+            let row = StoredOperatorSession::of(session, cipher)?;
             let touched = diesel::update(operator_sessions::table.find(&session.hash))
                 .filter(operator_sessions::ended_at.is_null())
                 .set((operator_sessions::last_used.eq(row.last_used), operator_sessions::doc.eq(row.doc)))

@@ -12,10 +12,10 @@ use portcullis_guard::claims::OwnerKind;
 
 use crate::Store;
 use crate::audit::opened;
+use crate::cipher::{AUDIT_ADDRESS, Cipher, Mark};
 use crate::db::{Fault, both, on};
 use crate::rows::{StoredFamily, StoredPerson, StoredSession, folded, owner_kind, signed, unsigned};
 use crate::schema::{audit, families, people, sessions};
-use crate::vault::{AUDIT_ADDRESS, Mark, Vault};
 
 /// Rows of one answer about one person.
 const MOST: i64 = 500;
@@ -78,13 +78,13 @@ impl Store {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<Person>, Fault> {
-        let vault = &self.books.vault;
-        let named = whole.map(|text| (text, [vault.mark(Mark::PersonEmail, &folded(text)), folded(text)]));
+        let cipher = &self.books.cipher;
+        let named = whole.map(|text| (text, [cipher.mark(Mark::PersonEmail, &folded(text)), folded(text)]));
         let named = named.as_ref();
         let most = i64::try_from(most).unwrap_or(MOST);
         let read = || async move {
             let rows = on!(self.books.db, |c| c.people(search, named, after, most).await?);
-            rows.into_iter().map(|row| row.read(vault, (0, 0))).collect()
+            rows.into_iter().map(|row| row.read(cipher, (0, 0))).collect()
         };
         self.books.reading(read).await
     }
@@ -103,8 +103,8 @@ impl Store {
 
     /// The addresses that logins of a person were used from, as far as the audit goes back, newest first.
     pub async fn places_of(&self, person: &str) -> Result<Vec<PlaceOfUse>, Trouble> {
-        let vault = &self.books.vault;
-        let read = || async { Ok(on!(self.books.db, |c| c.places(person, vault).await?)) };
+        let cipher = &self.books.cipher;
+        let read = || async { Ok(on!(self.books.db, |c| c.places(person, cipher).await?)) };
         Ok(self.books.reading(read).await?)
     }
 }
@@ -119,7 +119,7 @@ trait Looking {
     ) -> Result<Vec<StoredPerson>, Fault>;
     async fn logins(&mut self, person: &str, now: u64) -> Result<Vec<Family>, Fault>;
     async fn browsers(&mut self, person: &str, now: u64) -> Result<Vec<Session>, Fault>;
-    async fn places(&mut self, person: &str, vault: &Vault) -> Result<Vec<PlaceOfUse>, Fault>;
+    async fn places(&mut self, person: &str, cipher: &Cipher) -> Result<Vec<PlaceOfUse>, Fault>;
 }
 
 both! {
@@ -175,7 +175,7 @@ both! {
             rows.into_iter().map(StoredSession::read).collect()
         }
 
-        async fn places(&mut self, person: &str, vault: &Vault) -> Result<Vec<PlaceOfUse>, Fault> {
+        async fn places(&mut self, person: &str, cipher: &Cipher) -> Result<Vec<PlaceOfUse>, Fault> {
             let last = diesel::dsl::max(audit::at);
             let used = audit::table
                 .filter(audit::subject.eq(person))
@@ -208,7 +208,7 @@ both! {
             let mut places = Vec::new();
             for (seq, last, times) in marked {
                 let address = seq.and_then(|seq| witnesses.get(&seq)).cloned().flatten();
-                let address = opened(vault, AUDIT_ADDRESS, seq.unwrap_or_default(), address)?;
+                let address = opened(cipher, AUDIT_ADDRESS, seq.unwrap_or_default(), address)?;
                 places.push((address, last, times));
             }
             places.extend(plain);

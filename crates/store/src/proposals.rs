@@ -8,14 +8,14 @@ use portcullis_authority::refusal::Trouble;
 
 use crate::Store;
 use crate::acts::Effect;
+use crate::cipher::{Cipher, PROPOSAL};
 use crate::db::{Fault, both, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::proposals;
-use crate::vault::{PROPOSAL, Vault};
 
 /// Deciding on an open transaction.
 pub(crate) trait Settling {
-    async fn put_proposal(&mut self, proposal: &Proposal, vault: &Vault) -> Result<Effect, Fault>;
+    async fn put_proposal(&mut self, proposal: &Proposal, cipher: &Cipher) -> Result<Effect, Fault>;
     async fn settle(&mut self, settlement: &Settlement) -> Result<Effect, Fault>;
     async fn orphan(&mut self, all: &Orphaning) -> Result<Effect, Fault>;
     async fn acknowledge(&mut self, seen: &Acknowledgement) -> Result<Effect, Fault>;
@@ -23,8 +23,8 @@ pub(crate) trait Settling {
 
 both! {
     impl Settling {
-        async fn put_proposal(&mut self, proposal: &Proposal, vault: &Vault) -> Result<Effect, Fault> {
-            let row = StoredProposal::of(proposal, vault)?;
+        async fn put_proposal(&mut self, proposal: &Proposal, cipher: &Cipher) -> Result<Effect, Fault> {
+            let row = StoredProposal::of(proposal, cipher)?;
             diesel::insert_into(proposals::table).values(row).execute(self).await?;
             Ok(Effect::Quiet)
         }
@@ -98,7 +98,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .optional()?);
-            row.map(|row| row.read(&self.books.vault)).transpose()
+            row.map(|row| row.read(&self.books.cipher)).transpose()
         };
         Ok(self.books.reading(read).await?)
     }
@@ -115,7 +115,7 @@ impl Store {
                     false => newest.load(c).await?,
                 }
             });
-            read_all(rows, &self.books.vault)
+            read_all(rows, &self.books.cipher)
         };
         Ok(self.books.reading(read).await?)
     }
@@ -128,7 +128,7 @@ impl Store {
                 let own = proposals::table.filter(is_open).filter(proposals::proposer.eq(proposer));
                 own.select(StoredProposal::as_select()).load(c).await?
             });
-            read_all(rows, &self.books.vault)
+            read_all(rows, &self.books.cipher)
         };
         Ok(self.books.reading(read).await?)
     }
@@ -141,14 +141,14 @@ impl Store {
                 let oldest = proposals::table.filter(unseen).order(proposals::created_at);
                 oldest.select(StoredProposal::as_select()).load(c).await?
             });
-            read_all(rows, &self.books.vault)
+            read_all(rows, &self.books.cipher)
         };
         Ok(self.books.reading(read).await?)
     }
 }
 
-fn read_all(rows: Vec<StoredProposal>, vault: &Vault) -> Result<Vec<Proposal>, Fault> {
-    rows.into_iter().map(|row| row.read(vault)).collect()
+fn read_all(rows: Vec<StoredProposal>, cipher: &Cipher) -> Result<Vec<Proposal>, Fault> {
+    rows.into_iter().map(|row| row.read(cipher)).collect()
 }
 
 #[derive(Insertable, Queryable, Selectable)]
@@ -171,10 +171,10 @@ struct StoredProposal {
 }
 
 impl StoredProposal {
-    fn of(proposal: &Proposal, vault: &Vault) -> Result<Self, Fault> {
+    fn of(proposal: &Proposal, cipher: &Cipher) -> Result<Self, Fault> {
         let it = proposal.clone();
         Ok(Self {
-            what: vault.seal(PROPOSAL, &it.id, &it.what)?,
+            what: cipher.seal(PROPOSAL, &it.id, &it.what)?,
             id: it.id,
             kind: it.kind,
             digest: it.digest,
@@ -191,9 +191,9 @@ impl StoredProposal {
         })
     }
 
-    fn read(self, vault: &Vault) -> Result<Proposal, Fault> {
+    fn read(self, cipher: &Cipher) -> Result<Proposal, Fault> {
         Ok(Proposal {
-            what: vault.open(PROPOSAL, &self.id, self.what)?,
+            what: cipher.open(PROPOSAL, &self.id, self.what)?,
             state: State::from_word(&self.state)
                 .ok_or_else(|| Fault::unreadable("a proposal", format!("{} is no state", self.state)))?,
             id: self.id,

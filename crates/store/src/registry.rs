@@ -19,13 +19,13 @@ use portcullis_authority::registry::{
 };
 use portcullis_guard::feed::Kind;
 
+use crate::cipher::{Cipher, Mark};
 use crate::db::{Fault, both, glance, on};
 use crate::promote::FLOOR;
 use crate::rows::{self, StoredMembership, StoredPerson, folded, unsigned, word};
 use crate::schema::{
     applications, fences, generations, guards, memberships, organizations, people, registry_version, roles,
 };
-use crate::vault::{Mark, Vault};
 use crate::{Books, Store};
 
 #[async_trait]
@@ -42,8 +42,8 @@ impl Registry for Store {
         if text.contains('\0') {
             return Ok(None);
         }
-        let vault = &self.books.vault;
-        let read = || async { Ok(on!(self.books.db, |c| c.person(who, vault).await?)) };
+        let cipher = &self.books.cipher;
+        let read = || async { Ok(on!(self.books.db, |c| c.person(who, cipher).await?)) };
         Ok(self.books.reading(read).await?)
     }
 
@@ -157,7 +157,7 @@ impl Shelf {
 /// Reading the registry.
 trait Shelves {
     async fn holdings(&mut self) -> Result<Holdings, Fault>;
-    async fn person(&mut self, who: Who<'_>, vault: &Vault) -> Result<Option<Person>, Fault>;
+    async fn person(&mut self, who: Who<'_>, cipher: &Cipher) -> Result<Option<Person>, Fault>;
 }
 
 both! {
@@ -197,9 +197,9 @@ both! {
             })
         }
 
-        async fn person(&mut self, who: Who<'_>, vault: &Vault) -> Result<Option<Person>, Fault> {
+        async fn person(&mut self, who: Who<'_>, cipher: &Cipher) -> Result<Option<Person>, Fault> {
             // Rows from before keys had marks hold the address itself.
-            let spelt = |email: &str| [vault.mark(Mark::PersonEmail, &folded(email)), folded(email)];
+            let spelt = |email: &str| [cipher.mark(Mark::PersonEmail, &folded(email)), folded(email)];
             let all = people::table.select(StoredPerson::as_select());
             let found = match who {
                 Who::Id(id) => all.filter(people::id.eq(id)).get_result(self).await,
@@ -228,7 +228,7 @@ both! {
                 let known = counts.iter().filter(|(counted, _)| counted == scope || counted == FLOOR);
                 known.map(|(_, n)| word(unsigned(*n))).max().unwrap_or(0)
             };
-            let person = row.read(vault, (of("subject"), of("actor")))?;
+            let person = row.read(cipher, (of("subject"), of("actor")))?;
             match who {
                 // A mark that was copied to another's row must not open that one's account.
                 Who::CustomerEmail { email, .. } | Who::UserEmail(email) if folded(email) != folded(&person.email) => {

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Store;
 use crate::audit::StoredAudit;
+use crate::cipher::{
+    CARD, Cipher, INVITATION, Mark, OPERATOR, OPERATOR_SESSION, PERSON, PROPOSAL, REVIEW_EMAIL,
+};
 use crate::db::{Fault, on, tx};
 use crate::estate::card_row;
 use crate::reviews::line_row;
 use crate::rows::{folded, read};
 use crate::schema::{
     audit, cards, operator_invitations, operator_sessions, operators, people, proposals, review_rows, reviews,
-};
-use crate::vault::{
-    CARD, INVITATION, Mark, OPERATOR, OPERATOR_SESSION, PERSON, PROPOSAL, REVIEW_EMAIL, Vault,
 };
 
 /// Rows in one transaction.
@@ -51,7 +51,7 @@ impl Resealed {
 /// still what was read.
 macro_rules! walk {
     ($store:expr, $table:ident.$key:ident.$column:ident, $field:expr, |$anew:ident, $open:ident| $set:expr) => {{
-        let (vault, under) = ($store.books.vault_of_today()?, $store.books.under_current());
+        let (cipher, under) = ($store.books.vault_of_today()?, $store.books.under_current());
         let (mut done, mut after) = (0, String::new());
         loop {
             let step = async {
@@ -66,8 +66,8 @@ macro_rules! walk {
                         .await?;
                     let mut some = 0;
                     for (key, before) in &rows {
-                        let $open = vault.open($field, key, before.clone())?;
-                        let $anew = vault.seal($field, key, &$open)?;
+                        let $open = cipher.open($field, key, before.clone())?;
+                        let $anew = cipher.seal($field, key, &$open)?;
                         let row =
                             $table::table.filter($table::$key.eq(key)).filter($table::$column.eq(before));
                         some += diesel::update(row).set($set).execute(c).await?;
@@ -94,13 +94,13 @@ impl Store {
     }
 
     async fn reseal_all(&self) -> Result<Resealed, Fault> {
-        let vault = &self.books.vault;
+        let cipher = &self.books.cipher;
         Ok(Resealed {
             people: walk!(self, people.id.doc, PERSON, |anew, open| {
-                (people::doc.eq(anew), people::email.eq(marked(vault, Mark::PersonEmail, &open)?))
+                (people::doc.eq(anew), people::email.eq(marked(cipher, Mark::PersonEmail, &open)?))
             }),
             operators: walk!(self, operators.id.doc, OPERATOR, |anew, open| {
-                (operators::doc.eq(anew), operators::email.eq(marked(vault, Mark::OperatorEmail, &open)?))
+                (operators::doc.eq(anew), operators::email.eq(marked(cipher, Mark::OperatorEmail, &open)?))
             }),
             sessions: walk!(self, operator_sessions.hash.doc, OPERATOR_SESSION, |anew, open| {
                 operator_sessions::doc.eq(anew)
@@ -115,7 +115,7 @@ impl Store {
     }
 
     async fn reseal_cards(&self) -> Result<usize, Fault> {
-        let (vault, under) = (self.books.vault_of_today()?, self.books.under_current());
+        let (cipher, under) = (self.books.vault_of_today()?, self.books.under_current());
         let kinds =
             async { Ok(on!(self.books.db, |c| cards::table.select(cards::kind).distinct().load(c).await?)) };
         let kinds: Vec<String> = self.books.db.within(kinds).await?;
@@ -137,9 +137,9 @@ impl Store {
                         let mut some = 0;
                         for (id, before) in &rows {
                             let place = card_row(&kind, id);
-                            let open = vault.open(CARD, &place, before.clone())?;
+                            let open = cipher.open(CARD, &place, before.clone())?;
                             let row = cards::table.find((&kind, id)).filter(cards::doc.eq(before));
-                            let anew = cards::doc.eq(vault.seal(CARD, &place, &open)?);
+                            let anew = cards::doc.eq(cipher.seal(CARD, &place, &open)?);
                             some += diesel::update(row).set(anew).execute(c).await?;
                         }
                         Ok::<_, Fault>((some, rows.last().map(|(id, _)| id.clone())))
@@ -157,7 +157,7 @@ impl Store {
     }
 
     async fn reseal_reviews(&self) -> Result<usize, Fault> {
-        let (vault, under) = (self.books.vault_of_today()?, self.books.under_current());
+        let (cipher, under) = (self.books.vault_of_today()?, self.books.under_current());
         let ids = async { Ok(on!(self.books.db, |c| reviews::table.select(reviews::id).load(c).await?)) };
         let ids: Vec<String> = self.books.db.within(ids).await?;
         let mut done = 0;
@@ -179,10 +179,10 @@ impl Store {
                         for (n, before) in &rows {
                             let Some(before) = before else { continue };
                             let place = line_row(&review, *n);
-                            let open = vault.open(REVIEW_EMAIL, &place, before.clone())?;
+                            let open = cipher.open(REVIEW_EMAIL, &place, before.clone())?;
                             let row =
                                 review_rows::table.find((&review, n)).filter(review_rows::email.eq(before));
-                            let anew = review_rows::email.eq(vault.seal(REVIEW_EMAIL, &place, &open)?);
+                            let anew = review_rows::email.eq(cipher.seal(REVIEW_EMAIL, &place, &open)?);
                             some += diesel::update(row).set(anew).execute(c).await?;
                         }
                         Ok::<_, Fault>((some, rows.last().map(|(n, _)| *n)))
@@ -218,7 +218,7 @@ impl Store {
     }
 
     async fn reseal_span(&self, after: i64) -> Result<usize, Fault> {
-        let (vault, under) = (self.books.vault_of_today()?, self.books.under_current());
+        let (cipher, under) = (self.books.vault_of_today()?, self.books.under_current());
         // A field without a seal is of the first form, which the chain binds as it is.
         let address = audit::address_seal.is_not_null().and(audit::address.not_like(&under));
         let detail = audit::detail_seal.is_not_null().and(audit::detail.not_like(&under));
@@ -233,7 +233,7 @@ impl Store {
             let mut done = 0;
             for row in rows {
                 let (address, detail) = (row.address.clone(), row.detail.clone());
-                let anew = row.resealed(vault)?;
+                let anew = row.resealed(cipher)?;
                 // Not what was erased meanwhile: it must not come back.
                 let same = sql::<Bool>("coalesce(address, '') = ")
                     .bind::<Text, _>(address.unwrap_or_default())
@@ -258,22 +258,22 @@ impl Store {
 impl crate::Books {
     /// What is left alone: the pattern of what the current key has sealed.
     fn under_current(&self) -> String {
-        self.vault.current_prefix().unwrap_or_default() + "%"
+        self.cipher.current_prefix().unwrap_or_default() + "%"
     }
 
     /// What seals. Without keys there is nothing to do, and nothing that looks like it was done.
-    fn vault_of_today(&self) -> Result<&Vault, Fault> {
+    fn vault_of_today(&self) -> Result<&Cipher, Fault> {
         let none = || Fault::unreadable("a data key", "these books have none");
-        self.vault.seals().then_some(&self.vault).ok_or_else(none)
+        self.cipher.seals().then_some(&self.cipher).ok_or_else(none)
     }
 }
 
 /// The mark of the address in a person's or an operator's document.
-fn marked(vault: &Vault, mark: Mark, doc: &str) -> Result<String, Fault> {
+fn marked(cipher: &Cipher, mark: Mark, doc: &str) -> Result<String, Fault> {
     #[derive(Deserialize)]
     struct Addressed {
         email: String,
     }
     let it: Addressed = read("a document", doc)?;
-    Ok(vault.mark(mark, &folded(&it.email)))
+    Ok(cipher.mark(mark, &folded(&it.email)))
 }

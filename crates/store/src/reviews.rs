@@ -13,10 +13,10 @@ use portcullis_authority::reviews::{Access, Decision, Review, ReviewAct, ReviewB
 
 use crate::Store;
 use crate::acts::Effect;
+use crate::cipher::{Cipher, REVIEW_EMAIL};
 use crate::db::{Fault, Rows, both, glance, on, rows_into};
 use crate::rows::{self, signed, unsigned};
 use crate::schema::{audit, audit_head, families, operator_sessions, review_rows, reviews, secret_uses};
-use crate::vault::{REVIEW_EMAIL, Vault};
 
 /// Rows in one insert: nine columns each, well below what PostgreSQL binds.
 const BITE: usize = 1000;
@@ -39,8 +39,8 @@ impl ReviewBook for Store {
         if id.contains('\0') {
             return Ok(None);
         }
-        let vault = &self.books.vault;
-        let read = || async { glance!(self.books.db, |c| c.review(id, vault).await) };
+        let cipher = &self.books.cipher;
+        let read = || async { glance!(self.books.db, |c| c.review(id, cipher).await) };
         Ok(self.books.reading(read).await?)
     }
 
@@ -70,7 +70,7 @@ impl Store {
                 .select(StoredReviewRow::as_select())
                 .load(c)
                 .await?);
-            let open = |row: StoredReviewRow| Ok((row.review_id.clone(), row.read(&self.books.vault)?));
+            let open = |row: StoredReviewRow| Ok((row.review_id.clone(), row.read(&self.books.cipher)?));
             rows.into_iter().map(open).collect()
         };
         Ok(self.books.reading(read).await?)
@@ -100,13 +100,13 @@ pub(crate) trait Reviewing {
     async fn places_used(&mut self, after: i64) -> Result<HashMap<(String, String), u64>, Fault>;
     /// By operator id.
     async fn operators_used(&mut self, after: i64) -> Result<HashMap<String, u64>, Fault>;
-    async fn review(&mut self, id: &str, vault: &Vault) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
-    async fn review_act(&mut self, act: &ReviewAct, vault: &Vault) -> Result<Effect, Fault>;
+    async fn review(&mut self, id: &str, cipher: &Cipher) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault>;
+    async fn review_act(&mut self, act: &ReviewAct, cipher: &Cipher) -> Result<Effect, Fault>;
     async fn open_review(
         &mut self,
         review: &Review,
         rows: &[ReviewRow],
-        vault: &Vault,
+        cipher: &Cipher,
     ) -> Result<Effect, Fault>;
     async fn sign_row(&mut self, act: &ReviewAct) -> Result<Effect, Fault>;
 }
@@ -183,7 +183,7 @@ both! {
         async fn review(
             &mut self,
             id: &str,
-            vault: &Vault,
+            cipher: &Cipher,
         ) -> Result<Option<(Review, Vec<ReviewRow>)>, Fault> {
             let found: Option<StoredReview> = reviews::table
                 .find(id)
@@ -198,13 +198,13 @@ both! {
                 .select(StoredReviewRow::as_select())
                 .load(self)
                 .await?;
-            let lines = lines.into_iter().map(|line| line.read(vault)).collect::<Result<_, _>>()?;
+            let lines = lines.into_iter().map(|line| line.read(cipher)).collect::<Result<_, _>>()?;
             Ok(Some((review, lines)))
         }
 
-        async fn review_act(&mut self, act: &ReviewAct, vault: &Vault) -> Result<Effect, Fault> {
+        async fn review_act(&mut self, act: &ReviewAct, cipher: &Cipher) -> Result<Effect, Fault> {
             let changed = match act {
-                ReviewAct::Open { review, rows } => return self.open_review(review, rows, vault).await,
+                ReviewAct::Open { review, rows } => return self.open_review(review, rows, cipher).await,
                 ReviewAct::Sign { .. } => return self.sign_row(act).await,
                 ReviewAct::Assign { review, to } => {
                     diesel::update(reviews::table.find(review))
@@ -233,10 +233,10 @@ both! {
             &mut self,
             review: &Review,
             rows: &[ReviewRow],
-            vault: &Vault,
+            cipher: &Cipher,
         ) -> Result<Effect, Fault> {
             diesel::insert_into(reviews::table).values(StoredReview::of(review)?).execute(self).await?;
-            let rows = rows.iter().map(|row| StoredReviewRow::of((&review.id, row), vault));
+            let rows = rows.iter().map(|row| StoredReviewRow::of((&review.id, row), cipher));
             self.write(rows.collect::<Result<Vec<_>, _>>()?).await?;
             Ok(Effect::Quiet)
         }
@@ -348,10 +348,10 @@ pub(crate) struct StoredReviewRow {
 }
 
 impl StoredReviewRow {
-    fn of((review, row): (&str, &ReviewRow), vault: &Vault) -> Result<Self, Fault> {
+    fn of((review, row): (&str, &ReviewRow), cipher: &Cipher) -> Result<Self, Fault> {
         let plain = Access { email: None, ..row.access.clone() };
         let place = line_row(review, signed(row.n));
-        let email = row.access.email.as_deref().map(|email| vault.seal(REVIEW_EMAIL, &place, email));
+        let email = row.access.email.as_deref().map(|email| cipher.seal(REVIEW_EMAIL, &place, email));
         Ok(Self {
             review_id: review.into(),
             n: signed(row.n),
@@ -365,9 +365,9 @@ impl StoredReviewRow {
         })
     }
 
-    fn read(self, vault: &Vault) -> Result<ReviewRow, Fault> {
+    fn read(self, cipher: &Cipher) -> Result<ReviewRow, Fault> {
         let place = line_row(&self.review_id, self.n);
-        let email = self.email.map(|email| vault.open(REVIEW_EMAIL, &place, email)).transpose()?;
+        let email = self.email.map(|email| cipher.open(REVIEW_EMAIL, &place, email)).transpose()?;
         let plain: Access = rows::read("a line of a review", &self.doc)?;
         let decision = self.decision.map(|word| {
             Decision::from_word(&word).ok_or_else(|| Fault::unreadable("a line of a review", word))

@@ -14,9 +14,9 @@ use portcullis_guard::feed::{Kind, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::cipher::{Cipher, Mark, PERSON};
 use crate::db::Fault;
 use crate::schema::{codes, families, memberships, people, rv_log, sessions};
-use crate::vault::{Mark, PERSON, Vault};
 
 /// An authorization code.
 #[derive(Insertable, Queryable, Selectable)]
@@ -150,7 +150,7 @@ pub(crate) struct StoredPerson {
 }
 
 impl StoredPerson {
-    pub(crate) fn of(person: &Person, vault: &Vault) -> Result<Self, Fault> {
+    pub(crate) fn of(person: &Person, cipher: &Cipher) -> Result<Self, Fault> {
         // Generations are counted in a table of their own and never come from a seed.
         let kept = Person {
             password: None,
@@ -163,10 +163,10 @@ impl StoredPerson {
             id: person.id.clone(),
             kind: owner_kind(person.kind).into(),
             organization_id: person.organization.clone(),
-            email: vault.mark(Mark::PersonEmail, &folded(&person.email)),
+            email: cipher.mark(Mark::PersonEmail, &folded(&person.email)),
             password: person.password.clone(),
             disabled: person.disabled,
-            doc: vault.seal(PERSON, &person.id, &written("a person", &kept)?)?,
+            doc: cipher.seal(PERSON, &person.id, &written("a person", &kept)?)?,
             password_given: person.password_given,
         })
     }
@@ -174,10 +174,10 @@ impl StoredPerson {
     /// The person, with the generations that were counted for it.
     pub(crate) fn read(
         self,
-        vault: &Vault,
+        cipher: &Cipher,
         (generation, actor_generation): (u32, u32),
     ) -> Result<Person, Fault> {
-        let doc = vault.open(PERSON, &self.id, self.doc)?;
+        let doc = cipher.open(PERSON, &self.id, self.doc)?;
         Ok(Person {
             password: self.password,
             password_given: self.password_given,

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Store;
 use crate::amend::Amending as _;
 use crate::audit::AuditBook;
+use crate::cipher::{Cipher, Mark};
 use crate::db::{Bulk, Fault, bites, both, tx};
 use crate::estate::opened_card;
 use crate::feed::{Began, FeedBook};
@@ -28,7 +29,6 @@ use crate::rows::{
 use crate::schema::{
     applications, cards, fences, guards, memberships, organizations, people, registry_version, roles,
 };
-use crate::vault::{Mark, Vault};
 
 /// Rows in one insert.
 const BITE: usize = 500;
@@ -110,8 +110,8 @@ impl Store {
             let set = &c.keeping_what_narrows(set).await?;
             c.put_tenants(set).await?;
             c.put_applications(&set.applications).await?;
-            c.put_people(set, &self.books.vault).await?;
-            c.put_conflicts(&set.conflicts, as_of_ms, &self.books.vault).await?;
+            c.put_people(set, &self.books.cipher).await?;
+            c.put_conflicts(&set.conflicts, as_of_ms, &self.books.cipher).await?;
             let counts = set.counts(version);
             let audit = AuditRecord {
                 at: as_of_ms / 1000,
@@ -119,7 +119,7 @@ impl Store {
                 detail: Some(written("counts", &counts)?),
                 ..AuditRecord::default()
             };
-            c.keep_audit(&[&audit], &self.books.vault).await?;
+            c.keep_audit(&[&audit], &self.books.cipher).await?;
             let news = Record {
                 kind: Kind::Policy,
                 flags: 0,
@@ -151,11 +151,11 @@ impl SeedSet {
 pub(crate) trait Seeding {
     async fn put_tenants(&mut self, set: &SeedSet) -> Result<(), Fault>;
     async fn put_applications(&mut self, list: &[Application]) -> Result<(), Fault>;
-    async fn put_people(&mut self, set: &SeedSet, vault: &Vault) -> Result<(), Fault>;
-    async fn mark_plain_addresses(&mut self, people: &[Person], vault: &Vault) -> Result<(), Fault>;
+    async fn put_people(&mut self, set: &SeedSet, cipher: &Cipher) -> Result<(), Fault>;
+    async fn mark_plain_addresses(&mut self, people: &[Person], cipher: &Cipher) -> Result<(), Fault>;
     async fn next_version(&mut self) -> Result<u64, Fault>;
     async fn keeping_what_narrows(&mut self, set: &SeedSet) -> Result<SeedSet, Fault>;
-    async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64, vault: &Vault) -> Result<(), Fault>;
+    async fn put_conflicts(&mut self, list: &[Conflict], now_ms: u64, cipher: &Cipher) -> Result<(), Fault>;
 }
 
 both! {
@@ -249,11 +249,11 @@ both! {
         }
 
         /// In bites, because people may be many.
-        async fn put_people(&mut self, set: &SeedSet, vault: &Vault) -> Result<(), Fault> {
+        async fn put_people(&mut self, set: &SeedSet, cipher: &Cipher) -> Result<(), Fault> {
             for bite in set.people.chunks(BITE) {
-                self.mark_plain_addresses(bite, vault).await?;
+                self.mark_plain_addresses(bite, cipher).await?;
             }
-            let rows = set.people.iter().map(|one| StoredPerson::of(one, vault)).collect::<Result<_, _>>()?;
+            let rows = set.people.iter().map(|one| StoredPerson::of(one, cipher)).collect::<Result<_, _>>()?;
             for bite in bites(rows, BITE) {
                 let insert = diesel::insert_into(people::table)
                     .values(bite)
@@ -290,8 +290,8 @@ both! {
 
         /// Rows from before keys had marks hold the address itself. Those of the same addresses get their marks
         /// first, so that the unique indexes see that it is taken.
-        async fn mark_plain_addresses(&mut self, people: &[Person], vault: &Vault) -> Result<(), Fault> {
-            if !vault.seals() {
+        async fn mark_plain_addresses(&mut self, people: &[Person], cipher: &Cipher) -> Result<(), Fault> {
+            if !cipher.seals() {
                 return Ok(());
             }
             let spelt: Vec<String> = people.iter().map(|person| folded(&person.email)).collect();
@@ -302,7 +302,7 @@ both! {
                 .await?;
             for (id, email) in plain {
                 diesel::update(people::table.find(id))
-                    .set(people::email.eq(vault.mark(Mark::PersonEmail, &email)))
+                    .set(people::email.eq(cipher.mark(Mark::PersonEmail, &email)))
                     .execute(self)
                     .await?;
             }
@@ -372,7 +372,7 @@ both! {
             &mut self,
             list: &[Conflict],
             now_ms: u64,
-            vault: &Vault,
+            cipher: &Cipher,
         ) -> Result<(), Fault> {
             for one in list {
                 let id = role_id(&one.organization, &one.role);
@@ -383,13 +383,13 @@ both! {
                     .await
                     .optional()?;
                 let mut card = match known {
-                    Some(row) => opened_card(vault, row)?,
+                    Some(row) => opened_card(cipher, row)?,
                     None => Card::new(CardKind::Role, &id, &one.organization, now_ms),
                 };
                 let with: Vec<String> =
                     one.with.iter().map(|other| role_id(&one.organization, other)).collect();
                 card.more.insert("conflicts_with".into(), with.into());
-                self.put_card(&card, vault).await?;
+                self.put_card(&card, cipher).await?;
             }
             Ok(())
         }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoredAudit, opened};
 use crate::Store;
+use crate::cipher::AUDIT_DETAIL;
 use crate::db::{Fault, on, tx};
 use crate::purge::Counting as _;
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_anchor, audit_checkpoints, audit_head};
-use crate::vault::AUDIT_DETAIL;
 
 /// Rows whose personal fields are erased in one transaction.
 const BITE: i64 = 500;
@@ -235,7 +235,7 @@ impl Store {
                 .await?;
             let mut erased = 0;
             for row in rows {
-                let says = opened(&self.books.vault, AUDIT_DETAIL, row.seq, row.detail.clone())?;
+                let says = opened(&self.books.cipher, AUDIT_DETAIL, row.seq, row.detail.clone())?;
                 let says = says.unwrap_or_default();
                 if !named.iter().any(|name| says.contains(name)) {
                     continue;

@@ -18,10 +18,10 @@ use super::AuditEntry;
 use super::fields::{
     ADDRESS, DETAIL, Place, SALT_CHARS, Salts, commit, commitment, opened, remains, salted, sealed,
 };
+use crate::cipher::{AUDIT_ADDRESS, AUDIT_DETAIL, Cipher, Mark, is_sealed};
 use crate::db::Fault;
 use crate::rows::{self, base64url, signed, unsigned, written};
 use crate::schema::audit;
-use crate::vault::{AUDIT_ADDRESS, AUDIT_DETAIL, Mark, Vault, is_sealed};
 
 #[derive(Insertable, Queryable, Selectable, Deserialize)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
@@ -101,9 +101,9 @@ impl StoredAudit {
         Ok(row)
     }
 
-    pub fn read(self, vault: &Vault) -> Result<AuditEntry, Fault> {
-        let address = opened(vault, AUDIT_ADDRESS, self.seq, self.address)?;
-        let detail = opened(vault, AUDIT_DETAIL, self.seq, self.detail)?;
+    pub fn read(self, cipher: &Cipher) -> Result<AuditEntry, Fault> {
+        let address = opened(cipher, AUDIT_ADDRESS, self.seq, self.address)?;
+        let detail = opened(cipher, AUDIT_DETAIL, self.seq, self.detail)?;
         Ok(AuditEntry {
             seq: unsigned(self.seq),
             record: AuditRecord {
@@ -135,32 +135,32 @@ impl StoredAudit {
     }
 
     /// Whether the sealed fields say what the row is committed to. Without keys nobody can tell.
-    pub fn opens(&self, vault: &Vault) -> bool {
+    pub fn opens(&self, cipher: &Cipher) -> bool {
         let says = |place: Place, field: &Option<String>, seal: &Option<String>| match field {
-            Some(sealed) if is_sealed(sealed) => salted(vault, place.1, self.seq, sealed)
+            Some(sealed) if is_sealed(sealed) => salted(cipher, place.1, self.seq, sealed)
                 .is_ok_and(|(salt, text)| seal.as_ref() == Some(&commit(place.0, &text, &salt))),
             _ => true,
         };
-        !vault.seals()
+        !cipher.seals()
             || says(ADDRESS, &self.address, &self.address_seal)
                 && says(DETAIL, &self.detail, &self.detail_seal)
     }
 
     /// The row with its fields sealed under the key of today. A field of the first form stays as it is: its
     /// text is what the chain binds.
-    pub fn resealed(self, vault: &Vault) -> Result<Self, Fault> {
+    pub fn resealed(self, cipher: &Cipher) -> Result<Self, Fault> {
         let anew = |place: Place, field: Option<String>, seal: Option<String>| {
             let (Some(text), Some(seal)) = (&field, &seal) else { return Ok((field, seal)) };
             let (salt, text) = match is_sealed(text) {
-                true => salted(vault, place.1, self.seq, text)?,
+                true => salted(cipher, place.1, self.seq, text)?,
                 false => (seal.clone(), text.clone()),
             };
-            sealed(vault, place, self.seq, (&salt, &text))
+            sealed(cipher, place, self.seq, (&salt, &text))
         };
-        let open = opened(vault, AUDIT_ADDRESS, self.seq, self.address.clone())?;
+        let open = opened(cipher, AUDIT_ADDRESS, self.seq, self.address.clone())?;
         let (address, address_seal) = anew(ADDRESS, self.address, self.address_seal)?;
         let (detail, detail_seal) = anew(DETAIL, self.detail, self.detail_seal)?;
-        let address_mark = open.map(|address| vault.mark(Mark::AuditAddress, &address));
+        let address_mark = open.map(|address| cipher.mark(Mark::AuditAddress, &address));
         Ok(Self { address, address_seal, detail, detail_seal, address_mark, ..self })
     }
 
@@ -300,8 +300,8 @@ mod tests {
     use super::*;
 
     fn row(record: &AuditRecord) -> StoredAudit {
-        let vault = Vault::new(None);
-        let mut salts = Salts::shake(&[record], &vault).expect("chance");
+        let cipher = Cipher::new(None);
+        let mut salts = Salts::shake(&[record], &cipher).expect("chance");
         StoredAudit::of(record, 1, String::new(), &mut salts).expect("a row")
     }
 

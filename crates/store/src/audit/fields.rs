@@ -5,9 +5,9 @@ use portcullis_authority::ledger::AuditRecord;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::cipher::{AUDIT_ADDRESS, AUDIT_DETAIL, Cipher, Field, Mark, is_sealed};
 use crate::db::Fault;
 use crate::rows::base64url;
-use crate::vault::{AUDIT_ADDRESS, AUDIT_DETAIL, Field, Mark, Vault, is_sealed};
 
 /// Bytes of a salt.
 const SALT: usize = 16;
@@ -23,15 +23,15 @@ pub(super) const DETAIL: Place = ("detail", AUDIT_DETAIL);
 /// Random salts for a group of records, from one draw, and what seals their fields.
 pub(super) struct Salts<'a> {
     bytes: Vec<u8>,
-    vault: &'a Vault,
+    cipher: &'a Cipher,
 }
 
 impl<'a> Salts<'a> {
-    pub fn shake(records: &[&AuditRecord], vault: &'a Vault) -> Result<Self, Fault> {
+    pub fn shake(records: &[&AuditRecord], cipher: &'a Cipher) -> Result<Self, Fault> {
         let fields = |r: &&AuditRecord| usize::from(r.address.is_some()) + usize::from(r.detail.is_some());
         let mut bytes = vec![0; SALT * records.iter().map(fields).sum::<usize>()];
         SystemRandom::new().fill(&mut bytes).map_err(|why| Fault::unreadable("chance", why))?;
-        Ok(Self { bytes, vault })
+        Ok(Self { bytes, cipher })
     }
 
     fn next(&mut self) -> String {
@@ -42,14 +42,14 @@ impl<'a> Salts<'a> {
     pub fn keep(&mut self, place: Place, seq: i64, text: Option<String>) -> Result<Columns, Fault> {
         let Some(text) = text else { return Ok((None, None)) };
         let salt = self.next();
-        match self.vault.seals() {
-            true => sealed(self.vault, place, seq, (&salt, &text)),
+        match self.cipher.seals() {
+            true => sealed(self.cipher, place, seq, (&salt, &text)),
             false => Ok((Some(text), Some(salt))),
         }
     }
 
     pub fn mark(&self, address: &str) -> Option<String> {
-        self.vault.seals().then(|| self.vault.mark(Mark::AuditAddress, address))
+        self.cipher.seals().then(|| self.cipher.mark(Mark::AuditAddress, address))
     }
 }
 
@@ -58,18 +58,23 @@ pub(super) type Columns = (Option<String>, Option<String>);
 
 /// Salt and text in one sealed field, and the commitment beside it.
 pub(super) fn sealed(
-    vault: &Vault,
+    cipher: &Cipher,
     place: Place,
     seq: i64,
     (salt, text): (&str, &str),
 ) -> Result<Columns, Fault> {
-    let field = vault.seal(place.1, &seq.to_string(), &format!("{salt}{text}"))?;
+    let field = cipher.seal(place.1, &seq.to_string(), &format!("{salt}{text}"))?;
     Ok((Some(field), Some(commit(place.0, text, salt))))
 }
 
 /// Salt and text of a sealed field.
-pub(super) fn salted(vault: &Vault, field: Field, seq: i64, sealed: &str) -> Result<(String, String), Fault> {
-    let opened = vault.open(field, &seq.to_string(), sealed.to_owned())?;
+pub(super) fn salted(
+    cipher: &Cipher,
+    field: Field,
+    seq: i64,
+    sealed: &str,
+) -> Result<(String, String), Fault> {
+    let opened = cipher.open(field, &seq.to_string(), sealed.to_owned())?;
     let parts = opened.split_at_checked(SALT_CHARS);
     let (salt, text) = parts.ok_or_else(|| Fault::unreadable("an audit record", "a field has no salt"))?;
     Ok((salt.to_owned(), text.to_owned()))
@@ -77,13 +82,13 @@ pub(super) fn salted(vault: &Vault, field: Field, seq: i64, sealed: &str) -> Res
 
 /// What a field of the log says.
 pub(crate) fn opened(
-    vault: &Vault,
+    cipher: &Cipher,
     field: Field,
     seq: i64,
     text: Option<String>,
 ) -> Result<Option<String>, Fault> {
     match text {
-        Some(text) if is_sealed(&text) => salted(vault, field, seq, &text).map(|(_, text)| Some(text)),
+        Some(text) if is_sealed(&text) => salted(cipher, field, seq, &text).map(|(_, text)| Some(text)),
         plain => Ok(plain),
     }
 }

@@ -7,10 +7,10 @@ use portcullis_authority::refusal::Trouble;
 
 use super::{AuditEntry, StoredAudit};
 use crate::Store;
+use crate::cipher::Mark;
 use crate::db::{Fault, both, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::audit;
-use crate::vault::Mark;
 
 /// Rows that a page may look at for what has no index.
 const WINDOW: i64 = 100_000;
@@ -67,13 +67,13 @@ impl Store {
         let floor = self.floor(query, end).await?.max(begin);
         let limit = query.limit.clamp(1, LONGEST);
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let vault = &self.books.vault;
-        let mark = query.address.as_ref().map(|address| vault.mark(Mark::AuditAddress, address));
+        let cipher = &self.books.cipher;
+        let mark = query.address.as_ref().map(|address| cipher.mark(Mark::AuditAddress, address));
         let mark = mark.as_deref();
         let read = || async move {
             let span = Span { from: floor, before: end, most };
             let rows = on!(self.books.db, |c| c.fitting(query, mark, span).await?);
-            rows.into_iter().map(|row| row.read(vault)).collect::<Result<Vec<_>, _>>()
+            rows.into_iter().map(|row| row.read(cipher)).collect::<Result<Vec<_>, _>>()
         };
         let entries = self.books.reading(read).await?;
         let next = match entries.last() {

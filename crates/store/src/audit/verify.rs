@@ -10,10 +10,10 @@ use portcullis_authority::refusal::Trouble;
 
 use super::{AuditMark, StoredAudit};
 use crate::Store;
+use crate::cipher::Cipher;
 use crate::db::{Fault, glance, on};
 use crate::rows::{signed, unsigned};
 use crate::schema::{audit, audit_head};
-use crate::vault::Vault;
 
 /// Rows in one step.
 const STRIDE: i64 = 5000;
@@ -136,7 +136,7 @@ impl Store {
             let after = page.rows.last().map_or(walk.seq, |row| row.seq);
             let books = Arc::clone(&self.books);
             let hashing =
-                tokio::task::spawn_blocking(move || walk.over(page.rows, page.head.0, &books.vault));
+                tokio::task::spawn_blocking(move || walk.over(page.rows, page.head.0, &books.cipher));
             let (next, walked) = tokio::join!(self.audit_step(after), hashing);
             (page, walk) = (next?, walked.map_err(|why| Trouble::new("store", why))?);
         }
@@ -219,7 +219,7 @@ impl Walk {
         walk
     }
 
-    pub(crate) fn over(mut self, rows: Vec<StoredAudit>, head: i64, vault: &Vault) -> Self {
+    pub(crate) fn over(mut self, rows: Vec<StoredAudit>, head: i64, cipher: &Cipher) -> Self {
         for row in &rows {
             if self.bad.is_some() {
                 break;
@@ -228,19 +228,19 @@ impl Walk {
                 self.bad = Some((unsigned(row.seq), AuditFinding::Beyond { head: unsigned(head) }));
                 break;
             }
-            self.step(row, vault);
+            self.step(row, cipher);
         }
         self
     }
 
-    fn step(&mut self, row: &StoredAudit, vault: &Vault) {
+    fn step(&mut self, row: &StoredAudit, cipher: &Cipher) {
         let next = self.seq + 1;
         if row.seq != next {
             let rows = unsigned(row.seq - next);
             self.bad = Some((unsigned(next), AuditFinding::Missing { rows }));
         } else if row.prev_hash != self.hash || !row.fits(&self.hash, next) {
             self.bad = Some((unsigned(next), cause(row, &self.hash)));
-        } else if !row.opens(vault) {
+        } else if !row.opens(cipher) {
             self.bad = Some((unsigned(next), AuditFinding::Changed));
         } else {
             self.seq = next;

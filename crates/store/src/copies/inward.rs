@@ -12,10 +12,10 @@ use super::tables::{Catalogue, Kind, Shape, TABLES, Tongue, place_of};
 use super::{Imprint, Lines, PutBack, Rows, Then, trouble};
 use crate::acts::{Acts, Effect, Ink};
 use crate::audit::AuditBook;
+use crate::cipher::Cipher;
 use crate::db::{Db, Fault, both, on, tx};
 use crate::feed::{Began, FeedBook};
 use crate::schema::rv_feed;
-use crate::vault::Vault;
 use crate::{Clock, StoreSettings, audit};
 
 /// Rows and bytes in one statement, about.
@@ -159,11 +159,11 @@ both! {
             let names: Vec<String> = rv_feed::table.order(rv_feed::name).select(rv_feed::name).load(self).await?;
             let mut feeds = Vec::with_capacity(names.len());
             // What is written here is about nobody, so it needs no key; those of the copy are in its rows.
-            let open = Vault::new(None);
+            let open = Cipher::new(None);
             for name in names {
                 let head = self.feed(&name).await?.read()?;
                 let deed = then(&head);
-                let ink = Ink { salt: &head.salt, vault: &open };
+                let ink = Ink { salt: &head.salt, cipher: &open };
                 let effect: Effect = self.act(&deed.act, &name, ink).await?;
                 self.keep_audit(&deed.audit.iter().collect::<Vec<_>>(), &open).await?;
                 let as_of_ms = self.began(read_before).await?;

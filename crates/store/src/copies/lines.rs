@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::tables::{Kind, place_of};
 use super::{FeedMark, Imprint, Rows, trouble};
 use crate::audit::{AuditMark, AuditVerdict, StoredAudit, Walk};
+use crate::cipher::Cipher;
 use crate::db::Fault;
-use crate::vault::Vault;
 
 /// A line that is not a row.
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,7 +196,7 @@ impl CopyReader {
                 let stored: StoredAudit = read(sheet.named(row)?)?;
                 let walk = self.walk.take().unwrap_or_else(|| Walk::after(self.anchor.clone(), Vec::new()));
                 // Whoever checks a copy need not have the keys of its fields: the chain holds without.
-                self.walk = Some(walk.over(vec![stored], self.head.0, &Vault::new(None)));
+                self.walk = Some(walk.over(vec![stored], self.head.0, &Cipher::new(None)));
             }
             _ => {
                 sheet.cells(row)?;

@@ -5,6 +5,7 @@
 mod amend;
 mod audit;
 mod bench;
+mod cipher;
 mod copies;
 mod feed;
 mod hearsay;
@@ -15,7 +16,6 @@ mod orders;
 mod promote;
 mod registry;
 mod retention;
-mod vault;
 
 /// One test for each rule and database.
 macro_rules! rules {
@@ -99,16 +99,16 @@ rules! {
     amend::only_the_logins_of_one_person_in_one_organization_end,
     amend::a_file_that_is_sown_again_opens_nothing_that_was_closed,
     amend::an_estate_holds_nothing_of_other_organizations,
-    vault::nothing_personal_stands_in_the_tables,
-    vault::two_fields_that_were_swapped_are_trouble_and_not_somebody_else,
-    vault::rows_from_before_read_and_are_sealed_by_the_job,
-    vault::an_address_that_stands_plain_is_taken_all_the_same,
-    vault::what_is_sealed_is_searched_as_if_it_were_not,
-    vault::a_server_reads_under_a_data_key_that_was_made_after_it_began,
-    vault::the_key_encryption_key_changes_while_a_server_works,
-    vault::servers_that_begin_together_have_one_data_key,
-    vault::a_sealed_field_of_the_log_that_was_moved_is_found,
-    vault::what_is_erased_cannot_be_opened_any_more,
+    cipher::nothing_personal_stands_in_the_tables,
+    cipher::two_fields_that_were_swapped_are_trouble_and_not_somebody_else,
+    cipher::rows_from_before_read_and_are_sealed_by_the_job,
+    cipher::an_address_that_stands_plain_is_taken_all_the_same,
+    cipher::what_is_sealed_is_searched_as_if_it_were_not,
+    cipher::a_server_reads_under_a_data_key_that_was_made_after_it_began,
+    cipher::the_key_encryption_key_changes_while_a_server_works,
+    cipher::servers_that_begin_together_have_one_data_key,
+    cipher::a_sealed_field_of_the_log_that_was_moved_is_found,
+    cipher::what_is_erased_cannot_be_opened_any_more,
     audit::a_changed_row_is_found,
     audit::an_address_that_was_swapped_is_found,
     orders::several_acts_are_done_together_or_not_at_all,

@@ -5,7 +5,7 @@ use portcullis_authority::ledger::{Act, Done};
 use portcullis_store::{KEPT, Periods, Store, Until};
 
 use crate::bench::{Bench, NOW, code, done, family};
-use crate::vault::sow;
+use crate::cipher::sow;
 
 const DAY: u64 = 86_400;
 

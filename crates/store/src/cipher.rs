@@ -103,7 +103,7 @@ pub fn marked_columns() -> Vec<String> {
 }
 
 /// The keys at hand. Without a [`KeyWrap`] there are none, and everything stays as it is.
-pub(crate) struct Vault {
+pub(crate) struct Cipher {
     pub(crate) wrap: Option<Arc<dyn KeyWrap>>,
     ring: ArcSwap<KeyRing>,
 }
@@ -117,7 +117,7 @@ pub(crate) struct KeyRing {
     pub(crate) marks: Option<hmac::Key>,
 }
 
-impl Vault {
+impl Cipher {
     pub(crate) fn new(wrap: Option<Arc<dyn KeyWrap>>) -> Self {
         Self { wrap, ring: ArcSwap::default() }
     }
@@ -201,17 +201,17 @@ impl Vault {
 
 /// One field of one row under a key that is given, kept nowhere: what sealing costs is measured with it
 /// (`make bench`).
-pub struct SealedSample(Vault);
+pub struct SealedSample(Cipher);
 
 impl SealedSample {
     pub fn under(key: &[u8; 32]) -> Self {
-        let vault = Vault::new(None);
-        vault.replace(KeyRing {
+        let cipher = Cipher::new(None);
+        cipher.replace(KeyRing {
             current: Some("sample".into()),
             keys: HashMap::from([("sample".into(), root(key))]),
             marks: Some(root(key)),
         });
-        Self(vault)
+        Self(cipher)
     }
 
     /// A text as it would stand in the row.
@@ -237,9 +237,9 @@ impl SealedSample {
 }
 
 /// Never the keys.
-impl std::fmt::Debug for Vault {
+impl std::fmt::Debug for Cipher {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Vault({:?})", self.ring.load().current)
+        write!(out, "Cipher({:?})", self.ring.load().current)
     }
 }
 
@@ -270,14 +270,14 @@ fn field_key(root: &hmac::Key, about: &str) -> aead::LessSafeKey {
 mod tests {
     use super::*;
 
-    fn vault(current: &str, keys: &[(&str, u8)]) -> Vault {
-        let vault = Vault::new(None);
-        vault.replace(KeyRing {
+    fn cipher(current: &str, keys: &[(&str, u8)]) -> Cipher {
+        let cipher = Cipher::new(None);
+        cipher.replace(KeyRing {
             current: Some(current.to_owned()),
             keys: keys.iter().map(|(id, byte)| ((*id).to_owned(), root(&[*byte; 32]))).collect(),
             marks: Some(root(&[9; 32])),
         });
-        vault
+        cipher
     }
 
     fn why(fault: Result<String, Fault>) -> String {
@@ -286,19 +286,19 @@ mod tests {
 
     #[test]
     fn a_field_opens_in_its_own_place_and_nowhere_else() {
-        let vault = vault("a", &[("a", 1)]);
-        let sealed = vault.seal(PERSON, "ann", "ann@shop.example").unwrap();
+        let cipher = cipher("a", &[("a", 1)]);
+        let sealed = cipher.seal(PERSON, "ann", "ann@shop.example").unwrap();
         assert!(sealed.starts_with("pc1:a:") && !sealed.contains("ann"), "{sealed}");
-        assert_eq!(vault.open(PERSON, "ann", sealed.clone()).unwrap(), "ann@shop.example");
+        assert_eq!(cipher.open(PERSON, "ann", sealed.clone()).unwrap(), "ann@shop.example");
         for (field, row) in [(PERSON, "bob"), (CARD, "ann"), (OPERATOR, "ann")] {
-            assert!(why(vault.open(field, row, sealed.clone())).contains("another's"), "{field:?} {row}");
+            assert!(why(cipher.open(field, row, sealed.clone())).contains("another's"), "{field:?} {row}");
         }
     }
 
     #[test]
     fn whatever_was_altered_does_not_open_and_is_no_panic() {
-        let vault = vault("a", &[("a", 1), ("b", 2)]);
-        let sealed = vault.seal(PERSON, "ann", "x").unwrap();
+        let cipher = cipher("a", &[("a", 1), ("b", 2)]);
+        let sealed = cipher.seal(PERSON, "ann", "x").unwrap();
         let mut other = sealed.clone().into_bytes();
         let last = other.len() - 5;
         other[last] = if other[last] == b'A' { b'B' } else { b'A' };
@@ -306,48 +306,48 @@ mod tests {
         for altered in
             ["pc1:", "pc1:a", "pc1:a:", "pc1:a:AAAA", "pc1:a:%%", &other, &sealed.replace(":a:", ":b:")]
         {
-            assert!(why(vault.open(PERSON, "ann", altered.to_owned())).contains("altered"), "{altered}");
+            assert!(why(cipher.open(PERSON, "ann", altered.to_owned())).contains("altered"), "{altered}");
         }
     }
 
     #[test]
     fn an_older_key_opens_and_an_unknown_one_says_its_name() {
-        let before = vault("a", &[("a", 1)]).seal(PERSON, "ann", "x").unwrap();
-        let after = vault("b", &[("a", 1), ("b", 2)]);
+        let before = cipher("a", &[("a", 1)]).seal(PERSON, "ann", "x").unwrap();
+        let after = cipher("b", &[("a", 1), ("b", 2)]);
         assert_eq!(after.open(PERSON, "ann", before.clone()).unwrap(), "x");
         assert!(after.seal(PERSON, "ann", "x").unwrap().starts_with("pc1:b:"));
-        let unknown = vault("b", &[("b", 2)]).open(PERSON, "ann", before);
+        let unknown = cipher("b", &[("b", 2)]).open(PERSON, "ann", before);
         assert!(matches!(unknown, Err(Fault::Locked { key }) if key == "a"));
     }
 
     #[test]
     fn what_is_plain_stays_readable_and_what_is_sealed_twice_looks_different() {
-        let vault = vault("a", &[("a", 1)]);
-        assert_eq!(vault.open(PERSON, "ann", "{}".into()).unwrap(), "{}");
-        assert_ne!(vault.seal(PERSON, "ann", "x").unwrap(), vault.seal(PERSON, "ann", "x").unwrap());
-        assert_eq!(Vault::new(None).seal(PERSON, "ann", "x").unwrap(), "x");
+        let cipher = cipher("a", &[("a", 1)]);
+        assert_eq!(cipher.open(PERSON, "ann", "{}".into()).unwrap(), "{}");
+        assert_ne!(cipher.seal(PERSON, "ann", "x").unwrap(), cipher.seal(PERSON, "ann", "x").unwrap());
+        assert_eq!(Cipher::new(None).seal(PERSON, "ann", "x").unwrap(), "x");
     }
 
     #[test]
     fn marks_are_equal_for_equal_texts_of_one_purpose() {
-        let vault = vault("a", &[("a", 1)]);
-        let mark = vault.mark(Mark::PersonEmail, "a@b.example");
-        assert_eq!(mark, vault.mark(Mark::PersonEmail, "a@b.example"));
-        assert_ne!(mark, vault.mark(Mark::PersonEmail, "b@b.example"));
-        assert_ne!(mark, vault.mark(Mark::OperatorEmail, "a@b.example"));
+        let cipher = cipher("a", &[("a", 1)]);
+        let mark = cipher.mark(Mark::PersonEmail, "a@b.example");
+        assert_eq!(mark, cipher.mark(Mark::PersonEmail, "a@b.example"));
+        assert_ne!(mark, cipher.mark(Mark::PersonEmail, "b@b.example"));
+        assert_ne!(mark, cipher.mark(Mark::OperatorEmail, "a@b.example"));
         assert!(mark.starts_with("pm1:") && !mark.contains('@'));
-        assert_eq!(Vault::new(None).mark(Mark::PersonEmail, "a@b.example"), "a@b.example");
+        assert_eq!(Cipher::new(None).mark(Mark::PersonEmail, "a@b.example"), "a@b.example");
     }
 
     /// A second's worth of sealing is far more than a second's worth of requests.
     #[test]
     fn sealing_is_cheap_beside_a_transaction() {
-        let vault = vault("a", &[("a", 1)]);
+        let cipher = cipher("a", &[("a", 1)]);
         let began = std::time::Instant::now();
         for row in 0..1000 {
             let row = row.to_string();
-            let sealed = vault.seal(AUDIT_ADDRESS, &row, "2001:db8::7").unwrap();
-            vault.open(AUDIT_ADDRESS, &row, sealed).unwrap();
+            let sealed = cipher.seal(AUDIT_ADDRESS, &row, "2001:db8::7").unwrap();
+            cipher.open(AUDIT_ADDRESS, &row, sealed).unwrap();
         }
         assert!(began.elapsed() < std::time::Duration::from_millis(500), "{:?}", began.elapsed());
     }
