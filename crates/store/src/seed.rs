@@ -333,7 +333,8 @@ both! {
                     one.safety = read::<Organization>("an organization", &doc)?.safety;
                 }
             }
-            // Who has a password keeps it: it may be their own by now, and the file's a leaked one.
+            // Of whom the file says no password keeps the one that there is. What it says counts: it is how a password
+            // that was made for a demonstration, or is lost, is replaced.
             for bite in kept.people.chunks_mut(BITE) {
                 let ids: Vec<&str> = bite.iter().map(|person| person.id.as_str()).collect();
                 let known: Vec<(String, Option<String>, bool)> = people::table
@@ -343,7 +344,7 @@ both! {
                     .load(self)
                     .await?;
                 for (id, password, given) in known {
-                    if let Some(person) = bite.iter_mut().find(|person| person.id == id) {
+                    if let Some(person) = bite.iter_mut().find(|it| it.id == id && it.password.is_none()) {
                         (person.password, person.password_given) = (password, given);
                     }
                 }
