@@ -80,11 +80,11 @@ pub async fn what_was_promised_is_kept(ground: &Ground) {
 pub async fn settings_that_protect_less_are_said_once_and_when_they_change(ground: &Ground) {
     let mut town = Town::open(ground).await;
     let hurried = vec!["passwords.memory_kib = 64", "passwords.iterations = 1"];
-    assert_eq!(confessed(&town).await, [hurried.clone()]);
+    assert_eq!(confessed(&town).await, std::slice::from_ref(&hurried));
     town.open_neighbour();
     town.stop();
     town.start_again();
-    assert_eq!(confessed(&town).await, [hurried.clone()], "the same is not said again");
+    assert_eq!(confessed(&town).await, std::slice::from_ref(&hurried), "the same is not said again");
     town.stop();
     town.settings.feed.max_staleness_ms = 20_000;
     town.start_again();

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn each_setting_that_protects_less_is_named() {
-        let lowers: [(&str, fn(&mut Settings)); 12] = [
+        type Lowers = fn(&mut Settings);
+        let lowers: [(&str, Lowers); 12] = [
             ("limits.guesses.count = 0", |it| it.limits.guesses.count = 0),
             ("keys.plaintext = true", |it| it.keys.plaintext = true),
             ("admin.address = 0.0.0.0 without admin.tls", |it| {

@@ -130,13 +130,13 @@ pub async fn an_account_is_due_in_its_time_and_a_step_is_taken_once(bench: &Benc
     assert!(store.idle(&due(NOW - 1, None), 10).await.unwrap().is_empty());
     let before =
         Idle { person: "ann".into(), used_at: NOW, state: IdleState::Used, since: NOW, held_at: None };
-    assert_eq!(store.idle(&due(NOW, None), 10).await.unwrap(), [before.clone()]);
+    assert_eq!(store.idle(&due(NOW, None), 10).await.unwrap(), std::slice::from_ref(&before));
     let after = Idle { state: IdleState::Closed, since: NOW + 1, ..before.clone() };
     let step = || Act::Idle(IdleStep { before: before.clone(), after: Some(after.clone()) });
     assert_eq!(done(&store, step()).await, Done::Committed { position: None });
     assert_eq!(done(&store, step()).await, Done::Lost, "once");
     let opened = store.idle(&due(0, None), 10).await.unwrap();
-    assert_eq!(opened, [after.clone()], "closed for disuse, and open: somebody opened it again");
+    assert_eq!(opened, std::slice::from_ref(&after), "closed for disuse, and open: somebody opened it again");
     done(&store, Act::DisablePerson { id: "ann".into() }).await;
     assert!(store.idle(&due(0, None), 10).await.unwrap().is_empty());
     assert_eq!(store.idle(&due(0, Some(NOW + 1)), 10).await.unwrap(), [after]);
