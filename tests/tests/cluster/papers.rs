@@ -39,7 +39,7 @@ impl Clerk {
         clerk
     }
 
-    /// A person, a review and proposals; where they are known, an invitation and what an organization asks for.
+    /// A person, a review and proposals; where they are known, a secret by proposal and an invitation.
     pub async fn write(&mut self, office: SocketAddr) {
         self.written += 1;
         let email = format!("newcomer-{}@example.com", self.written);
@@ -53,9 +53,6 @@ impl Clerk {
             self.post(office, "/proposals", alone).await;
             let invited = json!({ "email": format!("invited-{}@example.com", self.written) });
             self.post(office, "/people/invitations", invited).await;
-            let raised = json!({ "require_second_factor": true, "reason": reason });
-            let raise = self.call(Method::PATCH, office, "/organizations/rival/safety").json(&raised);
-            Answer::to(raise).await.with_status(200);
         }
         self.post(office, "/reviews", json!({ "organization": "acme" })).await;
         self.post(office, "/cuts", json!({ "kind": "organization", "id": "rival", "reason": reason })).await;

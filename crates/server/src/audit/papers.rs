@@ -53,7 +53,9 @@ fn every_record_is_of_an_event_that_is_told_of() {
         for family in FAMILIES {
             for rest in text.split(&format!("(\"{family}.")).skip(1) {
                 let name = format!("{family}.{}", rest.split('"').next().unwrap_or_default());
-                assert!(told.contains(name.as_str()), "{name} is not in authority/events.rs");
+                // The name of a file is none.
+                let is_one = !name.ends_with(".json");
+                assert!(!is_one || told.contains(name.as_str()), "{name} is not in authority/events.rs");
             }
         }
     }
