@@ -21,6 +21,8 @@ use crate::registry::{Person, Who};
 const REASON: &str = "inactivity";
 /// Somebody who was held back is looked at again after so long, seconds.
 const PATIENCE: u64 = 86_400;
+/// Accounts that are erased in one go.
+const ERASED_AT_ONCE: usize = 10;
 
 /// The periods, seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +153,13 @@ impl Caretaker<'_> {
     /// Trouble; whoever was done before it is done.
     pub async fn tend(&self, most: usize) -> Result<bool, Trouble> {
         let due = self.book.idle(&self.terms.due(self.now), most).await?;
-        let mut moved = 0;
+        let (mut moved, mut erased) = (0, 0);
         for idle in &due {
-            moved += usize::from(self.tend_one(idle).await?);
-            // To erase reads the whole log, and others wait for their turn.
-            if idle.state == IdleState::Closed {
+            let has_moved = self.tend_one(idle).await?;
+            moved += usize::from(has_moved);
+            erased += usize::from(has_moved && idle.state == IdleState::Closed);
+            // To erase reads the whole log, and what else is over waits meanwhile.
+            if erased == ERASED_AT_ONCE {
                 return Ok(false);
             }
         }
