@@ -49,8 +49,8 @@ impl Clerk {
         if !self.knows(office, "/people/invitations").await {
             self.post(office, "/applications/helper/secrets", json!({})).await;
         } else {
-            let alone = json!({ "kind": "secret", "what": { "application": "helper" }, "reason": reason, "break_glass": true });
-            self.post(office, "/proposals", alone).await;
+            let wish = json!({ "kind": "secret", "what": { "application": "helper" }, "reason": reason });
+            self.post(office, "/proposals", wish).await;
             let invited = json!({ "email": format!("invited-{}@example.com", self.written) });
             self.post(office, "/people/invitations", invited).await;
         }

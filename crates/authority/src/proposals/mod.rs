@@ -122,11 +122,18 @@ impl<'a> Room<'a> {
         proposal.decided_by = Some(hand.id.clone());
         proposal.decided_at = Some(proposal.created_at);
         let record = about("break_glass.used", hand, &proposal, proposal.created_at)?;
-        let first = Act::PutProposal(proposal.clone());
-        match self.carry_out(&present, &proposal, first, record).await? {
-            Some(position) => Ok(Settled { proposal, position }),
-            None => Err(busy()),
+        for _ in 0..ATTEMPTS {
+            // Whoever was an owner a moment ago may be none any more.
+            let present = self.present(hand).await?;
+            if !present.hand.owns {
+                break;
+            }
+            let first = Act::PutProposal(proposal.clone());
+            if let Some(position) = self.carry_out(&present, &proposal, first, record.clone()).await? {
+                return Ok(Settled { proposal, position });
+            }
         }
+        Err(busy())
     }
 
     /// Notes that another person has looked at broken glass.
