@@ -108,6 +108,55 @@ pub struct PoolUse {
     pub waiting: usize,
 }
 
+/// A connection while a transaction runs on it. Where the work is dropped half-way, because a patience has ended or
+/// the server stops, the connection is not given back: with it would go an open transaction, and in a file its lock.
+/// It is closed, which takes the transaction back.
+pub(crate) struct Held<O: Pooled> {
+    object: Option<O>,
+    is_over: bool,
+}
+
+/// What a pool lends.
+pub(crate) trait Pooled {
+    /// Closes the connection; the pool makes another one.
+    fn close(self);
+}
+
+impl Pooled for Object<Sqlite> {
+    fn close(self) {
+        drop(Self::take(self));
+    }
+}
+
+impl Pooled for Object<Postgres> {
+    fn close(self) {
+        drop(Self::take(self));
+    }
+}
+
+impl<O: Pooled> Held<O> {
+    pub(crate) fn new(object: O) -> Self {
+        Self { object: Some(object), is_over: false }
+    }
+
+    pub(crate) fn object(&mut self) -> &mut O {
+        self.object.as_mut().expect("it is taken when this is dropped, and not before")
+    }
+
+    /// The transaction was committed or taken back.
+    pub(crate) fn is_over(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl<O: Pooled> Drop for Held<O> {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take().filter(|_| !self.is_over) {
+            object.close();
+        }
+    }
+}
+
 /// Runs on a connection of whichever database this is.
 macro_rules! on {
     ($db:expr, |$c:ident| $body:expr) => {
@@ -132,12 +181,17 @@ macro_rules! tx {
     ($db:expr, |$c:ident| $body:expr) => {
         match &$db.pools {
             $crate::db::Pools::Sqlite(pool) => {
-                let mut held = $db.patient(pool.get()).await??;
-                (*held).immediate_transaction(async |$c| $body).await
+                let mut held = $crate::db::Held::new($db.patient(pool.get()).await??);
+                let outcome = held.object().immediate_transaction(async |$c| $body).await;
+                held.is_over();
+                outcome
             }
             $crate::db::Pools::Postgres(pool) => {
-                let mut held = $db.patient(pool.get()).await??;
-                diesel_async::AsyncConnection::transaction(&mut *held, async |$c| $body).await
+                let mut held = $crate::db::Held::new($db.patient(pool.get()).await??);
+                let work = async |$c: &mut $crate::db::Postgres| $body;
+                let outcome = diesel_async::AsyncConnection::transaction(&mut **held.object(), work).await;
+                held.is_over();
+                outcome
             }
         }
     };
@@ -148,12 +202,18 @@ macro_rules! glance {
     ($db:expr, |$c:ident| $body:expr) => {
         match &$db.pools {
             $crate::db::Pools::Sqlite(pool) => {
-                let mut held = $db.patient(pool.get()).await??;
-                diesel_async::AsyncConnection::transaction(&mut *held, async |$c| $body).await
+                let mut held = $crate::db::Held::new($db.patient(pool.get()).await??);
+                let work = async |$c: &mut $crate::db::Sqlite| $body;
+                let outcome = diesel_async::AsyncConnection::transaction(&mut **held.object(), work).await;
+                held.is_over();
+                outcome
             }
             $crate::db::Pools::Postgres(pool) => {
-                let mut held = $db.patient(pool.get()).await??;
-                (*held).build_transaction().repeatable_read().read_only().run(async |$c| $body).await
+                let mut held = $crate::db::Held::new($db.patient(pool.get()).await??);
+                let mut glance = held.object().build_transaction().repeatable_read().read_only();
+                let outcome = glance.run(async |$c| $body).await;
+                held.is_over();
+                outcome
             }
         }
     };
@@ -465,6 +525,31 @@ mod tests {
             // 2 is FULL.
             assert_eq!((found.journal_mode.as_str(), found.synchronous, found.foreign_keys), ("wal", 2, 1));
         }
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+        }
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_transaction_that_is_dropped_half_way_locks_nobody_out() -> Result<(), Fault> {
+        let path = std::env::temp_dir().join(format!("portcullis_dropped_{}.sqlite", std::process::id()));
+        let db = Db::open(&path.to_string_lossy(), None, 2, Duration::from_millis(500)).await?;
+        let Pools::Sqlite(pool) = &db.pools else { unreachable!("it is a file") };
+        // Both are there, so that whoever comes next has the other one.
+        drop((pool.get().await?, pool.get().await?));
+        let make = || diesel::sql_query("CREATE TABLE half (id INTEGER)");
+        let stuck = async {
+            tx!(db, |c| {
+                make().execute(c).await?;
+                std::future::pending::<Result<(), Fault>>().await
+            })
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(100), stuck).await.is_err());
+        tx!(db, |c| {
+            make().execute(c).await?;
+            Ok::<_, Fault>(())
+        })?;
         for end in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{end}", path.display()));
         }
