@@ -13,7 +13,7 @@ use portcullis_authority::secret::Secret;
 use portcullis_authority::{Consent, Visitor};
 use url::Url;
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::form::{Step, stale};
 use super::heard::Posted;
 use super::page::{self, AccountPage, ChangedPage, CodesPage, EnrolPage};
@@ -37,12 +37,7 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => change(&browser, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| change(browser, ask).await).await
 }
 
 async fn change(browser: &Browser<'_>, ask: &Ask) -> Result<HttpResponse, Not> {

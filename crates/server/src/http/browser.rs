@@ -2,13 +2,15 @@
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use portcullis_authority::ask::Origin;
+use portcullis_authority::ask::{Ask, Origin};
 use portcullis_authority::desk::Desk;
-use portcullis_authority::refusal::{Refusal, Trouble};
+use portcullis_authority::refusal::{Not, Refusal, Trouble};
 use portcullis_authority::{Authority, Consent, SignedIn, Visitor};
 
 use super::cookie::Jar;
 use super::form::{self, BrowserKey, Step};
+use super::heard::Posted;
+use super::reply::Denied;
 use super::{page, visit};
 use crate::house::House;
 
@@ -21,6 +23,21 @@ pub struct Browser<'a> {
     /// As the browser sent it.
     form_cookie: Option<String>,
     key: BrowserKey,
+}
+
+/// Answers what a page of ours posted. A refusal is a page too, because a person reads it.
+pub async fn answer(
+    house: &House,
+    request: &HttpRequest,
+    posted: Result<Posted, Denied>,
+    work: impl AsyncFnOnce(&Browser<'_>, &Ask) -> Result<HttpResponse, Not>,
+) -> HttpResponse {
+    let browser = Browser::of(house, request);
+    let done = match posted {
+        Ok(Posted(ask)) => work(&browser, &ask).await,
+        Err(denied) => return page::denied(denied, &browser.origin),
+    };
+    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
 }
 
 impl<'a> Browser<'a> {

@@ -7,7 +7,7 @@ use portcullis_authority::refusal::{Code, Not, Refusal};
 use portcullis_authority::{Consent, Visitor, scope};
 use url::Url;
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::cookie::Jar;
 use super::form::{Step, stale};
 use super::heard::Posted;
@@ -40,12 +40,7 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => decide(&browser, &request, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| decide(browser, &request, ask).await).await
 }
 
 /// The page.

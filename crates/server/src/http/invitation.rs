@@ -8,7 +8,7 @@ use portcullis_authority::invitations;
 use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::cookie::Jar;
 use super::form::{Step, stale};
 use super::heard::Posted;
@@ -38,12 +38,7 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => accept(&browser, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| accept(browser, ask).await).await
 }
 
 async fn page(browser: &Browser<'_>, code: &str, problem: Option<&str>) -> Result<HttpResponse, Not> {

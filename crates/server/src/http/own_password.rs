@@ -6,10 +6,10 @@ use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
 use portcullis_authority::{Consent, Half};
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::form::{Step, stale};
 use super::heard::Posted;
-use super::page::{self, ChoosePasswordPage};
+use super::page::ChoosePasswordPage;
 use super::reply::Denied;
 use super::{sign_in, visit};
 use crate::house::House;
@@ -19,12 +19,7 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => choose(&browser, &request, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| choose(browser, &request, ask).await).await
 }
 
 /// The page. Its form is shown only to a browser that has shown everything else that the account asks for.

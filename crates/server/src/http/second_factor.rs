@@ -6,10 +6,10 @@ use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
 use portcullis_authority::{Consent, Entered, Half};
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::form::{Step, stale};
 use super::heard::Posted;
-use super::page::{self, SecondFactorPage};
+use super::page::SecondFactorPage;
 use super::reply::Denied;
 use super::{own_password, sign_in, visit};
 use crate::house::House;
@@ -19,12 +19,8 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => try_code(&browser, &request, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| try_code(browser, &request, ask).await)
+        .await
 }
 
 /// The page. As at the sign-in page, a wrong code is no 401.

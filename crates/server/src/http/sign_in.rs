@@ -6,10 +6,10 @@ use portcullis_authority::refusal::{Code, Not};
 use portcullis_authority::secret::Secret;
 use portcullis_authority::{Consent, Entered, SignedIn};
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::form::{Step, stale};
 use super::heard::Posted;
-use super::page::{self, SignInPage};
+use super::page::SignInPage;
 use super::reply::Denied;
 use super::{account, authorize, consent, own_password, second_factor, visit};
 use crate::house::House;
@@ -19,12 +19,8 @@ pub async fn answer(
     request: HttpRequest,
     posted: Result<Posted, Denied>,
 ) -> HttpResponse {
-    let browser = Browser::of(&house, &request);
-    let done = match posted {
-        Ok(Posted(ask)) => try_sign_in(&browser, &request, &ask).await,
-        Err(denied) => return page::denied(denied, &browser.origin),
-    };
-    done.unwrap_or_else(|not| page::not_done(&not, &browser.origin))
+    browser::answer(&house, &request, posted, async |browser, ask| try_sign_in(browser, &request, ask).await)
+        .await
 }
 
 /// The page. It is shown with 200 also after a wrong password: a 401 would owe the browser a challenge
