@@ -214,8 +214,8 @@ async fn whoever_decides_may_still_do_so_when_it_is_written_down() {
     let proposal = house.proposed(CutKind::Organization, ACME).await;
     // The hands came in with their rights a moment ago; the list says otherwise now.
     let gone = Operator { disabled: true, ..colleague("ap", &[OperatorRole::Approver]) };
-    for now in [colleague("ap", &[OperatorRole::Operator]), gone] {
-        house.memory.hire(now);
+    for standing in [colleague("ap", &[OperatorRole::Operator]), gone] {
+        house.memory.hire(standing);
         let answer = house.approve(&approver("ap"), &proposal).await;
         assert!(matches!(answer, Err(Denial::Forbidden(_))), "{answer:?}");
         let refusal = house.order(async |room| room.refuse(&approver("ap"), &proposal.id, "no").await).await;
