@@ -32,7 +32,7 @@ start_postgres() {
     [ "$(id -u)" -ne 0 ] || chown nobody:nogroup "$folder/postgres"
     as_nobody "$postgres_bin/initdb" -D "$folder/postgres" -U portcullis -A trust -E UTF8 --no-sync >/dev/null
     for try in 1 2 3 4 5; do
-        port=$((20000 + RANDOM % 20000))
+        port=$((20000 + RANDOM % 12000))
         if as_nobody "$postgres_bin/pg_ctl" -D "$folder/postgres" -w -l "$folder/postgres/log" start -o \
             "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/postgres -c fsync=off -c max_connections=500" >/dev/null; then
             export PORTCULLIS_TEST_POSTGRES=postgres://portcullis@127.0.0.1:$port/postgres

@@ -12,8 +12,8 @@ use portcullis::testing::Scratch;
 
 use crate::clock::TownClock;
 use crate::crossing::Crossing;
-use crate::faults::server::free_port;
 use crate::ground::{Ground, Plot};
+use crate::ports::free_port;
 use crate::program::{Program, command, command_of};
 use crate::town;
 

@@ -24,6 +24,7 @@ use crate::clock::TownClock;
 use crate::crossing::Crossing;
 use crate::ground::{Ground, Held, Plot};
 use crate::office::Colleague;
+use crate::ports::free_port;
 use crate::shopfront::Shopfront;
 use crate::street::{self, Answer};
 
@@ -103,6 +104,10 @@ impl Town {
             settings.issuer = crossings.door.url();
         }
         change(&mut settings);
+        if crossings.is_none() {
+            // One that it finds free again after a restart.
+            settings = settings.with_port(free_port().expect("a free port"));
+        }
         sow(&settings, &means(&clock)).await;
         let mut town = Self {
             shop: None,
@@ -125,13 +130,9 @@ impl Town {
             let running = start(self.settings.clone(), means(&self.clock)).expect("the server starts");
             self.servers.push(running);
         }
-        match &self.crossings {
-            Some(crossings) => {
-                crossings.door.lead_to(self.servers.iter().map(|running| running.address));
-                crossings.office.lead_to(self.servers.iter().filter_map(|running| running.admin));
-            }
-            // From now on the address is fixed, so that a restart comes back to it.
-            None => self.settings = self.settings.clone().with_port(self.servers[0].address.port()),
+        if let Some(crossings) = &self.crossings {
+            crossings.door.lead_to(self.servers.iter().map(|running| running.address));
+            crossings.office.lead_to(self.servers.iter().filter_map(|running| running.admin));
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::Trouble;
 use super::child::Child;
-use super::server::free_port;
+use crate::ports::free_port;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -31,7 +31,7 @@ impl Postgres {
     pub fn start(home: &Path) -> Result<Self, Trouble> {
         let programs = installed().ok_or_else(|| Trouble::CannotRun("PostgreSQL is not installed".into()))?;
         let data = data_in(home)?;
-        let mut postgres = Self { programs, data, port: free_port()?, child: None };
+        let mut postgres = Self { programs, data, port: free_port().map_err(Trouble::broken)?, child: None };
         let made = postgres
             .command("initdb")?
             .args(["--auth=trust", "--username=portcullis", "--encoding=UTF8", "--no-locale", "-D"])
@@ -61,7 +61,12 @@ impl Postgres {
     /// When it cannot be copied, or does not start.
     pub fn standby(&self, home: &Path, through: SocketAddr) -> Result<Self, Trouble> {
         let data = data_in(home)?;
-        let mut standby = Self { programs: self.programs.clone(), data, port: free_port()?, child: None };
+        let mut standby = Self {
+            programs: self.programs.clone(),
+            data,
+            port: free_port().map_err(Trouble::broken)?,
+            child: None,
+        };
         let copied = standby
             .command("pg_basebackup")?
             .args(["-R", "-X", "stream", "-c", "fast", "-U", "portcullis", "-h", "127.0.0.1", "-p"])

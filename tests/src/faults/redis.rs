@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Trouble;
 use super::child::Child;
-use super::server::free_port;
+use crate::ports::free_port;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -27,7 +27,7 @@ impl Redis {
     /// [`Trouble::CannotRun`] where Redis is not installed.
     pub fn start(home: &Path, keeps: bool) -> Result<Self, Trouble> {
         std::fs::create_dir_all(home).map_err(Trouble::broken)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().map_err(Trouble::broken)?));
         let mut redis = Self { home: home.into(), address, keeps, child: None };
         redis.start_again()?;
         Ok(redis)

@@ -1,7 +1,7 @@
 //! The server's program as a child process, on a port of its own that it keeps however often it is started.
 
 use std::fs::OpenOptions;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -115,15 +115,6 @@ impl Server {
     pub fn thaw(&self) {
         self.child.iter().for_each(Child::thaw);
     }
-}
-
-/// A port that nobody has at this moment.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> Result<u16, Trouble> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Trouble::broken)?;
-    listener.local_addr().map(|address| address.port()).map_err(Trouble::broken)
 }
 
 /// Waits until a server answers at this address.

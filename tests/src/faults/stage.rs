@@ -20,8 +20,9 @@ use super::history::{Answer, Decision, History, Token, Verdict};
 use super::link::Link;
 use super::machine::Machine;
 use super::sentry::{Post, Sentry};
-use super::server::{Server, free_port};
+use super::server::Server;
 use super::{Plan, Report, Trouble};
+use crate::ports::free_port;
 
 /// The client whose tokens are revoked.
 pub const CLIENT: &str = "crowd";
@@ -85,7 +86,7 @@ impl Stage {
     pub fn set(plan: &Plan, name: &str, store: Option<&str>, more: &str) -> Result<Self, Trouble> {
         let home = plan.home.join(name);
         std::fs::create_dir_all(&home).map_err(Trouble::broken)?;
-        let port = free_port()?;
+        let port = free_port().map_err(Trouble::broken)?;
         let door = Link::open(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).map_err(Trouble::broken)?;
         let settings = settings(plan, &home, port, &door.url(), store);
         make_keys(&settings)?;
@@ -134,7 +135,7 @@ impl Stage {
     /// As [`Stage::server`].
     pub fn second_server(&self) -> Result<Server, Trouble> {
         let mut settings = self.settings.clone();
-        settings.listen.port = free_port()?;
+        settings.listen.port = free_port().map_err(Trouble::broken)?;
         Server::start(&self.plan.server, &self.home, &settings)
     }
 

@@ -2,7 +2,6 @@
 //! refused nothing, Redis takes its users, and HAProxy is one address in front of two servers.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use portcullis::testing::Scratch;
 use portcullis_tests::client::BACKEND;
+use portcullis_tests::ports::free_port;
 use portcullis_tests::{Ground, Town};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -151,7 +151,7 @@ impl Proxy {
     fn before(servers: [&str; 2]) -> Self {
         let scratch = Scratch::new();
         let secrets = prepared(&scratch);
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).unwrap().port();
+        let port = free_port().unwrap();
         let mut command = Command::new("haproxy");
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.arg("-db").arg("-f").arg(repository("deploy/compose/haproxy.cfg"));

@@ -15,8 +15,8 @@ use portcullis::testing::Scratch;
 use portcullis_store::redis::{RedisFeed, RedisSettings};
 use portcullis_tests::faults::Trouble;
 use portcullis_tests::faults::postgres::Postgres;
-use portcullis_tests::faults::server::free_port;
 use portcullis_tests::ground::say;
+use portcullis_tests::ports::free_port;
 
 use crate::authority::Authority;
 use crate::settings::settings;

@@ -1,12 +1,12 @@
 //! `docs/deployment.md` is true: what can be run here is run word for word, every sample loads, and every file
 //! and option that it names exists.
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use portcullis::settings::Settings;
 use portcullis::testing::Scratch;
 use portcullis_tests::ground::Ground;
+use portcullis_tests::ports::free_port;
 use portcullis_tests::program::{command, shell};
 use yaml_rust2::YamlLoader;
 
@@ -25,9 +25,7 @@ async fn three_instances_start_by_hand_word_for_word() {
     std::os::unix::fs::symlink(repository("deploy"), folder.path().join("deploy")).unwrap();
     let ground = Ground::postgres().unwrap_or(Ground::Sqlite);
     let plot = ground.prepare(&folder).await;
-    // Three at once, so that all are free and none is the same.
-    let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let ports = taken.map(|listener| listener.local_addr().unwrap().port().to_string()).join(" ");
+    let ports = [(); 3].map(|()| free_port().unwrap().to_string()).join(" ");
     let program = command("portcullis").get_program().to_owned();
     let programs = Path::new(&program).parent().unwrap().to_string_lossy().into_owned();
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());

@@ -1,12 +1,12 @@
 //! A `redis-server` of a test's own: a child process on a free port, with a directory that vanishes.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portcullis::testing::Scratch;
+use portcullis_tests::ports::free_port;
 use redis::FromRedisValue;
 
 pub struct Redis {
@@ -42,8 +42,7 @@ impl Redis {
         let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Another process may take the port in between; then the next one is tried.
         for _ in 0..20 {
-            let port =
-                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
+            let port = free_port().unwrap();
             let child = launch(port, &scratch, &arguments)?;
             let mut redis = Self { child, scratch: Scratch::new(), port, arguments: arguments.clone() };
             if redis.answers() {

@@ -1,11 +1,11 @@
 //! A Redis that is somewhere else tomorrow: a master that Sentinel replaces, and a cluster's slot that moves.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use portcullis::testing::Scratch;
+use portcullis_tests::ports::free_port;
 
 use crate::child::{Redis, with_redis, with_redis_like, within};
 use crate::town::{SOON, Town};
@@ -22,7 +22,7 @@ struct Sentinel {
 
 impl Sentinel {
     fn watch(master: &Redis) -> Self {
-        let (scratch, port) = (Scratch::new(), free_port());
+        let (scratch, port) = (Scratch::new(), free_port().unwrap());
         let file = scratch.path().join("sentinel.conf");
         let settings = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n\
@@ -67,10 +67,6 @@ impl Drop for Sentinel {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
-}
-
 /// Runs a test's body with this many nodes that know each other; the last has all slots.
 fn with_cluster(nodes: usize, body: &mut dyn FnMut(&[Redis])) {
     fn grow(grown: Vec<Redis>, nodes: usize, body: &mut dyn FnMut(&[Redis])) {
@@ -78,7 +74,7 @@ fn with_cluster(nodes: usize, body: &mut dyn FnMut(&[Redis])) {
             meet(&grown);
             return body(&grown);
         }
-        let bus = free_port().to_string();
+        let bus = free_port().unwrap().to_string();
         let arguments = ["--save", "", "--cluster-enabled", "yes", "--cluster-port", &bus];
         with_redis_like(&arguments, |redis| {
             let mut grown = grown;

@@ -1,9 +1,9 @@
 //! A guard's way to Redis through TLS: it believes the authority that it was given, and no other.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use portcullis::testing::Scratch;
+use portcullis_tests::ports::free_port;
 
 use crate::child::{with_redis, with_redis_like};
 use crate::town::{SOON, Town};
@@ -23,7 +23,7 @@ fn a_guard_believes_the_redis_of_its_own_authority_alone() {
     let folder = Scratch::new();
     let (chain, key, own) = certificate(&folder, "own");
     let (_, _, other) = certificate(&folder, "other");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port();
+    let port = free_port().unwrap();
     let tls = port.to_string();
     let arguments = [
         "--save",

@@ -1,10 +1,9 @@
 //! What a collector of traces is told: which requests there were, of what steps they consisted, whose trace
 //! they belong to; never what was said in them.
 
-use std::net::TcpListener;
-
 use portcullis_tests::client::{BACKEND, STOREFRONT};
 use portcullis_tests::collector::{Collector, text};
+use portcullis_tests::ports::free_port;
 use portcullis_tests::{Answer, Ground, Town};
 use url::Url;
 
@@ -96,8 +95,8 @@ pub async fn a_server_that_ends_sends_its_last_spans(ground: &Ground) {
 }
 
 pub async fn a_collector_that_is_away_costs_nobody_anything(ground: &Ground) {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
-    let endpoint = Url::parse(&format!("http://{nobody}")).expect("an address");
+    let nobody = free_port().expect("a free port");
+    let endpoint = Url::parse(&format!("http://127.0.0.1:{nobody}")).expect("an address");
     let town = Town::open_with(ground, |settings| {
         settings.traces.endpoint = Some(endpoint);
         settings.traces.ratio = 1.0;
