@@ -32,6 +32,10 @@ use crate::street::{self, Answer};
 const SEED: &str = include_str!("../fixtures/town.toml");
 /// The feed that guards follow.
 pub const FEED: &str = "live:eu1";
+/// Of an authenticator (RFC 6238 section 5.2).
+const STEP_SECONDS: u64 = 30;
+/// How old a step may be for what takes a few seconds.
+const FRESH_MS: u64 = 15_000;
 /// The year in which the old hosts fall silent.
 pub const OLD_HOSTS_END: i32 = 2099;
 
@@ -163,6 +167,15 @@ impl Town {
     /// Seconds.
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// Waits until the step of an authenticator has begun not long ago, for rules about the code that is shown now
+    /// and the one that was shown a moment ago.
+    pub async fn wait_for_a_fresh_step(&self) {
+        let within = self.clock.now_ms() % (STEP_SECONDS * 1000);
+        if within > FRESH_MS {
+            tokio::time::sleep(Duration::from_millis(STEP_SECONDS * 1000 - within)).await;
+        }
     }
 
     /// Stops the servers; says how long that took.

@@ -25,6 +25,7 @@ async fn noted(town: &Town, event: &'static str) -> usize {
 
 pub async fn the_invited_choose_what_nobody_else_knows(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
+    town.wait_for_a_fresh_step().await;
     let owner = town.operator(OperatorRole::Owner).await;
     let made = invite(&owner, "Zoe@Town.test", &["operator", "auditor"]).await.with_status(201);
     let code = made.text("code");
@@ -100,6 +101,7 @@ pub async fn an_invitation_expires(ground: &Ground) {
 
 pub async fn a_password_of_ones_own_takes_the_present_one_and_a_code(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
+    town.wait_for_a_fresh_step().await;
     let mut ann = town.operator(OperatorRole::Operator).await;
     let elsewhere = ann.sign_in(&ann.recovery[0]).await.with_status(201).text("token");
     let change = async |ann: &Colleague, password: &str, code: &str, new: &str| {
@@ -129,6 +131,7 @@ pub async fn a_password_of_ones_own_takes_the_present_one_and_a_code(ground: &Gr
 
 pub async fn another_second_factor_takes_the_present_one(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
+    town.wait_for_a_fresh_step().await;
     let mut ann = town.operator(OperatorRole::Operator).await;
     let old = ann.code(town.now() + STEP);
     ann.renew_factor("000000", town.now()).await.with_status(422);
@@ -152,6 +155,7 @@ pub async fn another_second_factor_takes_the_present_one(ground: &Ground) {
 
 pub async fn new_recovery_codes_end_the_old_ones(ground: &Ground) {
     let town = Town::open_with_office(ground).await;
+    town.wait_for_a_fresh_step().await;
     let ann = town.operator(OperatorRole::Operator).await;
     let asked = json!({ "code": ann.recovery[0] });
     let made = ann.post("/account/recovery-codes", &asked).await.with_status(200).json();

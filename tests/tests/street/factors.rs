@@ -81,6 +81,7 @@ pub async fn a_person_enrols_and_is_asked_for_a_code_from_then_on(ground: &Groun
 
 pub async fn a_code_signs_in_once_and_so_does_a_recovery_code(ground: &Ground) {
     let town = Town::open(ground).await;
+    town.wait_for_a_fresh_step().await;
     let browser = town.browser();
     let (seed, recovery) = enrolled(&town, &browser).await;
     let asked = code_page(&browser).await;
