@@ -347,9 +347,20 @@ impl Town {
 
     /// Waits until the shop's guard has said where it stands; receipts speak of those that have.
     pub async fn until_shop_has_reported(&self) {
-        let began = Instant::now();
-        while self.guards().await["guards"][0]["connected"] != true {
-            assert!(began.elapsed() < Duration::from_secs(5), "the shop's guard does not report");
+        self.until_guards(|guards| guards[0]["connected"] == true).await;
+    }
+
+    /// Waits until this is so of the guards, whichever server is asked; answers what was shown last.
+    pub async fn until_guards(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let (began, mut in_a_row) = (Instant::now(), 0);
+        loop {
+            let guards = self.guards().await["guards"].clone();
+            in_a_row = if is_so(&guards) { in_a_row + 1 } else { 0 };
+            // Servers are asked in turn.
+            if in_a_row > self.count {
+                return guards;
+            }
+            assert!(began.elapsed() < Duration::from_secs(5), "not every server knows: {guards}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
