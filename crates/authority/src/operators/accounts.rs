@@ -58,19 +58,11 @@ pub async fn enrol(
     };
     let (shown, kept) = recovery_codes(desk, &id);
     let operator = Operator {
-        email,
-        roles: tidy(&newcomer.roles)?,
         password: desk.slow.password_hash(newcomer.password).await?,
         seed: factor.sealed(desk, &id),
-        awaits_factor: false,
         recovery: kept,
-        last_step: 0,
-        disabled: false,
         demo: newcomer.demo_seed.is_some(),
-        created_at: desk.now(),
-        changed: None,
-        changes: Vec::new(),
-        id,
+        ..Operator::new(id, email, tidy(&newcomer.roles)?, desk.now())
     };
     let put = |staff: &Staff| match staff.by_email(&operator.email) {
         Some(_) => Err(Denial::conflict("There is an operator with this address.")),

@@ -1,5 +1,5 @@
 //! Why an operator's call was not done, for the program and for its author. Knows no status code; see
-//! `server/http/admin/problem.rs`.
+//! `server/http/reply/admin.rs`.
 
 use std::borrow::Cow;
 

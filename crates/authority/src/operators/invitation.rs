@@ -234,20 +234,10 @@ impl Porter<'_> {
         if let Some(why) = self.desk.slow.password_weakness(password.clone(), names).await? {
             return Err(Denial::invalid("password", why));
         }
+        let (id, email, roles) = (&invitation.operator, &invitation.email, invitation.roles.clone());
         Ok(Operator {
-            id: invitation.operator.clone(),
-            email: invitation.email.clone(),
-            roles: invitation.roles.clone(),
             password: self.desk.slow.password_hash(password.clone()).await?,
-            seed: String::new(),
-            awaits_factor: false,
-            recovery: Vec::new(),
-            last_step: 0,
-            disabled: false,
-            demo: false,
-            created_at: self.desk.now(),
-            changed: None,
-            changes: Vec::new(),
+            ..Operator::new(id, email, roles, self.desk.now())
         })
     }
 

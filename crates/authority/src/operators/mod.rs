@@ -104,6 +104,25 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// An account that comes in nowhere yet: it has neither a password nor a second factor.
+    pub fn new(id: impl Into<String>, email: impl Into<String>, roles: Vec<OperatorRole>, now: u64) -> Self {
+        Self {
+            id: id.into(),
+            email: email.into(),
+            roles,
+            password: String::new(),
+            seed: String::new(),
+            awaits_factor: false,
+            recovery: Vec::new(),
+            last_step: 0,
+            disabled: false,
+            demo: false,
+            created_at: now,
+            changed: None,
+            changes: Vec::new(),
+        }
+    }
+
     /// How an audit record names an operator.
     pub fn actor(&self) -> String {
         format!("operator:{}", self.id)
@@ -270,21 +289,7 @@ mod tests {
     use super::*;
 
     fn operator(id: &str) -> Operator {
-        Operator {
-            id: id.into(),
-            email: format!("{id}@example.com"),
-            roles: vec![OperatorRole::Approver],
-            password: String::new(),
-            seed: String::new(),
-            awaits_factor: false,
-            recovery: Vec::new(),
-            last_step: 0,
-            disabled: false,
-            demo: false,
-            created_at: 0,
-            changed: None,
-            changes: Vec::new(),
-        }
+        Operator::new(id, format!("{id}@example.com"), vec![OperatorRole::Approver], 0)
     }
 
     #[test]

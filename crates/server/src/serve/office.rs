@@ -83,21 +83,8 @@ mod tests {
     use super::*;
 
     fn staff(demo: bool, disabled: bool) -> Staff {
-        let operator = Operator {
-            id: "o".into(),
-            email: "owner@example.com".into(),
-            roles: vec![OperatorRole::Owner],
-            password: String::new(),
-            seed: String::new(),
-            awaits_factor: false,
-            recovery: Vec::new(),
-            last_step: 0,
-            disabled,
-            demo,
-            created_at: 0,
-            changed: None,
-            changes: Vec::new(),
-        };
+        let operator = Operator::new("o", "owner@example.com", vec![OperatorRole::Owner], 0);
+        let operator = Operator { disabled, demo, ..operator };
         Staff { version: 1, operators: vec![operator] }
     }
 

@@ -43,19 +43,9 @@ pub async fn sow(store: &Store, people: &[(&str, &str)]) {
 
 fn operator() -> Operator {
     Operator {
-        id: "owner".into(),
-        email: "owner@shop.example".into(),
-        roles: OperatorRole::ALL.to_vec(),
         password: "$argon2id$x".into(),
         seed: "sealed by the authority".into(),
-        awaits_factor: false,
-        changes: Vec::new(),
-        recovery: Vec::new(),
-        last_step: 0,
-        disabled: false,
-        demo: false,
-        created_at: NOW,
-        changed: None,
+        ..Operator::new("owner", "owner@shop.example", OperatorRole::ALL.to_vec(), NOW)
     }
 }
 

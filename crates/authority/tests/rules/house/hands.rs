@@ -49,21 +49,7 @@ pub fn crew() -> Vec<Operator> {
 
 /// An operator's account.
 pub fn colleague(id: &str, roles: &[OperatorRole]) -> Operator {
-    Operator {
-        id: id.into(),
-        email: format!("{id}@crew.test"),
-        roles: roles.to_vec(),
-        password: String::new(),
-        seed: String::new(),
-        awaits_factor: false,
-        recovery: Vec::new(),
-        last_step: 0,
-        disabled: false,
-        demo: false,
-        created_at: 0,
-        changed: None,
-        changes: Vec::new(),
-    }
+    Operator::new(id, format!("{id}@crew.test"), roles.to_vec(), 0)
 }
 
 pub fn cut(kind: CutKind, id: &str) -> Cut {
