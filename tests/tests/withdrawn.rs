@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer};
 use portcullis::books;
-use portcullis::keys::{KeyDirectory, Plan, Purpose};
 use portcullis::means::Means;
 use portcullis::serve::{Running, start};
 use portcullis::settings::Settings;
-use portcullis::testing::Scratch;
+use portcullis::testing::{Scratch, settings};
 use portcullis_guard::OnStale;
 use portcullis_shop::Shop;
 use portcullis_shop::follow::{Followed, follow};
@@ -43,15 +42,7 @@ secret = "s"
 const SOON: Duration = Duration::from_secs(3);
 
 fn server(scratch: &Scratch) -> Running {
-    let means = Means::system();
-    let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
-    settings.listen.port = 0;
-    settings.passwords.memory_kib = 64;
-    settings.passwords.iterations = 1;
-    settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
-    settings.keys.directory = scratch.path().join("keys");
-    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
-    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
+    let (means, settings) = (Means::system(), settings(scratch));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = books::open(&settings, &means).await.unwrap();

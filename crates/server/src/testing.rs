@@ -13,7 +13,9 @@ use portcullis_store::{Store, StoreSettings};
 use ring::digest;
 
 use crate::feed::{Hub, HubParts, Press};
+use crate::keys::{KeyDirectory, Plan, Purpose};
 use crate::means::Means;
+use crate::settings::Settings;
 
 /// A clock that stands until it is moved.
 #[derive(Debug)]
@@ -105,6 +107,32 @@ pub fn idle_hub(issuer: &str, clock: Arc<dyn Clock>) -> Arc<Hub> {
         hub.expect("empty books in memory can be opened")
     });
     made.join().expect("the thread above says itself what it could not make")
+}
+
+/// Settings of a small server in this directory: on a free port, over SQLite, with keys of a demonstration that are
+/// made here, and passwords that are hashed in no time.
+///
+/// # Panics
+/// When no keys can be made there.
+pub fn settings(scratch: &Scratch) -> Settings {
+    let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
+    (settings.listen.port, settings.listen.workers) = (0, 1);
+    (settings.passwords.memory_kib, settings.passwords.iterations) = (64, 1);
+    settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
+    settings.keys.directory = scratch.path().join("keys");
+    make_keys(&settings, Purpose::Demo);
+    settings
+}
+
+/// Makes the keys that these settings name, one that signs tokens and one that stands by.
+///
+/// # Panics
+/// When there are keys already.
+pub fn make_keys(settings: &Settings, purpose: Purpose) {
+    let (means, algorithms) = (Means::system(), ["ES256".to_owned()]);
+    let plan = Plan { purpose, region: "eu1", algorithms: &algorithms };
+    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice)
+        .expect("a test makes its keys where there are none");
 }
 
 /// A new directory that is removed when this value goes.

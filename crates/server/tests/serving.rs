@@ -5,25 +5,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use portcullis::books;
-use portcullis::keys::{Keks, KeyDirectory, Plan, Purpose};
+use portcullis::keys::{Keks, KeyDirectory, Purpose};
 use portcullis::means::Means;
 use portcullis::serve::start;
 use portcullis::settings::{Mode, Settings};
-use portcullis::testing::Scratch;
-
-fn settings(scratch: &Scratch) -> Settings {
-    let means = Means::system();
-    let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
-    settings.listen.port = 0;
-    settings.listen.workers = 1;
-    settings.passwords.memory_kib = 64;
-    settings.passwords.iterations = 1;
-    settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
-    settings.keys.directory = scratch.path().join("keys");
-    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
-    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
-    settings
-}
+use portcullis::testing::{Scratch, make_keys, settings};
 
 #[test]
 fn a_server_starts_on_a_free_port_answers_and_stops() {
@@ -85,9 +71,7 @@ fn production(scratch: &Scratch) -> Settings {
     settings.passwords.iterations = 2;
     settings.keys.directory = scratch.path().join("own");
     settings.keys.plaintext = true;
-    let (means, plan) = (Means::system(), ["ES256".to_owned()]);
-    let plan = Plan { purpose: Purpose::Own, region: "eu1", algorithms: &plan };
-    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
+    make_keys(&settings, Purpose::Own);
     settings
 }
 
@@ -146,9 +130,7 @@ fn books_whose_keys_are_sealed_by_another_house_start_nothing() {
     let mut settings = settings(&scratch);
     start(settings.clone(), Means::system()).unwrap().stop().unwrap();
     settings.keys.directory = scratch.path().join("others");
-    let means = Means::system();
-    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
-    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
+    make_keys(&settings, Purpose::Demo);
     let why = start(settings, Means::system()).unwrap_err().why;
     assert!(why.contains("is seal.key the one of the other servers?"), "{why}");
 }

@@ -3,26 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use portcullis::keys::{KeyDirectory, Plan, Purpose};
-use portcullis::means::Means;
 use portcullis::settings::{Settings, Weight};
-use portcullis::testing::Scratch;
+use portcullis::testing::{self, Scratch};
 
 use crate::repository;
 
 /// For a server on a free port of this machine, with keys in this folder.
 pub fn settings(scratch: &Scratch) -> Settings {
-    let means = Means::system();
-    let mut settings = Settings { issuer: "https://localhost:0".into(), ..Settings::default() };
-    settings.listen.port = 0;
-    settings.listen.workers = 1;
-    settings.passwords.memory_kib = 64;
-    settings.passwords.iterations = 1;
-    settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
-    settings.keys.directory = scratch.path().join("keys");
-    let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
-    KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
-    settings
+    Settings { issuer: "https://localhost:0".into(), ..testing::settings(scratch) }
 }
 
 /// Production as it is shipped, with these files and variables over it.

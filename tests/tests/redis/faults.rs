@@ -278,13 +278,7 @@ fn a_redis_that_forgets_is_refused_in_production_and_told_of_in_dev() {
         settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
         settings.keys.directory = scratch.path().join("keys");
         settings.keys.plaintext = true;
-        let plan = portcullis::keys::Plan {
-            purpose: portcullis::keys::Purpose::Own,
-            region: "eu1",
-            algorithms: &["ES256".to_owned()],
-        };
-        let (clock, dice) = (means.clock.clone(), means.dice.clone());
-        portcullis::keys::KeyDirectory::create(&settings.keys.directory, &plan, &*clock, &*dice).unwrap();
+        portcullis::testing::make_keys(&settings, portcullis::keys::Purpose::Own);
         let why = start(settings, means).map(|_| ()).unwrap_err().why;
         assert!(why.contains("noeviction"), "{why}");
     });

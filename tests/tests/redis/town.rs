@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::books;
-use portcullis::keys::{KeyDirectory, Plan, Purpose};
 use portcullis::means::Means;
 use portcullis::serve::{Running, start};
 use portcullis::settings::{self, Settings};
-use portcullis::testing::Scratch;
+use portcullis::testing::{self, Scratch};
 use portcullis_guard::feed::{
     Counts, FeedKeys, Freshness, HttpConfig, HttpFeed, RedisConfig, RedisFeed, Sink, Trust, View,
 };
@@ -48,15 +47,9 @@ impl Town {
     /// The same for another feed.
     pub fn new_named(redis_url: &str, feed: &str) -> Self {
         let (scratch, means) = (Scratch::new(), Means::system());
-        let mut settings = Settings { issuer: "http://127.0.0.1:0".into(), ..Settings::default() };
-        (settings.listen.port, settings.listen.workers) = (0, 1);
-        (settings.passwords.memory_kib, settings.passwords.iterations) = (64, 1);
-        settings.store.url = format!("sqlite:{}", scratch.path().join("books.db").display());
-        settings.keys.directory = scratch.path().join("keys");
+        let mut settings = testing::settings(&scratch);
         settings.feed.name = feed.into();
         settings.redis = Some(settings::Redis::at(redis_url));
-        let plan = Plan { purpose: Purpose::Demo, region: "eu1", algorithms: &["ES256".to_owned()] };
-        KeyDirectory::create(&settings.keys.directory, &plan, &*means.clock, &*means.dice).unwrap();
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let store = books::open(&settings, &means).await.unwrap();
             books::sow(&settings, &means, &store, SHOP).await.unwrap();
