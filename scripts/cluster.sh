@@ -4,6 +4,7 @@
 # replaces each server while tokens are asked for, and ends with a verdict.
 set -euo pipefail
 . "$(dirname "$0")/stage.sh"
+. scripts/postgres.sh
 folder=$(mktemp -d)
 haproxy=$(command -v haproxy || echo /usr/sbin/haproxy)
 
@@ -11,8 +12,7 @@ tidy() {
     local status=$?
     trap - EXIT
     leave
-    [ ! -s "$folder/postgres/postmaster.pid" ] ||
-        as_nobody "$postgres_bin/pg_ctl" -D "$folder/postgres" -m fast -w stop >/dev/null || true
+    stop_postgres fast
     if [ "$status" -ne 0 ] && [ "$status" -ne 130 ]; then
         tail -n 5 "$folder"/*.log >&2 || true
     fi
@@ -22,15 +22,6 @@ tidy() {
 trap tidy EXIT
 trap 'exit 0' INT TERM
 
-# PostgreSQL refuses to run as root, so a root borrows a user who may do little else.
-as_nobody() {
-    if [ "$(id -u)" -eq 0 ]; then
-        (cd "$folder" && setpriv --reuid=nobody --regid=nogroup --clear-groups "$@")
-    else
-        "$@"
-    fi
-}
-
 # port: one that nobody has, of those that a kernel does not hand out by itself.
 port() {
     local try
@@ -39,20 +30,6 @@ port() {
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
     done
     fail "no port is free (after $try looks)"
-}
-
-start_postgres() {
-    local bins=(/usr/lib/postgresql/*/bin)
-    postgres_bin=${bins[-1]}
-    [ -x "$postgres_bin/initdb" ] || postgres_bin=$(dirname "$(readlink -f "$(command -v initdb)")")
-    mkdir "$folder/postgres"
-    chmod 711 "$folder"
-    [ "$(id -u)" -ne 0 ] || chown nobody:nogroup "$folder/postgres"
-    as_nobody "$postgres_bin/initdb" -D "$folder/postgres" -U portcullis -A trust -E UTF8 --no-sync >/dev/null
-    port
-    as_nobody "$postgres_bin/pg_ctl" -D "$folder/postgres" -w -l "$folder/postgres/log" start -o \
-        "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$folder/postgres" >/dev/null
-    export PORTCULLIS__STORE__URL=postgres://portcullis@127.0.0.1:$port/postgres
 }
 
 start_redis() {
@@ -130,6 +107,7 @@ front=${PORT:-}
 ports=(0)
 for _ in 1 2 3; do port; ports+=("$port"); done
 start_postgres
+export PORTCULLIS__STORE__URL=$postgres
 start_redis
 export PORTCULLIS__KEYS__DIRECTORY=$folder/keys PORTCULLIS__ISSUER=http://127.0.0.1:$front
 export PORTCULLIS__LISTEN__DRAIN_DELAY_MS=1000 PORTCULLIS__TRUSTED_PROXIES=127.0.0.1
