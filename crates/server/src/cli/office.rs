@@ -3,6 +3,7 @@
 
 mod access;
 mod account;
+mod address;
 mod counter;
 mod invite;
 mod login;
@@ -12,6 +13,7 @@ mod operators;
 mod ordered;
 mod organizations;
 mod people;
+mod person;
 mod proposals;
 mod retention;
 mod reviews;

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::super::Outcome;
+use super::address::id;
 use super::counter::Counter;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -21,7 +22,7 @@ enum Command {
         #[command(flatten)]
         counter: Counter,
         /// Only this organization, by id or slug.
-        #[arg(long, value_parser = word)]
+        #[arg(long, value_parser = id)]
         organization: Option<String>,
         /// Only what was not used for so many days, as far as is known.
         #[arg(long, value_name = "DAYS")]
@@ -60,10 +61,4 @@ impl Access {
             )
         })
     }
-}
-
-/// An id goes into an address, so it holds nothing that an address could take for its own.
-pub(super) fn word(text: &str) -> Result<String, &'static str> {
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    plain.then(|| text.to_owned()).ok_or("this is no id: letters, digits, - and _ only")
 }

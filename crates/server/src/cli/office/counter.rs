@@ -1,5 +1,6 @@
 //! Speaking to the operators' listener: where it is, as whom, and how answers are shown.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -28,7 +29,7 @@ pub(in crate::cli) struct Counter {
     server: Option<String>,
     /// A PEM file with certificates to trust instead of the public ones.
     #[arg(long, env = "PORTCULLIS_ADMIN_CA", value_name = "FILE")]
-    ca: Option<std::path::PathBuf>,
+    ca: Option<PathBuf>,
     /// The token of an operator's session, instead of the one of the last login. Everybody on this machine
     /// can see it while the command runs; the environment is a better place.
     #[arg(long, env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -228,6 +229,16 @@ impl Counter {
         }
         Ok(())
     }
+}
+
+/// Puts a document into a file, or on standard output where none is named.
+pub(super) fn hand_over(document: &str, output: Option<&Path>) -> Outcome {
+    match output {
+        None => print!("{document}"),
+        Some(file) => std::fs::write(file, document)
+            .map_err(|why| Failure::new(format!("{} cannot be written: {why}.", file.display())))?,
+    }
+    Ok(())
 }
 
 fn read(server: &str, answer: &mut Response<Body>) -> Result<String, Failure> {

@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::Outcome;
+use super::address::query;
 use super::counter::Counter;
 use super::ordered::proposed;
-use super::people::query;
 use super::table::{Table, text, time};
 
 /// Who shall be invited.

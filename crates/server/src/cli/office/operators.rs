@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::super::remote::secret_in;
 use super::super::serve::runtime;
 use super::super::{Failure, Outcome};
+use super::address::is_id;
 use super::counter::Counter;
 use super::ordered::proposed;
 use super::table::{Table, text, time};
@@ -222,10 +223,8 @@ fn invited(answer: &Value) -> String {
     )
 }
 
-/// An id goes into a path, so it holds nothing that a path could take for its own.
 fn as_id(text: &str) -> Result<&str, Failure> {
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    plain.then_some(text).ok_or_else(|| Failure::new("this is no id; the list shows them."))
+    is_id(text).then_some(text).ok_or_else(|| Failure::new("this is no id; the list shows them."))
 }
 
 fn create(settings: &Settings, email: String, roles: Vec<OperatorRole>, password: Option<Secret>) -> Outcome {

@@ -4,9 +4,9 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::super::{Failure, Outcome};
+use super::address::part;
 use super::counter::Counter;
 use super::ordered::proposed;
-use super::people::part;
 use super::table::{Table, text};
 use crate::settings::Settings;
 

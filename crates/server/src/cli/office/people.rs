@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::super::Outcome;
 use super::super::remote::secret_in;
-use super::super::{Failure, Outcome};
+use super::address::{part, query};
 use super::counter::Counter;
 use super::invite::{Invite, invited};
-use super::ordered::proposed;
-use super::table::{Table, text, time};
+use super::person::{One, shown};
+use super::table::{Table, text};
 use crate::settings::Settings;
 
 /// Find people, make and close accounts, and see and end where they are signed in.
@@ -147,14 +148,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-struct One {
-    #[command(flatten)]
-    counter: Counter,
-    /// Id of the person, see `portcullis people list`.
-    person: String,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
     Customer,
@@ -216,162 +209,19 @@ impl People {
                 let answer = counter.delete(&format!("/people/invitations/{}", part(&invitation)))?;
                 counter.say(&answer, "The invitation is withdrawn.")
             }
-            Command::Disable(one) => {
-                let answer = one.counter.post(&one.path("/disable"), &json!({}))?;
-                one.counter.say(
-                    &answer,
-                    format!("{} is closed, and everything of it has ended.", text(&answer, "email")),
-                )
-            }
-            Command::Enable(one) => {
-                let answer = one.counter.post(&one.path("/enable"), &json!({}))?;
-                one.counter.say(&answer, format!("{} is open again.", text(&answer, "email")))
-            }
-            Command::Password { one, reason: Some(reason), .. } => {
-                let body = json!({ "kind": "password", "what": { "person": one.person }, "reason": reason });
-                let made = one.counter.post("/proposals", &body)?;
-                one.counter.say(&made, format!("{}{}", proposed(&made), shown(&made)))
-            }
+            Command::Disable(one) => one.switch("/disable", "is closed, and everything of it has ended."),
+            Command::Enable(one) => one.switch("/enable", "is open again."),
+            Command::Password { one, reason: Some(reason), .. } => one.propose_password(&reason),
             Command::Password { one, reason: None, password_file } => {
-                let password = password_file.as_deref().map(secret_in).transpose()?;
-                let body = json!({ "password": password.as_ref().map(|password| password.expose()) });
-                let answer = one.counter.put(&one.path("/password"), &body)?;
-                one.counter.say(&answer, format!("The password is another one.{}", shown(&answer)))
+                one.set_password(password_file.as_deref().map(secret_in).transpose()?)
             }
-            Command::Delete(one) => {
-                let answer = one.counter.delete(&one.path(""))?;
-                one.counter.say(&answer, "The account is gone, and everything of it has ended.")
-            }
+            Command::Delete(one) => one.delete(),
             Command::Sessions(one) => one.sessions(),
             Command::End { one, session, all: _ } => one.end(session.as_deref()),
             Command::Export { one, output } => one.export(output),
-            Command::Erase { one, reason } => {
-                let body = json!({ "kind": "erasure", "what": { "person": one.person }, "reason": reason });
-                let made = one.counter.post("/proposals", &body)?;
-                one.counter.say(&made, proposed(&made))
-            }
-            Command::Places(one) => {
-                let answer = one.counter.get(&one.path("/places"))?;
-                one.counter.show(&answer, |answer| {
-                    Table::of(
-                        &answer["places"],
-                        "No place is known.",
-                        &[
-                            ("from", |it| text(it, "address")),
-                            ("last used", |it| time(it, "last_used")),
-                            ("times", |it| text(it, "times")),
-                        ],
-                    )
-                })
-            }
+            Command::Erase { one, reason } => one.propose_erasure(&reason),
+            Command::Places(one) => one.places(),
         }
-    }
-}
-
-impl One {
-    fn export(&self, output: Option<PathBuf>) -> Outcome {
-        let held = self.counter.get(&self.path("/export"))?;
-        match output {
-            None => println!("{held:#}"),
-            Some(file) => std::fs::write(&file, format!("{held:#}\n"))
-                .map_err(|why| Failure::new(format!("{} cannot be written: {why}.", file.display())))?,
-        }
-        Ok(())
-    }
-
-    fn path(&self, rest: &str) -> String {
-        format!("/people/{}{rest}", part(&self.person))
-    }
-
-    fn show(&self) -> Outcome {
-        let answer = self.counter.get(&self.path(""))?;
-        self.counter.show(&answer, |answer| {
-            let mut table = Table::new(&["what", "value"], "");
-            let person = &answer["person"];
-            for member in [
-                "id",
-                "kind",
-                "email",
-                "first_name",
-                "last_name",
-                "organization",
-                "has_password",
-                "must_choose_password",
-                "disabled",
-            ] {
-                table.row([member.replace('_', " "), text(person, member)]);
-            }
-            for place in answer["memberships"].as_array().into_iter().flatten() {
-                let owner = if place["owner"] == true { ", owner" } else { "" };
-                let member = format!("{} as {}{owner}", text(place, "organization"), text(place, "role"));
-                table.row(["member of".into(), member]);
-            }
-            table.row(["credentials".into(), text(answer, "credentials")]);
-            table
-        })
-    }
-
-    fn reset_factor(&self, reason: &str, break_glass: bool) -> Outcome {
-        let body = json!({ "reason": reason, "break_glass": break_glass });
-        let answer = self.counter.post(&self.path("/second-factor/reset"), &body)?;
-        match answer["state"] == "proposed" {
-            true => self.counter.say(&answer, proposed(&answer["proposal"])),
-            false => {
-                self.counter.say(&answer, "The second factor is gone; the password alone opens the account.")
-            }
-        }
-    }
-
-    fn second_factor(&self) -> Outcome {
-        let answer = self.counter.get(&self.path("/second-factor"))?;
-        let sentence = match answer["enrolled"] == true {
-            true => format!(
-                "A second factor since {}; {} recovery codes are left.",
-                time(&answer, "since"),
-                text(&answer, "recovery_codes")
-            ),
-            false => "No second factor.".to_owned(),
-        };
-        self.counter.say(&answer, sentence)
-    }
-
-    fn sessions(&self) -> Outcome {
-        let answer = self.counter.get(&self.path("/sessions"))?;
-        self.counter.show(&answer, |answer| {
-            let headings = ["id", "where", "began", "last refreshed", "ends"];
-            let mut table = Table::new(&headings, "This person is signed in nowhere.");
-            for it in answer["sessions"].as_array().into_iter().flatten() {
-                table.row([
-                    text(it, "id"),
-                    "sign-in page".into(),
-                    time(it, "began_at"),
-                    "-".into(),
-                    time(it, "expires_at"),
-                ]);
-            }
-            for it in answer["logins"].as_array().into_iter().flatten() {
-                table.row([
-                    text(it, "id"),
-                    text(it, "client_id"),
-                    time(it, "began_at"),
-                    time(it, "last_refreshed"),
-                    time(it, "expires_at"),
-                ]);
-            }
-            table
-        })
-    }
-
-    fn end(&self, session: Option<&str>) -> Outcome {
-        let Some(id) = session else {
-            let answer = self.counter.delete(&self.path("/sessions"))?;
-            return self.counter.say(&answer, "Everything that was ever given to this person has ended.");
-        };
-        let answer = self.counter.get(&self.path("/sessions"))?;
-        let is_login = answer["logins"].as_array().into_iter().flatten().any(|it| it["id"] == *id);
-        let room = if is_login { "logins" } else { "sessions" };
-        let ended = self.counter.delete(&self.path(&format!("/{room}/{}", part(id))))?;
-        self.counter.say(&ended, "It has ended.")
     }
 }
 
@@ -387,42 +237,4 @@ fn listed(answer: &Value) -> Table {
             ("disabled", |it| text(it, "disabled")),
         ],
     )
-}
-
-fn shown(answer: &Value) -> String {
-    match answer["password"].as_str() {
-        Some(password) => format!(" The password, shown this once: {password}"),
-        None => String::new(),
-    }
-}
-
-/// A query of what was said.
-pub(super) fn query(asked: &[(&str, Option<&str>)]) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in asked {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    match query.finish() {
-        empty if empty.is_empty() => empty,
-        query => format!("?{query}"),
-    }
-}
-
-/// A part of a path: what somebody types must not become another address.
-pub(super) fn part(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_typed_stays_one_part_of_the_address() {
-        assert_eq!(part("a/../b c?d"), "a%2F..%2Fb%20c%3Fd");
-        assert_eq!(query(&[("search", Some("a&b")), ("kind", None)]), "?search=a%26b");
-        assert_eq!(query(&[("kind", None)]), "");
-    }
 }

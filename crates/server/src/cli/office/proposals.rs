@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::super::Outcome;
+use super::address::is_id;
 use super::counter::Counter;
 use super::ordered::tell;
 use super::table::{Table, text, time};
@@ -166,8 +167,7 @@ fn told(it: &Value) -> String {
     )
 }
 
-/// An id goes into a path, so it holds nothing that a path could take for its own.
 fn id(text: &str) -> Result<String, &'static str> {
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    plain.then(|| text.to_owned()).ok_or("this is no id of a proposal; portcullis proposals list shows them")
+    let found = is_id(text).then(|| text.to_owned());
+    found.ok_or("this is no id of a proposal; portcullis proposals list shows them")
 }

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::super::{Failure, Outcome};
-use super::access::word;
-use super::counter::Counter;
+use super::address::id;
+use super::counter::{Counter, hand_over};
 use super::ordered::tell;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -26,7 +26,7 @@ enum Command {
         #[command(flatten)]
         counter: Counter,
         /// Only this organization, by id or slug; otherwise all, and the operators.
-        #[arg(long, value_parser = word)]
+        #[arg(long, value_parser = id)]
         organization: Option<String>,
         /// Days without use after which access is called unused.
         #[arg(long, value_name = "DAYS")]
@@ -97,7 +97,7 @@ struct One {
     #[command(flatten)]
     counter: Counter,
     /// Its id, see `portcullis reviews list`.
-    #[arg(value_parser = word)]
+    #[arg(value_parser = id)]
     review: String,
 }
 
@@ -175,12 +175,7 @@ impl One {
             Form::Json => "json",
         };
         let text = self.counter.text(&format!("/reviews/{}/evidence?format={word}", self.review))?;
-        match output {
-            None => print!("{text}"),
-            Some(file) => std::fs::write(&file, text)
-                .map_err(|why| Failure::new(format!("{} cannot be written: {why}.", file.display())))?,
-        }
-        Ok(())
+        hand_over(&text, output.as_deref())
     }
 }
 

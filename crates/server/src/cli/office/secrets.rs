@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::super::Outcome;
+use super::address::part;
 use super::counter::Counter;
 use super::ordered::proposed;
-use super::people::part;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
 

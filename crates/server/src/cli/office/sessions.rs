@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::super::Outcome;
+use super::address::part;
 use super::counter::Counter;
 use super::table::{Table, text, time};
 use crate::settings::Settings;
@@ -51,7 +52,7 @@ impl Sessions {
                 })
             }
             Command::End { counter, session } => {
-                let answer = counter.delete(&format!("/sessions/{session}"))?;
+                let answer = counter.delete(&format!("/sessions/{}", part(&session)))?;
                 counter.say(&answer, "The session has ended.")
             }
         }
