@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, rt};
 use clap::Parser;
 use portcullis_shop::follow::{Followed, follow};
 use portcullis_shop::settings::Settings;
+use portcullis_shop::touch::Touch;
 use portcullis_shop::{Shop, Stock, tls};
 
 #[actix_web::main]
@@ -26,25 +28,40 @@ async fn serve(settings: Settings) -> std::io::Result<()> {
     let metrics = followed.metrics();
     let Followed { guard, view, feed, redis } = followed;
     let hint = feed.key_hint();
-    let app = Shop::new(guard.clone())
+    let shop = Shop::new(guard.clone());
+    let is_ready = move || Followed::is_ready(&guard, &view);
+    let app = shop
         .stock(stock)
         .commerce_layer_profile(settings.commerce_layer)
         .catalog_when_stale(settings.catalog_when_stale)
         .metrics(metrics)
-        .ready_when(move || Followed::is_ready(&guard, &view))
+        .ready_when(is_ready.clone())
         .on_unknown_key(move || hint.wake())
         .app();
     let server = HttpServer::new(move || App::new().configure(app.clone())).workers(2);
     let server = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => server.bind_rustls_0_23(settings.listen, tls::server(cert, key)?)?,
-        _ => server.bind(settings.listen)?,
+        (Some(cert), Some(key)) => server.bind_rustls_0_23(settings.listen, tls::server(cert, key)?),
+        _ => server.bind(settings.listen),
     };
+    let server =
+        server.map_err(|why| std::io::Error::other(format!("--listen {}: {why}", settings.listen)))?;
     let addresses: Vec<_> = server.addrs().iter().map(ToString::to_string).collect();
     println!("portcullis-shop ready at {} (issuer {})", addresses.join(", "), settings.issuer);
+    rt::spawn(watch(Touch::new(&settings, Instant::now()), is_ready));
     server.run().await?;
     // The feed is followed for as long as anybody may be served.
     drop((feed, redis));
     Ok(())
+}
+
+/// Looks each second whether the shop is in touch with its feed, for as long as it is open.
+async fn watch(mut touch: Touch, is_ready: impl Fn() -> bool) {
+    loop {
+        if let Some(said) = touch.look(is_ready(), Instant::now()) {
+            eprintln!("portcullis-shop: {said}");
+        }
+        rt::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn stock(settings: &Settings) -> std::io::Result<Stock> {

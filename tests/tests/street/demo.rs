@@ -99,6 +99,17 @@ async fn the_lines_that_the_demo_tells_to_paste_are_true() {
     assert!(server.terminate(), "SIGTERM ends it well");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shop_that_does_not_hear_the_feed_says_what_to_look_at() {
+    let (shop, _) = open_shop("http://127.0.0.1:1");
+    let began = Instant::now();
+    while !shop.said().contains("Does the server answer at http://127.0.0.1:1,") {
+        assert!(began.elapsed() < Duration::from_secs(30), "it says nothing: {}", shop.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!shop.said().contains("demo-guard-secret"));
+}
+
 /// Revokes until somebody does not answer; gives the tokens whose end was answered.
 async fn revoke_all(issuer: String, tokens: Vec<String>, so_far: Arc<AtomicUsize>) -> Vec<String> {
     let (http, mut answered) = (walker(), Vec::new());
