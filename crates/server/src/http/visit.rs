@@ -1,11 +1,11 @@
 //! What is true of every visit, whichever door it goes to: it has a name and a trusted address, it meets a server
 //! that knows what others have answered before, its answer carries the security headers, and it leaves one line in
-//! the log.
+//! the log, at `debug` where guards and load balancers ask all the time and all is well.
 //!
 //! The line holds the pattern of the route, never the address that was asked for, because queries carry
 //! codes; and a client's name only when it is one that we know.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -31,6 +31,10 @@ pub struct Named(pub String);
 
 /// What is asked here is about this process, and not about what the books hold.
 const OF_THE_PROCESS: [&str; 3] = ["/healthz", "/readyz", "/revocations/time"];
+
+/// Guards and load balancers ask these every second or so: the lines of a few of them would hide all others.
+const ROUTINE: [&str; 5] =
+    ["/healthz", "/readyz", "/revocations/time", "/revocations/{feed}/tail", "/guards/report"];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -70,27 +74,44 @@ pub async fn accompany(
     let named = visit.extensions().get::<Named>().map(|named| named.0.clone());
     let trace_id =
         caller.map(|caller| caller.trace_id()).or_else(|| span.as_ref().map(|span| span.trace_id()));
-    tracing::info!(
-        method = method.as_str(),
-        route = route.as_deref().unwrap_or("none"),
+    let answered = Answered {
+        method: method.as_str(),
+        route: route.as_deref(),
         status,
-        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        request_id,
-        trace_id,
-        client_id = named.as_deref(),
-        "answered"
-    );
+        request_id: &request_id,
+        client_id: named.as_deref(),
+    };
+    leave_line(&answered, trace_id.as_deref(), took);
     if let Some(span) = span {
-        span.end(&Answered {
-            method: method.as_str(),
-            route: route.as_deref(),
-            status,
-            request_id: &request_id,
-            client_id: named.as_deref(),
-        });
+        span.end(&answered);
     }
     house.board.answered(method.as_str(), route, status, took);
     Ok(answer)
+}
+
+/// One line, at `debug` for what is routine and went well.
+fn leave_line(answered: &Answered<'_>, trace_id: Option<&str>, took: Duration) {
+    let Answered { method, route, status, request_id, client_id } = *answered;
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // The level of a line is known when it is compiled, so it stands here twice.
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                method,
+                route = route.unwrap_or("none"),
+                status,
+                micros,
+                request_id,
+                trace_id,
+                client_id,
+                "answered"
+            )
+        };
+    }
+    match status < 400 && route.is_some_and(|route| ROUTINE.contains(&route)) {
+        true => line!(debug),
+        false => line!(info),
+    }
 }
 
 /// The house, which `mod.rs` gives to the whole application.
