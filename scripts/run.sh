@@ -27,10 +27,12 @@ await "http://127.0.0.1:$shop_port/readyz"
 
 say
 say "server  http://127.0.0.1:$port        its data and log are in run/"
-say "admin   http://127.0.0.1:$admin_port        operators: $portcullis login --demo --server http://127.0.0.1:$admin_port"
+say "admin   http://127.0.0.1:$admin_port        where operators come in"
 say "shop    http://127.0.0.1:$shop_port/api    a commerce service behind the guard; Ctrl-C stops both"
-# The server's own story, without what it says about starting the shop.
-tail -n +2 run/server.out | sed -e '/^Start the example shop/,/cargo run/d' -e 's/^In a third:/In a second terminal:/' \
-    -e 's/, see below$//' -e "s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/g"
+# The server's own story, without its addresses and what it says about starting the shop; and its command line is
+# called as it can be from here.
+sed -e '1,/^operators come in/d' -e '/^Start the example shop/,/cargo run/d' -e 's/^In a third:/In a second terminal:/' \
+    -e 's/, see below$//' -e "s|^    portcullis |    $portcullis |" \
+    -e "s/127\.0\.0\.1:8081/127.0.0.1:$shop_port/g" run/server.out
 wait -n "$server_pid" "$shop_pid" || true
 fail "one of the two has ended by itself; see run/server.log and run/shop.log"

@@ -314,7 +314,8 @@ fn enclose(
 
 fn grammar() -> Refusal {
     refuse(
-        "A scope is market:all, or parts like market:code:CODE and stock_location:id:ID, separated by spaces.",
+        "A scope is market:all, or parts like market:code:CODE and stock_location:id:ID, separated by spaces; beside \
+         them can:ACTION:SUBJECT asks for less.",
     )
 }
 

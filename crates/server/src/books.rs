@@ -74,7 +74,10 @@ pub fn keys(settings: &Settings) -> Result<LoadedKeys, Trouble> {
 fn keys_under(settings: &Settings, keks: Keks) -> Result<LoadedKeys, Trouble> {
     let path = &settings.keys.directory;
     if !path.exists() {
-        let why = format!("there is no {}; make your keys with portcullis keys init", path.display());
+        let why = format!(
+            "the folder {} is not there; make it with portcullis keys init, or name another (keys.directory)",
+            path.display()
+        );
         return Err(Trouble::new("keys", why));
     }
     KeyDirectory::open(path)?.under(keks).load()

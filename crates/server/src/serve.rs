@@ -11,6 +11,7 @@ mod tls;
 mod upkeep;
 mod watchers;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -136,7 +137,7 @@ async fn run(
     stopped: watch::Receiver<bool>,
     ready: mpsc::Sender<Ready>,
 ) -> Result<(), Trouble> {
-    let (listener, address) = bind(settings.listen.address, settings.listen.port)?;
+    let (listener, address) = bind("listen.port", (settings.listen.address, settings.listen.port))?;
     let settings = settings.with_port(address.port());
     let store = books::open(&settings, &means).await?;
     let strangers = Arc::new(Strangers::new(Arc::new(store.clone())));
@@ -335,9 +336,17 @@ fn open_door(
     Ok(server.map_err(trouble)?.run())
 }
 
-fn bind(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Trouble> {
-    let listener =
-        TcpListener::bind((address, port)).map_err(|e| trouble(format!("{address}:{port}: {e}")))?;
+/// `setting` is where the port comes from.
+fn bind(setting: &str, at: (IpAddr, u16)) -> Result<(TcpListener, SocketAddr), Trouble> {
+    let listener = TcpListener::bind(at).map_err(|e| {
+        let place = SocketAddr::from(at);
+        match e.kind() {
+            ErrorKind::AddrInUse => trouble(format!(
+                "another program listens at {place} already, perhaps a server that still runs; stop it or choose another {setting}"
+            )),
+            _ => trouble(format!("{place} ({setting}): {e}")),
+        }
+    })?;
     let bound = listener.local_addr().map_err(trouble)?;
     Ok((listener, bound))
 }

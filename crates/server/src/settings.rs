@@ -10,6 +10,7 @@ mod layers;
 mod limits;
 mod lowered;
 mod metrics;
+mod misspelt;
 mod pkcs11;
 mod proxies;
 mod retention;

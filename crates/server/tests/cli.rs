@@ -250,6 +250,37 @@ fn config_check_prints_what_is_in_force_and_hides_secrets() {
     assert!(text(&refused.stderr).contains("refused: issuer must be https in production."));
 }
 
+#[test]
+fn a_variable_with_one_line_too_few_is_told_from_a_setting() {
+    let scratch = Scratch::new();
+    let checked = portcullis(&scratch)
+        .args(["config", "check"])
+        .env("PORTCULLIS_LISTEN_PORT", "9000")
+        .output()
+        .unwrap();
+    assert!(checked.status.success() && text(&checked.stdout).contains("port = 8080"));
+    let said = text(&checked.stderr);
+    assert_eq!(said, "warning: the server reads PORTCULLIS__LISTEN__PORT, and not PORTCULLIS_LISTEN_PORT.\n");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_setting() {
+    let scratch = Scratch::new();
+    assert!(run(&scratch, &["keys", "init", "--algorithms", "ES256"]).status.success());
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    for (name, setting) in [("LISTEN", "listen.port"), ("ADMIN", "admin.port")] {
+        let mut server = portcullis(&scratch);
+        server.arg("serve").env("PORTCULLIS__ADMIN__ENABLED", "true").env("PORTCULLIS__ADMIN__PORT", "0");
+        server.env("PORTCULLIS__LISTEN__PORT", "0").env("PORTCULLIS__ISSUER", "http://127.0.0.1:0");
+        server.env(format!("PORTCULLIS__{name}__PORT"), &port);
+        let refused = server.output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        let said = text(&refused.stderr);
+        assert!(said.contains(&format!("127.0.0.1:{port} already")) && said.contains(setting), "{said}");
+    }
+}
+
 /// Ends with the test, also when the test fails.
 struct Started(Child);
 
@@ -373,7 +404,8 @@ fn the_first_owner_is_made_on_the_books_and_once() {
     let told = text(&made.stdout);
     assert!(told.starts_with("Made ann@example.com."), "{told}");
     assert!(told.contains("otpauth://totp/Portcullis:ann%40example.com?"), "{told}");
-    assert_eq!(told.lines().count(), 13);
+    assert_eq!(told.lines().count(), 14);
+    assert!(told.ends_with("portcullis login --email ann@example.com\n"), "{told}");
     let again = create();
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("There is an operator with this address."));

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, environment};
 use crate::settings::{Settings, Weight};
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +23,8 @@ impl ConfigCommand {
     pub fn run(self, settings: Settings) -> Outcome {
         let Self::Check = self;
         print!("{}", toml::to_string(&settings.shown()).map_err(Failure::new)?);
-        let findings = settings.check();
+        let mut findings = Settings::misspelt(environment());
+        findings.extend(settings.check());
         for finding in &findings {
             eprintln!("{finding}");
         }

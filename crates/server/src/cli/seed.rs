@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use portcullis_store::Counts;
 
 use super::serve::runtime;
 use super::{Failure, Outcome};
@@ -35,20 +36,44 @@ impl Seed {
             let sown = books::sow(&settings, &means, &store, &text).await;
             sown.map_err(|why| Failure::new(format!("nothing of {name} was taken:\n{why}")))
         })?;
-        let counts = &harvest.counts;
-        println!(
-            "Seeded {} organizations, {} applications, {} roles, {} markets, stores and stock locations, {} people, {} memberships, {} guards.",
-            counts.organizations,
-            counts.applications,
-            counts.roles,
-            counts.fences,
-            counts.people,
-            counts.memberships,
-            counts.guards,
-        );
+        println!("{}", told(&harvest.counts));
         for (client, secret) in &harvest.generated {
             println!("The secret of {client}, shown this once: {}", secret.expose());
         }
         Ok(())
+    }
+}
+
+/// What is in the file and so in the books now; what it has none of is left out.
+fn told(counts: &Counts) -> String {
+    let counted = [
+        (counts.organizations, "organization", "organizations"),
+        (counts.applications, "application", "applications"),
+        (counts.roles, "role", "roles"),
+        (counts.fences, "market, store or stock location", "markets, stores and stock locations"),
+        (counts.people, "person", "people"),
+        (counts.memberships, "membership", "memberships"),
+        (counts.guards, "guard", "guards"),
+    ];
+    let said = counted.into_iter().filter_map(|(count, one, several)| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        many => Some(format!("{many} {several}")),
+    });
+    match said.collect::<Vec<_>>().join(", ") {
+        nothing if nothing.is_empty() => "There is nothing in the file.".into(),
+        list => format!("Seeded {list}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_there_is_counted() {
+        let counts = Counts { organizations: 1, roles: 2, people: 1, ..Counts::default() };
+        assert_eq!(told(&counts), "Seeded 1 organization, 2 roles, 1 person.");
+        assert!(told(&Counts::default()).starts_with("There is nothing"));
     }
 }

@@ -9,7 +9,7 @@ use portcullis_authority::registry::Registry as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, environment};
 use crate::books;
 use crate::demo;
 use crate::keys::{Keks, KeyDirectory, Plan, Purpose};
@@ -41,6 +41,9 @@ pub(super) struct Serve {
 impl Serve {
     pub fn run(self, settings: Settings) -> Outcome {
         keep_log(&settings.log)?;
+        for finding in Settings::misspelt(environment()) {
+            tracing::warn!("{}", finding.sentence);
+        }
         let means = Means::system();
         if self.demo {
             prepare_demo(&settings, &means)?;
@@ -62,7 +65,7 @@ fn greeting(running: &Running, demo: bool) -> String {
         greeting.push_str(&format!("metrics are at http://{metrics}/metrics\n"));
     }
     if demo {
-        greeting.push_str(&format!("\n{}\n", story(&running.issuer)));
+        greeting.push_str(&format!("\n{}\n", story(&running.issuer, running.admin)));
     }
     greeting
 }

@@ -44,7 +44,7 @@ pub async fn open(
     if !admin.enabled {
         return Ok(None);
     }
-    let (listener, address) = bind(admin.address, admin.port)?;
+    let (listener, address) = bind("admin.port", (admin.address, admin.port))?;
     let lodge = web::Data::new(Lodge::new(house, store));
     let patience = Duration::from_millis(settings.limits.head_ms);
     let server = HttpServer::new(move || http::admin::door(lodge.clone()))

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 pub fn open(settings: &Settings) -> Result<Option<(SocketAddr, Server)>, Trouble> {
     let Some(port) = settings.tls.as_ref().and_then(|tls| tls.redirect_port) else { return Ok(None) };
     let elsewhere = Elsewhere::of(&settings.issuer).ok_or_else(|| trouble("the issuer does not read"))?;
-    let (listener, address) = bind(settings.listen.address, port)?;
+    let (listener, address) = bind("tls.redirect_port", (settings.listen.address, port))?;
     let server = HttpServer::new(move || door(elsewhere.clone()))
         .workers(1)
         .client_request_timeout(Duration::from_millis(settings.limits.head_ms))

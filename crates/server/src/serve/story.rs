@@ -1,9 +1,15 @@
 //! What `portcullis serve --demo` says: what is running, who may come in, and what to paste next.
 
+use std::net::SocketAddr;
+
 use crate::demo;
 
-/// The story, for a server with this issuer.
-pub fn story(issuer: &str) -> String {
+/// The story, for a server with this issuer whose operators come in there, if they may.
+pub fn story(issuer: &str, office: Option<SocketAddr>) -> String {
+    let login = match office {
+        Some(office) => format!("portcullis login --demo --server http://{office}"),
+        None => "to let it in, start with PORTCULLIS__ADMIN__ENABLED=true".to_owned(),
+    };
     format!(
         "\
 The demo shop is open. Everything below is public: do not keep anything real in it.
@@ -17,7 +23,8 @@ The demo shop is open. Everything below is public: do not keep anything real in 
   demo-provisioning    demo-provisioning-secret    personal credential of Ringo
   guard shop           demo-guard-secret           the example shop, see below
   customer jane@example.com, jane-buys-a-lamp; user ringo@example.com, ringo-keeps-the-beat
-  operator {owner}, {password}; portcullis login --demo
+  operator {owner}, {password}
+    {login}
 
 Start the example shop in a second terminal (port 8081):
   PORTCULLIS_ISSUER={issuer} PORTCULLIS_GUARD_SECRET=demo-guard-secret \\
@@ -40,8 +47,11 @@ mod tests {
 
     #[test]
     fn it_fits_a_screen_and_tells_what_the_seed_says() {
-        let told = story("http://127.0.0.1:8080");
+        let office = "127.0.0.1:8090".parse().ok();
+        let told = story("http://127.0.0.1:8080", office);
         assert!(told.lines().count() <= 24, "{}", told.lines().count());
+        assert!(told.contains("portcullis login --demo --server http://127.0.0.1:8090\n"), "{told}");
+        assert!(story("http://127.0.0.1:8080", None).contains("PORTCULLIS__ADMIN__ENABLED=true\n"));
         let seed = include_str!("../../../../deploy/config/demo.toml");
         let values = |key: &str| {
             let front = format!("{key} = \"");

@@ -60,7 +60,7 @@ pub(super) fn open(
         let board = board.clone();
         Arc::new(move |deeds: usize, took: Duration| board.grouped(deeds, took))
     });
-    let (listener, address) = bind(metrics.address, metrics.port)?;
+    let (listener, address) = bind("metrics.port", (metrics.address, metrics.port))?;
     let window = web::Data::new(Window::new(house.clone(), store, certificates));
     let upkeep =
         [tokio::spawn(follow(board, house.hub.clone())), tokio::spawn(glance(window.clone().into_inner()))];

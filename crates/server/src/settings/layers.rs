@@ -116,6 +116,25 @@ fn compare(table: &Map<String, Value>, known: &Map<String, Value>, path: &str) -
     Ok(())
 }
 
+/// Every setting as a variable of the environment.
+pub(super) fn names() -> Vec<String> {
+    let known = Config::try_from(&every_key()).map(|known| known.cache.kind);
+    let Ok(ValueKind::Table(known)) = known else { return Vec::new() };
+    let mut names = Vec::new();
+    collect(&known, PREFIX, &mut names);
+    names
+}
+
+fn collect(table: &Map<String, Value>, path: &str, names: &mut Vec<String>) {
+    for (name, value) in table {
+        let name = format!("{path}{SEPARATOR}{}", name.to_uppercase());
+        match &value.kind {
+            ValueKind::Table(inner) => collect(inner, &name, names),
+            _ => names.push(name),
+        }
+    }
+}
+
 fn dot(path: &str) -> &'static str {
     if path.is_empty() { "" } else { "." }
 }

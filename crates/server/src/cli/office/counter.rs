@@ -199,7 +199,11 @@ impl Counter {
         if let Some(seconds) = letter.wait {
             request = request.header("prefer", format!("wait={seconds}"));
         }
-        let unreachable = |e: ureq::Error| Failure::new(format!("{server} cannot be reached: {e}."));
+        let unreachable = |e: ureq::Error| {
+            Failure::new(format!(
+                "{server} cannot be reached: {e}. A server lets operators in where its settings say admin.enabled."
+            ))
+        };
         let unfit = |e: ureq::http::Error| Failure::new(format!("this cannot be asked: {e}."));
         match letter.body {
             Some(body) => {
@@ -253,6 +257,9 @@ fn broken_off(server: &str, why: impl std::fmt::Display) -> Failure {
 fn refusal(body: &Value, status: u16) -> String {
     match body.get("detail").and_then(Value::as_str) {
         Some(sentence) => format!("refused ({status}): {sentence}"),
+        None if status == 404 => {
+            "the server answered 404. Is this the address of its operators' listener (admin.port), and not the public one?".into()
+        }
         None => format!("the server answered {status}."),
     }
 }
@@ -268,5 +275,6 @@ mod tests {
         let body = json!({ "title": "Forbidden", "detail": "It takes another role." });
         assert_eq!(refusal(&body, 403), "refused (403): It takes another role.");
         assert_eq!(refusal(&json!([]), 502), "the server answered 502.");
+        assert!(refusal(&json!({ "error": "not_found" }), 404).contains("operators' listener"));
     }
 }

@@ -243,6 +243,7 @@ fn create(settings: &Settings, email: String, roles: Vec<OperatorRole>, password
         let heading = if n == 0 { "Recovery codes:" } else { "" };
         println!("{heading:<16} {}", code.expose());
     }
+    println!("Sign in:         portcullis login --email {}", enrolled.operator.email);
     Ok(())
 }
 
