@@ -12,7 +12,7 @@ use portcullis_tests::{Ground, Town};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 /// One for each block of the page: whoever adds one looks here.
-const BLOCKS: usize = 34;
+const BLOCKS: usize = 36;
 
 /// Commands and who types them.
 struct Block {
@@ -60,6 +60,7 @@ impl Crew {
         shell.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
         shell.env("PORTCULLIS_ADMIN_URL", town.office()).env("PORTCULLIS_ADMIN_TOKEN", self.token(who));
         shell.env("PORTCULLIS__KEYS__DIRECTORY", &town.settings.keys.directory);
+        shell.env("PORTCULLIS__STORE__URL", &town.settings.store.url);
         shell.output().expect("sh runs")
     }
 
@@ -93,6 +94,8 @@ pub async fn the_page_on_operations_does_what_it_says(ground: &Ground) {
         ("CUSTOMER", "custRobAAA".into()),
         ("ADDRESS", "@example.com".into()),
         ("NEWCOMER", "zoe@example.com".into()),
+        ("FIRST", "first@example.com".into()),
+        ("SECOND", "second@example.com".into()),
         ("MEMBERS_ROLE", "support".into()),
         ("FOLDER", folder.display().to_string()),
         ("TOKEN", token),
