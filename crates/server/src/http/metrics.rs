@@ -5,6 +5,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, HttpResponse, web};
 
+use super::addresses::{Addresses, get};
 use super::reply::{self, Denied};
 use crate::telemetry::{CONTENT_TYPE, Window};
 
@@ -22,7 +23,7 @@ pub fn door(
 > {
     App::new()
         .app_data(window)
-        .service(super::get("/metrics", answer))
+        .configure(|app| Addresses::of(app).open(get("/metrics", answer)))
         .default_service(web::to(reply::nothing_here))
 }
 

@@ -2,6 +2,7 @@
 //! the protocol lives here, and only `reply.rs` knows a status code.
 
 mod account;
+mod addresses;
 pub mod admin;
 mod authorize;
 mod browser;
@@ -39,9 +40,10 @@ mod well_known;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
-use actix_web::{App, Error, FromRequest, Handler, Resource, Responder, web};
+use actix_web::{App, Error, web};
 
 use crate::house::House;
+use addresses::{Addresses, both, get, post};
 
 /// The whole application, with everything around it that every answer needs.
 pub fn door(
@@ -55,80 +57,63 @@ pub fn door(
         InitError = (),
     >,
 > {
-    App::new().app_data(house).wrap(from_fn(visit::accompany)).configure(heard::teach).configure(routes)
+    App::new()
+        .app_data(house)
+        .wrap(from_fn(visit::accompany))
+        .configure(heard::teach)
+        .configure(|app| routes(&mut Addresses::of(app)))
 }
 
-fn routes(app: &mut web::ServiceConfig) {
+/// Everything that the public listener answers, as `METHOD /path`. Tests walk it, so that nothing is opened here
+/// of which nobody has said what it leaves in the audit log.
+pub fn addresses() -> Vec<String> {
+    let mut listed = Vec::new();
+    let _ = App::new().configure(|app| {
+        let mut at = Addresses::of(app);
+        routes(&mut at);
+        listed = at.listed();
+    });
+    listed
+}
+
+fn routes(at: &mut Addresses<'_>) {
     // Called by programs and by browser pages of the applications, on the issuer's host and the old ones.
-    app.service(post("/oauth/token", token::answer).wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll)));
-    app.service(post("/oauth/revoke", revoke::answer).wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll)));
-    app.service(post("/oauth/introspect", introspect::answer));
-    app.service(get("/oauth/tokeninfo", token_info::answer));
+    let token = post("/oauth/token", token::answer);
+    at.open(token.within(|it| it.wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll))));
+    let revoke = post("/oauth/revoke", revoke::answer);
+    at.open(revoke.within(|it| it.wrap(from_fn(cors::admit)).wrap(from_fn(legacy::toll))));
+    at.open(post("/oauth/introspect", introspect::answer));
+    at.open(get("/oauth/tokeninfo", token_info::answer));
 
     // Seen by people. No browser page may call these (RFC 9700 section 2.6).
-    app.service(get("/oauth/authorize", authorize::answer));
-    app.service(post("/oauth/authorize/sign-in", sign_in::answer));
-    app.service(post("/oauth/authorize/second-factor", second_factor::answer));
-    app.service(post("/oauth/authorize/password", own_password::answer));
-    app.service(both("/oauth/invitation", invitation::ask, invitation::answer));
-    app.service(both("/oauth/account", account::ask, account::answer));
-    app.service(both("/oauth/authorize/consent", consent::ask, consent::answer));
-    app.service(get("/", front::answer));
+    at.open(get("/oauth/authorize", authorize::answer));
+    at.open(post("/oauth/authorize/sign-in", sign_in::answer));
+    at.open(post("/oauth/authorize/second-factor", second_factor::answer));
+    at.open(post("/oauth/authorize/password", own_password::answer));
+    at.open(both("/oauth/invitation", invitation::ask, invitation::answer));
+    at.open(both("/oauth/account", account::ask, account::answer));
+    at.open(both("/oauth/authorize/consent", consent::ask, consent::answer));
+    at.open(get("/", front::answer));
 
     // Public documents.
-    app.service(get("/.well-known/jwks.json", well_known::keys));
-    app.service(get("/.well-known/oauth-authorization-server", well_known::metadata));
+    at.open(get("/.well-known/jwks.json", well_known::keys));
+    at.open(get("/.well-known/oauth-authorization-server", well_known::metadata));
 
     // The feed, for guards (docs/revocation.md).
-    app.service(get("/.well-known/rv-jwks.json", feed::keys));
-    app.service(get("/revocations/time", feed::time));
-    app.service(get("/revocations/{feed}/manifest", feed::manifest));
-    app.service(get("/revocations/{feed}/segments/{sha256}", feed::segment));
-    app.service(get("/revocations/{feed}/tail", feed::tail));
-    app.service(get("/revocations/{feed}/stream", feed::stream));
-    app.service(get("/policy/{sha256}", feed::policy));
-    app.service(post("/guards/report", feed::report));
-    app.service(get("/feed/guards", feed::guards));
+    at.open(get("/.well-known/rv-jwks.json", feed::keys));
+    at.open(get("/revocations/time", feed::time));
+    at.open(get("/revocations/{feed}/manifest", feed::manifest));
+    at.open(get("/revocations/{feed}/segments/{sha256}", feed::segment));
+    at.open(get("/revocations/{feed}/tail", feed::tail));
+    at.open(get("/revocations/{feed}/stream", feed::stream));
+    at.open(get("/policy/{sha256}", feed::policy));
+    at.open(post("/guards/report", feed::report));
+    at.open(get("/feed/guards", feed::guards));
 
     // The vendor's provisioning host and path.
-    provisioning::routes(app);
+    provisioning::routes(at);
 
-    app.service(get("/healthz", health::alive));
-    app.service(get("/readyz", health::ready));
-    app.default_service(web::to(reply::nothing_here));
-}
-
-fn get<F, Args>(path: &'static str, handler: F) -> Resource
-where
-    F: Handler<Args, Output: Responder + 'static>,
-    Args: FromRequest + 'static,
-{
-    web::resource(path)
-        .route(web::get().to(handler.clone()))
-        .route(web::head().to(handler))
-        .default_service(web::to(async || reply::wrong_method("GET, HEAD")))
-}
-
-fn post<F, Args>(path: &'static str, handler: F) -> Resource
-where
-    F: Handler<Args, Output: Responder + 'static>,
-    Args: FromRequest + 'static,
-{
-    web::resource(path)
-        .route(web::post().to(handler))
-        .default_service(web::to(async || reply::wrong_method("POST")))
-}
-
-/// A page that asks (GET) and hears the answer (POST).
-fn both<G, GetArgs, P, PostArgs>(path: &'static str, ask: G, answer: P) -> Resource
-where
-    G: Handler<GetArgs, Output: Responder + 'static>,
-    GetArgs: FromRequest + 'static,
-    P: Handler<PostArgs, Output: Responder + 'static>,
-    PostArgs: FromRequest + 'static,
-{
-    web::resource(path)
-        .route(web::get().to(ask))
-        .route(web::post().to(answer))
-        .default_service(web::to(async || reply::wrong_method("GET, POST")))
+    at.open(get("/healthz", health::alive));
+    at.open(get("/readyz", health::ready));
+    at.otherwise(reply::nothing_here);
 }

@@ -4,11 +4,12 @@
 mod document;
 mod question;
 
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use portcullis_authority::ask::Origin;
 use portcullis_authority::provisioning::{Declined, Draft, Found, Kind, Outcome, Provisioning};
 
+use super::addresses::Addresses;
 use super::heard::{bearer, whole};
 use super::reply::json_api::{self, Unmade};
 use super::visit;
@@ -19,17 +20,20 @@ use question::Question;
 type Answer = Result<HttpResponse, Unmade>;
 
 /// Every address of the API.
-pub fn routes(app: &mut web::ServiceConfig) {
+pub fn routes(at: &mut Addresses<'_>) {
     let thing = "/api/{kind}/{id}";
-    app.route("/api/user", web::get().to(show_user)).route("/api/user", web::patch().to(update_user));
-    app.route("/api/{kind}", web::get().to(list)).route("/api/{kind}", web::post().to(create));
-    app.route(thing, web::get().to(show)).route(thing, web::patch().to(update));
-    app.route(thing, web::delete().to(destroy));
-    app.route("/api/memberships/{id}/resend", web::post().to(resend));
-    app.route("/api/memberships/{id}/accept", web::post().to(accept));
-    app.route("/api/organizations/{id}/transfer_ownership", web::patch().to(transfer));
-    app.route("/api/{kind}/{id}/{link}", web::get().to(related));
-    app.route("/api/{kind}/{id}/relationships/{link}", web::get().to(identifiers));
+    at.route(Method::GET, "/api/user", show_user);
+    at.route(Method::PATCH, "/api/user", update_user);
+    at.route(Method::GET, "/api/{kind}", list);
+    at.route(Method::POST, "/api/{kind}", create);
+    at.route(Method::GET, thing, show);
+    at.route(Method::PATCH, thing, update);
+    at.route(Method::DELETE, thing, destroy);
+    at.route(Method::POST, "/api/memberships/{id}/resend", resend);
+    at.route(Method::POST, "/api/memberships/{id}/accept", accept);
+    at.route(Method::PATCH, "/api/organizations/{id}/transfer_ownership", transfer);
+    at.route(Method::GET, "/api/{kind}/{id}/{link}", related);
+    at.route(Method::GET, "/api/{kind}/{id}/relationships/{link}", identifiers);
 }
 
 /// What every handler has at hand.
