@@ -337,14 +337,19 @@ pub async fn must_enrol(desk: &Desk, consent: &Consent, visitor: &Visitor) -> Re
     lacks_factor(desk, &directory, (&application.organization, &visitor.person)).await
 }
 
-/// Ends a session.
+/// Ends a session, and says whose it was. A cookie of none that is live ends nothing and leaves nothing.
 ///
 /// # Errors
 /// Trouble when it could not be written down.
 pub async fn sign_out(desk: &Desk, cookie: &str, origin: &Origin) -> Result<(), Trouble> {
-    let now = desk.now();
-    let act = Act::EndSession { hash: hash_random(cookie), now };
-    desk.ledger.commit(Deed::new(act, audit::event("sign_out", now, origin))).await.map(|_| ())
+    let (hash, now) = (hash_random(cookie), desk.now());
+    let session = desk.ledger.session(&hash).await?;
+    let Some(session) = session.filter(|it| it.ended_at.is_none() && now < it.expires_at) else {
+        return Ok(());
+    };
+    let mut record = audit::event("sign_out", now, origin);
+    record.subject = Some(session.person);
+    desk.ledger.commit(Deed::new(Act::EndSession { hash, now }, record)).await.map(drop)
 }
 
 /// The person agreed: a code that works once, and the address that carries it with `iss` (RFC 9207).

@@ -14,13 +14,15 @@ use crate::ledger::{Act, AuditRecord, Deed, Done, Ledger};
 use crate::refusal::Trouble;
 
 /// Refusals that strangers can cause.
-const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 8] = [
     "token.refused",
     "revocation.refused",
     "introspection.refused",
     "sign_in.refused",
     "operator.login.refused",
     "guard.refused",
+    "registry.refused",
+    "person.invitation.refused",
 ];
 /// How many of a kind are written down one by one until the next telling.
 const FEW: u64 = 3;

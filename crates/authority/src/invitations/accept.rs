@@ -29,7 +29,7 @@ pub struct Invited {
 pub async fn open(desk: &Desk, code: &Secret, origin: &Origin) -> Result<Invited, Not> {
     // The code itself cannot be guessed.
     desk.limits.visit(desk, origin)?;
-    let (invitation, seen) = found(desk, code).await?;
+    let (invitation, seen) = noted(desk, origin, found(desk, code).await).await?;
     let directory = desk.registry.directory();
     let home = invitation.place.and_then(|(id, _)| directory.organization(&id).map(|it| it.name.clone()));
     Ok(Invited { email: seen.person.email, organization: home })
@@ -41,6 +41,10 @@ pub async fn open(desk: &Desk, code: &Secret, origin: &Origin) -> Result<Invited
 /// As [`open`]; `access_denied` for a password that is not good enough.
 pub async fn accept(desk: &Desk, code: &Secret, password: Secret, origin: &Origin) -> Result<Secret, Not> {
     desk.limits.visit(desk, origin)?;
+    noted(desk, origin, taken_up(desk, code, password, origin).await).await
+}
+
+async fn taken_up(desk: &Desk, code: &Secret, password: Secret, origin: &Origin) -> Result<Secret, Not> {
     let (_, seen) = found(desk, code).await?;
     let hash = own_password::sound(desk, &seen.person, password).await?;
     for _ in 0..ATTEMPTS {
@@ -84,6 +88,19 @@ async fn found(desk: &Desk, code: &Secret) -> Result<(Invitation, Picture), Not>
         true => Err(not_open().into()),
         false => Ok((invitation, seen)),
     }
+}
+
+/// Writes down that an invitation was refused which is not open; a password that is not good enough is no refusal of
+/// the invitation. Whoever shows the code has proved nothing else, so such records are counted as those of strangers.
+async fn noted<T>(desk: &Desk, origin: &Origin, done: Result<T, Not>) -> Result<T, Not> {
+    if let Err(Not::Refused(refusal)) = &done
+        && refusal.code == Code::InvalidRequest
+    {
+        let mut record = audit::event("person.invitation.refused", desk.now(), origin);
+        record.reason = Some(refusal.code.as_str().to_owned());
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+    }
+    done
 }
 
 fn not_open() -> Refusal {

@@ -109,10 +109,16 @@ const READS: &str = "reads";
 const WRITES: &str = "writes";
 const INVITATIONS: &str = "invitations";
 
+/// How often the same is told to the audit log.
+const TOLD: &str = "told";
+const ONCE_A_MINUTE: Allowance = Allowance::new(1, 60);
+
 /// Who may do how much.
 pub struct Limits {
     allow: Allowances,
     meter: Meter,
+    /// In a room of its own, because whoever reads much must not fill the one in which others are counted.
+    told: Meter,
     known: Known,
     peers: Option<Arc<dyn Peers>>,
     /// Refused, by rule.
@@ -139,7 +145,8 @@ impl Limits {
 
     fn build(allow: Allowances, namer: Option<meter::Namer>, peers: Option<Arc<dyn Peers>>) -> Self {
         let (meter, known) = (Meter::new(allow.keys, namer), Known::new(allow.keys));
-        Self { allow, meter, known, peers, refused: Default::default(), unheard: AtomicU64::new(0) }
+        let told = Meter::new(allow.keys, None);
+        Self { allow, meter, told, known, peers, refused: Default::default(), unheard: AtomicU64::new(0) }
     }
 
     /// Before a client proves itself: whether one more secret may be tried. What the secret is does not count
@@ -262,6 +269,17 @@ impl Limits {
         self.take(&key, self.allow.invitations, 1, micros(desk), "Too many invitations")
     }
 
+    /// Whether this very thing was told to the audit log by this server within the last minute.
+    pub fn was_told(&self, desk: &Desk, what: &str) -> bool {
+        self.told.look(&Key::new(TOLD, what, ""), ONCE_A_MINUTE, micros(desk)).is_err()
+    }
+
+    /// It is told now; said after it stands in the books, so that nothing counts as told that is not.
+    pub fn tells(&self, desk: &Desk, what: &str) {
+        // In a room that is full it is told once more the next time.
+        let _ = self.told.take(&Key::new(TOLD, what, ""), ONCE_A_MINUTE, 1, micros(desk));
+    }
+
     /// Where the caller of a request stands that was answered: a client only after its secret was right,
     /// because what it does is nobody else's business.
     pub fn standing(&self, desk: &Desk, ask: &Ask, done: bool) -> Option<Standing> {
@@ -298,6 +316,7 @@ impl Limits {
     /// Drops what says nothing any more.
     pub fn sweep(&self, desk: &Desk) {
         self.meter.sweep(micros(desk));
+        self.told.sweep(micros(desk));
     }
 
     /// Tells the other servers what was counted here since the last time, and hears what they counted. Says

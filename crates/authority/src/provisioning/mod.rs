@@ -24,6 +24,7 @@ mod plan;
 mod predicate;
 mod profiles;
 mod query;
+mod readings;
 mod resource;
 mod roles;
 mod shares;
@@ -71,7 +72,22 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// [`Declined::Unknown`], [`Declined::Forbidden`] or trouble.
     pub async fn open(desk: &'a Desk, token: &str, origin: &'a Origin) -> Result<Self, Declined> {
-        Ok(Self { desk, bearer: Bearer::prove(desk, token).await?, origin })
+        Ok(Self { desk, bearer: Bearer::prove(desk, token, origin).await?, origin })
+    }
+
+    /// Writes down whom an answer shows beside the bearer, before it goes out. A query that looks for people by what
+    /// is personal tells something of them whatever it finds.
+    ///
+    /// # Errors
+    /// Trouble; then the answer must not be given.
+    pub async fn shows<'r>(
+        &self,
+        estate: &Estate,
+        things: impl Iterator<Item = &'r Resource>,
+        looks_for_people: bool,
+    ) -> Result<(), Declined> {
+        let reading = readings::Reading::of(&self.bearer.person, estate, things, looks_for_people);
+        Ok(reading.tell(self.desk, &self.bearer, self.origin).await?)
     }
 
     /// Everything of a kind.

@@ -7,12 +7,18 @@ use portcullis_guard::policy::Action;
 
 use super::estate::Estate;
 use super::{Card, Declined, Kind, Objection};
+use crate::ask::Origin;
+use crate::audit;
 use crate::desk::Desk;
+use crate::ledger::{Act, AuditRecord, Deed};
 use crate::refusal::{Code, Refusal};
 use crate::registry::{Application, Membership, Organization, Person, RoleKind, Who};
 
 /// Kinds that only an admin writes, whatever a custom role says (the vendor's rule).
 const ADMINS_ONLY: [Kind; 3] = [Kind::ApiCredential, Kind::Membership, Kind::Organization];
+
+/// The event of a record that somebody was refused.
+pub(super) const REFUSED: &str = "registry.refused";
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -33,12 +39,31 @@ pub struct Office<'a> {
 }
 
 impl Bearer {
-    /// Proves the bearer of a personal token.
+    /// Proves the bearer of a personal token. Whoever is turned away has proved nothing here, so the record of it is
+    /// counted as those of strangers are.
     ///
     /// # Errors
     /// [`Declined::Unknown`] for a dead token, [`Declined::Forbidden`] for one of another kind.
-    pub async fn prove(desk: &Desk, token: &str) -> Result<Self, Declined> {
-        let claims = desk.inspector.inspect(token, desk.clock.now_ms())?.ok_or_else(dead)?;
+    pub async fn prove(desk: &Desk, token: &str, origin: &Origin) -> Result<Self, Declined> {
+        let claims = desk.inspector.inspect(token, desk.clock.now_ms())?;
+        let client_id = claims.as_ref().map(|claims| claims.client_id.clone());
+        let proved = Self::of(desk, claims).await;
+        let reason = match &proved {
+            Err(Declined::Unknown(refusal)) => refusal.code.as_str(),
+            Err(Declined::Forbidden(_)) => "token of another kind",
+            _ => return proved,
+        };
+        let record = AuditRecord {
+            client_id,
+            reason: Some(reason.into()),
+            ..audit::event(REFUSED, desk.now(), origin)
+        };
+        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
+        proved
+    }
+
+    async fn of(desk: &Desk, claims: Option<Claims>) -> Result<Self, Declined> {
+        let claims = claims.ok_or_else(dead)?;
         let Some(user) = &claims.user else {
             return Err(Declined::forbidden("This needs the token of a personal (user) credential."));
         };
@@ -46,6 +71,16 @@ impl Bearer {
         let person = person.filter(|person| !person.disabled).ok_or_else(dead)?;
         let application = desk.registry.directory().application(&claims.client_id).cloned();
         Ok(Self { person, claims, application })
+    }
+
+    /// A record of what this bearer does.
+    pub(super) fn record(&self, event: &str, now: u64, origin: &Origin) -> AuditRecord {
+        AuditRecord {
+            client_id: Some(self.claims.client_id.clone()),
+            subject: Some(self.person.id.clone()),
+            jti: Some(self.claims.jti.clone()),
+            ..audit::event(event, now, origin)
+        }
     }
 }
 

@@ -7,11 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Amendment, CHANGED, Change, Trace};
 use super::estate::Estate;
-use super::office::{Bearer, Office};
+use super::office::{Bearer, Office, REFUSED};
 use super::resource::Resource;
-use super::{Declined, Kind, duties, personal, shares};
+use super::{Declined, Kind, duties, personal, shares, user};
 use crate::ask::Origin;
-use crate::audit;
 use crate::desk::Desk;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
 use crate::refusal::Trouble;
@@ -100,7 +99,10 @@ fn try_out(office: &Office<'_>, plan: &mut Plan) -> Result<Estate, Declined> {
 async fn commit(office: &Office<'_>, plan: &Plan, after: &Estate, origin: &Origin) -> Result<bool, Declined> {
     let expected = office.estate.version;
     let act = Act::Amend(Amendment { expected, changes: plan.changes.clone() });
-    let audit = traces(office, &plan.changes, after, origin)?;
+    let mut audit = traces(office, &plan.changes, after, origin)?;
+    if audit.is_empty() {
+        audit.extend(unseen(office, plan, after, origin)?);
+    }
     match office.desk.ledger.commit(Deed { act, audit }).await? {
         Done::Committed { .. } => Ok(true),
         Done::Lost => Ok(false),
@@ -164,6 +166,28 @@ fn trace(
         (_, None) => "destroy",
         _ => "update",
     };
+    told(office, origin, one, (event, changes)).map(Some)
+}
+
+/// A change that does not show in the thing that it is about, such as another code or secret in the place of one:
+/// its name, and neither of the two.
+fn unseen(
+    office: &Office<'_>,
+    plan: &Plan,
+    after: &Estate,
+    origin: &Origin,
+) -> Result<Option<AuditRecord>, Trouble> {
+    let one = after.find(plan.kind, &plan.id).or_else(|| office.estate.find(plan.kind, &plan.id));
+    let changes = plan.once.keys().map(|name| (name.clone(), json!([null, null]))).collect();
+    one.map(|one| told(office, origin, &one, ("update", changes))).transpose()
+}
+
+fn told(
+    office: &Office<'_>,
+    origin: &Origin,
+    one: &Resource,
+    (event, changes): (&str, Map<String, Value>),
+) -> Result<AuditRecord, Trouble> {
     let application = &office.bearer.claims.application;
     let trace = Trace {
         resource_type: one.kind.word().into(),
@@ -175,33 +199,28 @@ fn trace(
             "user": { "id": office.bearer.person.id },
         }),
     };
-    let mut record = record_of(CHANGED, office.desk, office.bearer, origin);
+    let mut record = office.bearer.record(CHANGED, office.desk.now(), origin);
     record.organization = Some(one.organization.clone()).filter(|id| !id.is_empty());
     record.reason = Some(format!("{} {event}", one.kind.word()));
     record.detail = Some(serde_json::to_string(&trace).map_err(|e| Trouble::new("audit", e))?);
-    Ok(Some(record))
+    Ok(record)
 }
 
-/// Notes that somebody tried what they may not.
+/// Notes that somebody tried what they may not, or was told that an address is another person's.
 async fn note(
     desk: &Desk,
     bearer: &Bearer,
     origin: &Origin,
     declined: Declined,
 ) -> Result<Declined, Declined> {
-    if let Declined::Forbidden(why) = &declined {
-        let mut record = record_of("registry.refused", desk, bearer, origin);
-        record.reason = Some(why.clone().into_owned());
-        desk.ledger.commit(Deed::new(Act::Note, record)).await?;
-    }
+    let why = match &declined {
+        Declined::Forbidden(why) => why.clone().into_owned(),
+        Declined::Invalid(objections) if objections.contains(&user::taken()) => {
+            "asked for an address that is another person's".into()
+        }
+        _ => return Ok(declined),
+    };
+    let record = AuditRecord { reason: Some(why), ..bearer.record(REFUSED, desk.now(), origin) };
+    desk.ledger.commit(Deed::new(Act::Note, record)).await?;
     Ok(declined)
-}
-
-fn record_of(event: &str, desk: &Desk, bearer: &Bearer, origin: &Origin) -> AuditRecord {
-    AuditRecord {
-        client_id: Some(bearer.claims.client_id.clone()),
-        subject: Some(bearer.person.id.clone()),
-        jti: Some(bearer.claims.jti.clone()),
-        ..audit::event(event, desk.now(), origin)
-    }
 }

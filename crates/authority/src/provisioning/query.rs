@@ -68,6 +68,19 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Whether it looks for people by what is personal about them: how many fit, or that nobody does, tells something
+    /// of them too.
+    pub fn looks_for_people(&self, kind: Kind) -> bool {
+        let personal = |name: &str| match kind {
+            Kind::Version => name.contains("changes"),
+            // A person's attributes, or those of the person whom something else leads to.
+            _ => name.contains("user_"),
+        };
+        self.filters.iter().any(|(name, _)| personal(name))
+    }
+}
+
 /// One filter: any or all of some attributes, and what must be true of them.
 struct Condition {
     attributes: Vec<String>,

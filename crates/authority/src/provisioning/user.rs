@@ -28,7 +28,7 @@ pub async fn update(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined
         let desk = office.desk;
         desk.limits.invite(desk, &it.id).map_err(Declined::Unknown)?;
         if desk.registry.person(Who::UserEmail(&email)).await?.is_some() {
-            return Err(Objection::attribute("email", "has already been taken").into());
+            return Err(taken().into());
         }
         it.email = email;
     }
@@ -37,4 +37,9 @@ pub async fn update(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined
     it.time_zone = zone.unwrap_or(it.time_zone);
     let id = it.id.clone();
     Ok(Plan::new(Kind::User, id, vec![Change::PutPerson(it), Change::PutCard(Box::new(card))]))
+}
+
+/// Another account has the address.
+pub fn taken() -> Objection {
+    Objection::attribute("email", "has already been taken")
 }

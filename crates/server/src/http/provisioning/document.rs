@@ -74,7 +74,7 @@ pub fn identifiers(found: &Found) -> Value {
     json!({ "data": data })
 }
 
-/// Writes documents as a question wants them.
+/// Writes documents as a question wants them, and none before it is noted whom it shows.
 pub struct Writer<'a> {
     pub issuer: &'a str,
     pub counter: &'a Provisioning<'a>,
@@ -92,8 +92,9 @@ impl Writer<'_> {
         kind: Kind,
         thing: Option<&Resource>,
     ) -> Result<Value, Declined> {
-        let included =
-            self.included(estate, kind, thing.map(std::slice::from_ref).unwrap_or_default()).await?;
+        let things = thing.map(std::slice::from_ref).unwrap_or_default();
+        let included = self.included(estate, kind, things).await?;
+        self.counter.shows(estate, things.iter().chain(&included.things), false).await?;
         let mut body = json!({ "data": thing.map(|thing| self.resource(thing, &included.followed)) });
         self.attach(&mut body, &included);
         Ok(body)
@@ -111,6 +112,8 @@ impl Writer<'_> {
         path: &str,
     ) -> Result<Value, Declined> {
         let included = self.included(estate, kind, &page.things).await?;
+        let looks_for_people = self.question.list.looks_for_people(kind);
+        self.counter.shows(estate, page.things.iter().chain(&included.things), looks_for_people).await?;
         let data: Vec<Value> = page.things.iter().map(|one| self.resource(one, &included.followed)).collect();
         let mut body = json!({
             "data": data,
