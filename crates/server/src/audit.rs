@@ -13,7 +13,7 @@ mod syslog;
 mod upkeep;
 mod webhook;
 
-pub use checkpoint::{Vouched, Witness, state};
+pub use checkpoint::{Vouched, Witness, opening, state};
 pub(crate) use export::cell;
 pub use export::{Csv, JsonLines, Written, asked, line, moment, piece};
 pub use proof::{Proof, prove};

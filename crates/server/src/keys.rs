@@ -40,6 +40,7 @@ pub use disk::open_to_others;
 pub use envelope::{Keks, Wrap};
 pub use keeper::{Keeper, Tools};
 pub use manifest::{Entry, Manifest, Purpose};
+pub use succession::{FeedKey, Step, Succession};
 pub use vault::Pkcs11Vault;
 pub use wrapping::BooksKeks;
 
@@ -63,6 +64,8 @@ pub struct LoadedKeys {
     pub feed: Value,
     /// Public JWKs that are published beside it.
     pub feed_beside: Vec<Value>,
+    /// Which of them is which.
+    pub succession: Succession,
     /// Public halves of feed keys that are published no more.
     pub feed_past: Vec<Value>,
     /// Files that are not sealed.
@@ -112,9 +115,7 @@ impl KeyDirectory {
         dice.fill(&mut seal);
         let seal = json!({ "kty": "oct", "use": "seal", "k": URL_SAFE_NO_PAD.encode(seal) });
         directory.write_jwk(SEAL, &seal)?;
-        let mut feed = keyring::generate("EdDSA", plan.region)?;
-        feed["use"] = "rv".into();
-        directory.write_jwk(FEED, &feed)?;
+        directory.write_jwk(FEED, &succession::first(plan.region, clock)?)?;
         // The manifest comes last: without it there is no key directory, so a crash before this line
         // leaves nothing that a server would start with.
         directory.write_manifest()?;
@@ -147,10 +148,11 @@ impl KeyDirectory {
         let plain = self.wraps()?.into_iter().filter(|(_, wrap)| *wrap == Wrap::Plain);
         let seal = self.load_jwk(SEAL)?;
         let seal_master = bytes_of(&seal, "k").ok_or_else(|| self.wrong(SEAL, "k is not 32 bytes"))?;
-        let (feed, feed_beside) = (self.feed_key(FEED)?, self.feed_keys_beside()?);
+        let feed = self.feed_key(FEED)?;
+        let (feed_beside, succession) = self.feed_keys_beside(&feed)?;
         let feed_past = self.feed_keys_past()?;
         let plain = plain.map(|(name, _)| name.to_owned()).collect();
-        let loaded = LoadedKeys { keyring, seal_master, feed, feed_beside, feed_past, plain };
+        let loaded = LoadedKeys { keyring, seal_master, feed, feed_beside, succession, feed_past, plain };
         Keyring::new(&loaded.keyring)?;
         Ok(loaded)
     }

@@ -9,9 +9,10 @@ use portcullis::testing::Scratch;
 use portcullis_authority::operators::OperatorRole;
 use portcullis_tests::client::{BACKEND, kid_of};
 use portcullis_tests::{Answer, Ground, Town};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const DAY: u64 = 86_400;
+const NULL: Value = Value::Null;
 const WHY: &str = "INC-9: the key leaked";
 
 /// A town with a shop, operators and a second server, and where that is.
@@ -148,6 +149,56 @@ pub async fn a_rotation_by_hand_takes_two_persons(ground: &Ground) {
     let listed = auditor.get("/keys").await.with_status(200);
     assert!(!listed.body.contains("sealed") && !listed.body.contains("\"d\""));
     assert!(listed.json()["keys"].as_array().unwrap().iter().any(|key| key["state"] == "retired"));
+}
+
+/// docs/keys.md, "The feed's own key": what `portcullis keys status` says in each of the three steps.
+pub async fn the_feeds_own_key_says_how_old_it_is_and_what_comes_next(ground: &Ground) {
+    let mut town = Town::open_with_office(ground).await;
+    let token = town.operator(OperatorRole::Auditor).await.token;
+    let (path, clock) = (town.settings.keys.directory.clone(), town.clock.clone());
+    let keys = || KeyDirectory::open(&path).expect("it is there");
+    let first = feed_standing(&town, &token).await;
+    assert_eq!((&first["step"], &first["next"], &first["before"]), (&json!("prepare"), &NULL, &NULL));
+    let since = first["signs"]["since"].as_u64().expect("the file says so");
+    assert_eq!(first["due"], since + 365 * DAY);
+    let next = keys().prepare_feed_key(&*clock).expect("it is made");
+    assert_eq!(feed_standing(&town, &token).await, first, "a server knows what it has read at its start");
+    start_anew(&mut town);
+    let second = feed_standing(&town, &token).await;
+    assert_eq!((&second["step"], &second["due"]), (&json!("sign"), &NULL));
+    assert_eq!((&second["next"]["kid"], &second["signs"]), (&json!(next), &first["signs"]));
+    keys().promote_feed_key(&*clock).expect("it stands by");
+    start_anew(&mut town);
+    let third = feed_standing(&town, &token).await;
+    assert_eq!((&third["step"], &third["signs"]["kid"]), (&json!("forget"), &json!(next)));
+    assert_eq!(third["before"]["kid"], first["signs"]["kid"]);
+    assert_eq!(third["signs"]["published_as"], second["next"]["published_as"]);
+    keys().forget_feed_key().expect("there is one before");
+    start_anew(&mut town);
+    let last = feed_standing(&town, &token).await;
+    assert_eq!((&last["step"], &last["before"]), (&json!("prepare"), &NULL));
+    // A file of before says no time: then the books do, by the oldest checkpoint of that key.
+    let file = path.join("feed.jwk");
+    let mut jwk: Value = serde_json::from_slice(&std::fs::read(&file).expect("it is ours")).expect("JSON");
+    jwk.as_object_mut().expect("a key").retain(|name, _| name != "signs_since" && name != "made_at");
+    std::fs::write(&file, jwk.to_string()).expect("it is ours");
+    town.client_token(&BACKEND).await;
+    start_anew(&mut town);
+    let known = feed_standing(&town, &token).await["signs"]["since"].as_u64();
+    assert!(known.is_some_and(|at| at >= since && at <= town.now()), "{known:?}");
+}
+
+/// A server that stops signs for what is new in its log.
+fn start_anew(town: &mut Town) {
+    town.stop();
+    town.start_again();
+}
+
+async fn feed_standing(town: &Town, token: &str) -> Value {
+    let asked = portcullis_tests::street::passer_by().get(format!("{}/admin/v1/keys", town.office()));
+    let answer = Answer::to(asked.bearer_auth(token)).await.with_status(200);
+    assert!(!answer.body.contains("\"d\""), "nothing private");
+    answer.json()["feed"].clone()
 }
 
 /// docs/keys.md, "The feed's own key".

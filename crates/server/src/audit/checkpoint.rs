@@ -33,6 +33,11 @@ pub fn state(press: &Press, log: &str, what: Vouched, mark: AuditMark, at: u64) 
     Checkpoint { seq: mark.seq, hash: mark.hash, at, statement: press.statement(TYPE, &payload) }
 }
 
+/// What every checkpoint of this key begins with.
+pub fn opening(press: &Press) -> String {
+    press.header(TYPE)
+}
+
 /// Knows the keys that may sign, and for which log.
 #[derive(Debug)]
 pub struct Witness {

@@ -81,7 +81,7 @@ Restart the servers with both key-encryption keys before you make a data key: th
         #[arg(long)]
         new_data_key: bool,
     },
-    /// List the signing keys of a running server and how old they are.
+    /// List the signing keys of a running server and how old they are, and say where the feed's own key stands.
     Status {
         #[command(flatten)]
         counter: Counter,
@@ -141,14 +141,14 @@ Guards that pin the feed's keys need the next one before it signs: GET /.well-kn
 }
 
 impl FeedKey {
-    fn take(self, settings: &Settings) -> Outcome {
+    fn take(self, settings: &Settings, means: &Means) -> Outcome {
         match self {
             Self::Prepare { place } => {
-                let kid = place.open(settings)?.prepare_feed_key()?;
+                let kid = place.open(settings)?.prepare_feed_key(&*means.clock)?;
                 println!("{kid} stands by. Start every server again, one by one; then let it sign.");
             }
             Self::Sign { place } => {
-                let kid = place.open(settings)?.promote_feed_key()?;
+                let kid = place.open(settings)?.promote_feed_key(&*means.clock)?;
                 println!("{kid} signs the feed of every server that is started from now on.");
             }
             Self::Forget { place } => {
@@ -188,7 +188,7 @@ impl Keys {
                 println!("Added {kid}. A server takes it in at its next start.");
                 Ok(())
             }
-            Self::Feed(step) => step.take(&settings),
+            Self::Feed(step) => step.take(&settings, &means),
             Self::Seal { place } => seal(&place.open(&settings)?),
             Self::Reseal { place, data, new_data_key } => {
                 // Books without a key-encryption key are sealed under a key of the key directory.
@@ -200,7 +200,8 @@ impl Keys {
             }
             Self::Status { counter } => {
                 let answer = counter.get("/keys")?;
-                counter.show(&answer, |answer| listed(&answer["keys"]))
+                counter
+                    .show(&answer, |answer| format!("{}{}", listed(&answer["keys"]), feed(&answer["feed"])))
             }
             Self::Rotate { counter, algorithm, reason, break_glass } => {
                 let what = json!({ "algorithm": algorithm });
@@ -294,6 +295,33 @@ fn listed(keys: &Value) -> Table {
     )
 }
 
+/// The feed's own key, those beside it, and what comes next. A server of before says nothing of it.
+fn feed(feed: &Value) -> String {
+    if feed.is_null() {
+        return String::new();
+    }
+    let states = [("next", "stands by"), ("signs", "signs"), ("before", "is still published")];
+    let mut table = Table::new(&["feed key", "published as", "state", "since"], "");
+    for (member, state) in states {
+        let key = &feed[member];
+        if !key.is_null() {
+            table.row([text(key, "kid"), text(key, "published_as"), state.to_owned(), time(key, "since")]);
+        }
+    }
+    format!("\n{table}\n{}\n", next_step(feed))
+}
+
+fn next_step(feed: &Value) -> String {
+    let step = text(feed, "step");
+    let why = match step.as_str() {
+        "sign" => "once every server has started since the successor was made".to_owned(),
+        "forget" => "once every server has started since the change, and ten seconds have passed".to_owned(),
+        _ if feed["due"].is_null() => "once a year; how old this key is, nobody has noted".to_owned(),
+        _ => format!("from {}, when the key is a year old", time(feed, "due")),
+    };
+    format!("Next: portcullis keys feed {step}, {why} (docs/keys.md).")
+}
+
 fn show(keys: &KeyDirectory) -> Outcome {
     println!("{:<28} {:<6} {:<8} CREATED", "KEY", "ALG", "STATE");
     for key in &keys.manifest().keys {
@@ -303,9 +331,37 @@ fn show(keys: &KeyDirectory) -> Outcome {
     let loaded = keys
         .load()
         .map_err(|trouble| Failure::new(format!("these keys cannot be used: {}.", trouble.why)))?;
+    let feed = &loaded.succession;
+    let beside = [(&feed.next, "next"), (&feed.before, "before")];
+    let beside = beside.iter().filter_map(|(key, state)| Some((key.as_ref()?, *state)));
+    for (key, state) in std::iter::once((&feed.signs, "signs")).chain(beside) {
+        let since = time(&json!({ "since": key.since }), "since");
+        println!("{:<28} {:<6} {:<8} {since}", key.kid, "feed", state);
+    }
     match loaded.plain.len() {
         0 => println!("Every private file is sealed."),
         some => println!("{some} private files are not sealed; portcullis keys seal does it."),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feeds_key_is_said_with_those_beside_it_and_the_next_step() {
+        let key = |kid: &str, since: Option<u64>| json!({ "kid": kid, "published_as": "ab", "since": since });
+        let standing = json!({ "signs": key("eu1.one", Some(0)), "next": key("eu1.two", Some(60)), "before": null, "step": "sign", "due": null });
+        let said = feed(&standing);
+        let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["FEED", "KEY", "PUBLISHED", "AS", "STATE", "SINCE"]);
+        assert_eq!(lines[2], ["eu1.two", "ab", "stands", "by", "1970-01-01T00:01:00Z"]);
+        assert_eq!(lines[3], ["eu1.one", "ab", "signs", "1970-01-01T00:00:00Z"]);
+        assert!(said.contains("\nNext: portcullis keys feed sign, once every server has started"), "{said}");
+        let alone = |due: Value| feed(&json!({ "signs": key("k", None), "step": "prepare", "due": due }));
+        assert!(alone(json!(0)).contains("prepare, from 1970-01-01T00:00:00Z, when the key is a year old"));
+        assert!(alone(Value::Null).contains("nobody has noted"));
+        assert_eq!(feed(&Value::Null), "", "a server of before says nothing of it");
+    }
 }

@@ -231,6 +231,11 @@ impl Hub {
         self.press.witnesses()
     }
 
+    /// The key that signs the feed, its successor and the one before.
+    pub fn press(&self) -> &Press {
+        &self.press
+    }
+
     /// The published token keys, exactly the bytes that the manifest names.
     pub fn token_keys(&self) -> Arc<str> {
         self.keys.load().text.clone()

@@ -8,7 +8,7 @@ use portcullis_guard::feed::{Batch, FeedKeys};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use crate::keys::LoadedKeys;
+use crate::keys::{LoadedKeys, Succession};
 
 /// The feed key.
 pub struct Press {
@@ -18,6 +18,7 @@ pub struct Press {
     jwks: String,
     /// Keys that are published no more, a set for each.
     past: Vec<String>,
+    succession: Succession,
 }
 
 impl Press {
@@ -38,7 +39,8 @@ impl Press {
             .try_into()
             .map_err(|_| Trouble::new("feed key", "a public key of another length"))?;
         let jwks = json!({ "keys": [public_jwk(&public)] }).to_string();
-        Ok(Self { key, key8: key8(&public), public, jwks, past: Vec::new() })
+        let succession = Succession::alone(jwk);
+        Ok(Self { key, key8: key8(&public), public, jwks, past: Vec::new(), succession })
     }
 
     /// The press of a server: it signs with the feed key and vouches for those beside it too, of which other servers
@@ -53,6 +55,7 @@ impl Press {
             all.push(public_half(beside)?);
         }
         press.jwks = json!({ "keys": all }).to_string();
+        press.succession = keys.succession.clone();
         for past in &keys.feed_past {
             press.past.push(json!({ "keys": [public_half(past)?] }).to_string());
         }
@@ -74,6 +77,11 @@ impl Press {
         &self.jwks
     }
 
+    /// Which of the keys is which, as the files said when they were read.
+    pub fn succession(&self) -> &Succession {
+        &self.succession
+    }
+
     pub fn key8(&self) -> Key8 {
         self.key8
     }
@@ -91,12 +99,15 @@ impl Press {
 
     /// A compact JWS of this type (RFC 7515 section 7.1).
     pub fn statement(&self, typ: &str, payload: &Value) -> String {
-        let kid = URL_SAFE_NO_PAD.encode(self.key8);
-        let header = json!({"alg": "EdDSA", "typ": typ, "kid": kid}).to_string();
-        let signed =
-            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let signed = format!("{}.{}", self.header(typ), URL_SAFE_NO_PAD.encode(payload.to_string()));
         let signature = URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
+    }
+
+    /// What every statement of this type that this key signs begins with.
+    pub fn header(&self, typ: &str) -> String {
+        let kid = URL_SAFE_NO_PAD.encode(self.key8);
+        URL_SAFE_NO_PAD.encode(json!({"alg": "EdDSA", "typ": typ, "kid": kid}).to_string())
     }
 }
 

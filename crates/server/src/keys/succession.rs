@@ -2,8 +2,12 @@
 //! signs anything, and the key before it afterwards, so that servers change over one by one and no guard meets a
 //! signature that nobody vouches for. Each of the three steps is followed by a start of every server.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_authority::desk::Clock;
 use portcullis_authority::keyring;
 use portcullis_authority::refusal::Trouble;
+use portcullis_guard::feed::keys::key8;
 use serde_json::{Value, json};
 
 use super::{FEED, KeyDirectory, bytes_of, disk, trouble};
@@ -14,18 +18,99 @@ const NEXT: &str = "feed.next.jwk";
 const BEFORE: &str = "feed.before.jwk";
 /// Public halves of those that are published no more: what they have signed in the audit log is checked with them.
 const PAST: &str = "feed.past.jwk";
+/// Members of the private files, in seconds: when a key was made, and since when it signs. Files of before have none.
+const MADE_AT: &str = "made_at";
+const SIGNS_SINCE: &str = "signs_since";
+
+/// Where the feed's key stands in its change, as its files say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succession {
+    pub signs: FeedKey,
+    /// Stands by.
+    pub next: Option<FeedKey>,
+    /// Signs no more, and is still published.
+    pub before: Option<FeedKey>,
+}
+
+/// A feed key without anything private.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedKey {
+    pub kid: String,
+    /// Its short name, under which guards know it.
+    pub published_as: String,
+    /// Since when it signs, or stands by, where its file says so: seconds.
+    pub since: Option<u64>,
+}
+
+/// What comes next: the commands of `portcullis keys feed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Prepare,
+    Sign,
+    Forget,
+}
+
+impl Succession {
+    /// Of a key that stands alone.
+    pub fn alone(signs: &Value) -> Self {
+        Self { signs: FeedKey::of(signs, SIGNS_SINCE), next: None, before: None }
+    }
+
+    pub fn step(&self) -> Step {
+        let interrupted = self.next.as_ref().is_some_and(|next| next.kid == self.signs.kid);
+        match (&self.before, &self.next) {
+            _ if interrupted => Step::Sign,
+            (Some(_), _) => Step::Forget,
+            (None, Some(_)) => Step::Sign,
+            (None, None) => Step::Prepare,
+        }
+    }
+}
+
+impl FeedKey {
+    fn of(jwk: &Value, since: &str) -> Self {
+        let short = bytes_of(jwk, "x").map(|public| URL_SAFE_NO_PAD.encode(key8(&public)));
+        Self { kid: name(jwk), published_as: short.unwrap_or_default(), since: jwk[since].as_u64() }
+    }
+}
+
+impl Step {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Sign => "sign",
+            Self::Forget => "forget",
+        }
+    }
+}
+
+/// A feed key that signs from the first.
+///
+/// # Errors
+/// Trouble when no key can be made.
+pub(super) fn first(region: &str, clock: &dyn Clock) -> Result<Value, Trouble> {
+    let mut key = made(region, clock)?;
+    key[SIGNS_SINCE] = clock.now().into();
+    Ok(key)
+}
+
+fn made(region: &str, clock: &dyn Clock) -> Result<Value, Trouble> {
+    let mut key = keyring::generate("EdDSA", region)?;
+    key["use"] = "rv".into();
+    key[MADE_AT] = clock.now().into();
+    Ok(key)
+}
 
 impl KeyDirectory {
     /// Makes a feed key that stands by: published, and signing nothing. Answers its name.
     ///
     /// # Errors
     /// Trouble when one stands by already, or from the disk.
-    pub fn prepare_feed_key(&self) -> Result<String, Trouble> {
+    pub fn prepare_feed_key(&self, clock: &dyn Clock) -> Result<String, Trouble> {
         if self.has(NEXT) {
             return Err(trouble("a feed key stands by already; portcullis keys feed sign lets it sign"));
         }
-        let mut next = keyring::generate("EdDSA", &self.manifest().region)?;
-        next["use"] = "rv".into();
+        let next = made(&self.manifest().region, clock)?;
         self.write_jwk(NEXT, &next)?;
         Ok(name(&next))
     }
@@ -35,11 +120,11 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// Trouble when none stands by, or from the disk.
-    pub fn promote_feed_key(&self) -> Result<String, Trouble> {
+    pub fn promote_feed_key(&self, clock: &dyn Clock) -> Result<String, Trouble> {
         if !self.has(NEXT) {
             return Err(trouble("no feed key stands by; portcullis keys feed prepare makes one"));
         }
-        let (next, before) = (self.feed_key(NEXT)?, self.feed_key(FEED)?);
+        let (mut next, before) = (self.feed_key(NEXT)?, self.feed_key(FEED)?);
         // Where it was interrupted the key signs already, and what was kept is the one before it.
         if next["kid"] != before["kid"] {
             if self.has(BEFORE) && self.load_jwk(BEFORE)?["kid"] != before["kid"] {
@@ -47,6 +132,7 @@ impl KeyDirectory {
                 return Err(trouble(why));
             }
             self.write_jwk(BEFORE, &keyring::public_half(&before)?)?;
+            next[SIGNS_SINCE] = clock.now().into();
             self.write_jwk(FEED, &next)?;
         }
         disk::remove(&self.path().join(NEXT))?;
@@ -88,14 +174,17 @@ impl KeyDirectory {
         Ok(keys.clone())
     }
 
-    /// What is published beside the feed key that signs: public halves.
-    pub(super) fn feed_keys_beside(&self) -> Result<Vec<Value>, Trouble> {
-        let mut beside = Vec::new();
-        for file in self.feed_files_beside().filter(|file| *file != PAST) {
-            let key = if file == NEXT { self.feed_key(NEXT)? } else { self.load_jwk(file)? };
-            beside.push(keyring::public_half(&key)?);
-        }
-        Ok(beside)
+    /// What is published beside the feed key that signs: public halves, and which is which.
+    pub(super) fn feed_keys_beside(&self, signs: &Value) -> Result<(Vec<Value>, Succession), Trouble> {
+        let next = self.has(NEXT).then(|| self.feed_key(NEXT)).transpose()?;
+        let before = self.has(BEFORE).then(|| self.load_jwk(BEFORE)).transpose()?;
+        let beside = next.iter().chain(&before).map(keyring::public_half).collect::<Result<_, _>>()?;
+        let succession = Succession {
+            next: next.as_ref().map(|key| FeedKey::of(key, MADE_AT)),
+            before: before.as_ref().map(|key| FeedKey::of(key, SIGNS_SINCE)),
+            ..Succession::alone(signs)
+        };
+        Ok((beside, succession))
     }
 
     /// Those of the files that are there.
@@ -135,6 +224,19 @@ mod tests {
         KeyDirectory::create(&path, &plan, &*means.clock, &*means.dice).unwrap()
     }
 
+    /// A second later with every question.
+    struct Ticking(std::sync::atomic::AtomicU64);
+
+    impl Clock for Ticking {
+        fn now_ms(&self) -> u64 {
+            self.0.fetch_add(1000, std::sync::atomic::Ordering::SeqCst)
+        }
+    }
+
+    fn clock() -> Ticking {
+        Ticking(1_800_000_000_000.into())
+    }
+
     fn seen(keys: &KeyDirectory) -> (String, Vec<String>) {
         let loaded = keys.load().unwrap();
         assert!(loaded.feed_beside.iter().all(|key| key.get("d").is_none()), "a private half");
@@ -146,14 +248,16 @@ mod tests {
         let scratch = Scratch::new();
         let keys = keys(&scratch);
         let (first, none) = seen(&keys);
-        assert!(none.is_empty() && keys.promote_feed_key().is_err() && keys.feed_key_before().is_err());
-        let next = keys.prepare_feed_key().unwrap();
+        assert!(
+            none.is_empty() && keys.promote_feed_key(&clock()).is_err() && keys.feed_key_before().is_err()
+        );
+        let next = keys.prepare_feed_key(&clock()).unwrap();
         assert_eq!(seen(&keys), (first.clone(), vec![next.clone()]));
-        assert!(keys.prepare_feed_key().is_err(), "one at a time");
-        assert_eq!(keys.promote_feed_key().unwrap(), next);
+        assert!(keys.prepare_feed_key(&clock()).is_err(), "one at a time");
+        assert_eq!(keys.promote_feed_key(&clock()).unwrap(), next);
         assert_eq!(seen(&keys), (next.clone(), vec![first.clone()]));
-        let third = keys.prepare_feed_key().unwrap();
-        let why = keys.promote_feed_key().unwrap_err().why;
+        let third = keys.prepare_feed_key(&clock()).unwrap();
+        let why = keys.promote_feed_key(&clock()).unwrap_err().why;
         assert!(why.contains("forget comes first"), "{why}");
         assert_eq!(name(&keys.feed_key_before().unwrap()), first);
         keys.forget_feed_key().unwrap();
@@ -163,16 +267,39 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_next_and_how_old_a_key_is_stand_in_the_files() {
+        let scratch = Scratch::new();
+        let (keys, clock) = (keys(&scratch), clock());
+        let at = |keys: &KeyDirectory| keys.load().unwrap().succession;
+        let first = at(&keys);
+        assert!(first.signs.since.is_some() && first.next.is_none() && first.before.is_none());
+        assert_eq!((first.step(), first.signs.published_as.len()), (Step::Prepare, 11));
+        let next = keys.prepare_feed_key(&clock).unwrap();
+        let second = at(&keys);
+        assert_eq!((second.step(), &second.signs), (Step::Sign, &first.signs));
+        let standing = second.next.unwrap();
+        assert_eq!((&standing.kid, standing.since), (&next, Some(1_800_000_000)));
+        keys.promote_feed_key(&clock).unwrap();
+        let third = at(&keys);
+        assert_eq!((third.step(), third.next), (Step::Forget, None));
+        assert_eq!((&third.signs.kid, third.signs.since), (&next, Some(1_800_000_001)));
+        assert_eq!(third.before.unwrap().published_as, first.signs.published_as);
+        keys.forget_feed_key().unwrap();
+        assert_eq!(at(&keys).step(), Step::Prepare);
+    }
+
+    #[test]
     fn a_change_that_was_interrupted_is_done_again() {
         let scratch = Scratch::new();
         let keys = keys(&scratch);
         let (first, _) = seen(&keys);
-        let next = keys.prepare_feed_key().unwrap();
+        let next = keys.prepare_feed_key(&clock()).unwrap();
         let standing = std::fs::read(keys.path().join(NEXT)).unwrap();
-        keys.promote_feed_key().unwrap();
+        keys.promote_feed_key(&clock()).unwrap();
         // As after a crash before the last step.
         disk::write_private(&keys.path().join(NEXT), &String::from_utf8(standing).unwrap()).unwrap();
-        assert_eq!(keys.promote_feed_key().unwrap(), next);
+        assert_eq!(keys.load().unwrap().succession.step(), Step::Sign, "once more");
+        assert_eq!(keys.promote_feed_key(&clock()).unwrap(), next);
         assert_eq!(seen(&keys), (next, vec![first]));
     }
 
@@ -180,7 +307,7 @@ mod tests {
     fn a_backup_of_the_directory_has_the_successor_too() {
         let scratch = Scratch::new();
         let keys = keys(&scratch);
-        keys.prepare_feed_key().unwrap();
+        keys.prepare_feed_key(&clock()).unwrap();
         let files = keys.files().unwrap();
         assert!(files.iter().any(|(file, _)| file == NEXT));
         let named: Vec<_> = files.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();

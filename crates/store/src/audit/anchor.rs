@@ -93,6 +93,20 @@ impl Store {
         Ok(self.books.db.within(read).await?.map(Checkpoint::read))
     }
 
+    /// When the oldest checkpoint that is still kept and begins so was signed, seconds.
+    pub async fn first_checkpoint(&self, opening: &str) -> Result<Option<u64>, Trouble> {
+        let begins = format!("{opening}.%");
+        let read = async {
+            Ok(on!(self.books.db, |c| audit_checkpoints::table
+                .filter(audit_checkpoints::statement.like(&begins))
+                .select(diesel::dsl::min(audit_checkpoints::at))
+                .get_result::<Option<i64>>(c)
+                .await?))
+        };
+        let first = self.books.db.within(read).await?;
+        Ok(first.map(|at| u64::try_from(at).unwrap_or_default()))
+    }
+
     /// Where the log begins: the last row that was forgotten.
     pub async fn audit_anchor(&self) -> Result<Checkpoint, Trouble> {
         let read = async {

@@ -11,7 +11,6 @@ use ureq::{Agent, Body};
 
 use super::super::remote::{agent, shy};
 use super::super::{Failure, Outcome};
-use super::table::Table;
 use super::ticket::Ticket;
 
 /// An answer may be a long list; whoever sends more than this is not our server.
@@ -215,8 +214,8 @@ impl Counter {
         .map_err(unreachable)
     }
 
-    /// Prints the answer: as JSON when that was asked for, otherwise as the table says.
-    pub fn show(&self, answer: &Value, table: impl FnOnce(&Value) -> Table) -> Outcome {
+    /// Prints the answer: as JSON when that was asked for, otherwise as a table, or several with what goes with them.
+    pub fn show<D: std::fmt::Display>(&self, answer: &Value, table: impl FnOnce(&Value) -> D) -> Outcome {
         match self.json {
             true => println!("{answer:#}"),
             false => print!("{}", table(answer)),
