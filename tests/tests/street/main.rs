@@ -21,6 +21,7 @@ mod forgetting;
 mod grants;
 mod invited;
 mod keys;
+mod listener;
 mod memberships;
 mod office;
 mod operations;
@@ -29,6 +30,7 @@ mod pages;
 mod passwords;
 mod personal_data;
 mod races;
+mod readings;
 mod records;
 mod refresh;
 mod refusals;
@@ -214,7 +216,10 @@ rules! {
         invited::a_place_that_is_withdrawn_is_not_taken,
         keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
         keys::a_rotation_by_hand_takes_two_persons,
+        keys::the_feeds_own_key_says_how_old_it_is_and_what_comes_next,
         keys::a_feed_key_is_replaced_and_guards_take_the_new_one_from_the_issuer,
+        listener::every_address_of_the_listener_leaves_its_record_or_says_why_not,
+        listener::whoever_signs_out_is_named,
         memberships::a_member_who_is_kept_to_one_application_gets_no_token_through_another,
         memberships::a_token_that_was_asked_for_less_does_less_at_the_shop,
         office::a_name_that_was_pointed_here_and_a_page_of_another_site_are_not_heard,
@@ -261,6 +266,10 @@ rules! {
         races::a_code_that_is_redeemed_twice_at_once_leaves_nothing_alive,
         races::a_code_loses_against_the_end_of_its_person,
         races::an_exchange_loses_against_the_end_of_its_login,
+        readings::members_who_see_others_are_noted_with_whom_and_never_with_what,
+        readings::a_search_for_people_is_noted_whatever_it_finds,
+        readings::whoever_reads_themselves_or_nobody_leaves_nothing,
+        readings::what_cannot_be_noted_is_not_shown,
         records::every_change_by_a_member_leaves_its_record,
         refresh::sixty_four_tabs_that_refresh_at_once_stay_one_login,
         refresh::a_lost_answer_can_be_asked_for_again,
@@ -310,6 +319,7 @@ rules! {
         refusals::every_refusal_has_its_exit_code_and_its_sentence,
         keys::keys_rotate_on_their_own_and_no_token_is_refused_for_it,
         office::a_session_ends_when_nobody_uses_it_and_in_any_case_after_a_day_of_work,
+        readings::the_same_seen_again_within_a_minute_is_one_record,
         refresh::a_refresh_token_that_comes_back_late_ends_everything,
         exchange::an_exchange_never_widens_and_never_outlives,
     }
