@@ -140,9 +140,9 @@ pub async fn an_invitation_to_a_user_expires(ground: &Ground) {
     let made = ann.post("/people/invitations", &draft).await.with_status(201);
     let (browser, path) = (town.browser(), path_of(&town, &made));
     let page = browser.open(&path).await.with_status(200);
-    town.clock.forward(299);
+    town.clock.forward(270);
     browser.open(&path).await.with_status(200);
-    town.clock.forward(1);
+    town.clock.forward(30);
     assert!(is_not_open(&browser.open(&path).await));
     assert!(is_not_open(&accept(&browser, &page, OWN).await));
 }

@@ -118,7 +118,7 @@ impl Step {
 struct Strangers(u8);
 
 impl Strangers {
-    fn from_elsewhere(&mut self, request: RequestBuilder) -> RequestBuilder {
+    fn elsewhere(&mut self, request: RequestBuilder) -> RequestBuilder {
         self.0 += 1;
         request.header("x-forwarded-for", format!("192.0.2.{}", self.0))
     }
@@ -203,7 +203,7 @@ async fn guards(town: &Town, walk: &mut Walk) {
     ];
     let mut strangers = Strangers::default();
     for (address, path) in paths {
-        let refused = strangers.from_elsewhere(town.get(&path)).basic_auth("shop", Some("hush-not-this"));
+        let refused = strangers.elsewhere(town.get(&path)).basic_auth("shop", Some("hush-not-this"));
         let refused = Answer::to(refused).await.with_status(401);
         walk.in_vain(address, &refused, Events(&["guard.refused"]));
         let asked = town.get(&path).basic_auth("shop", Some("hush-guard"));
@@ -218,7 +218,7 @@ async fn guards(town: &Town, walk: &mut Walk) {
     let report =
         json!({ "guard": "till", "feed": "live:eu1", "epoch": 1, "seq": 0, "as_of": 0, "version": "1" });
     let told = |secret| town.post("/guards/report").basic_auth("shop", Some(secret)).json(&report);
-    let refused = strangers.from_elsewhere(told("hush-not-this"));
+    let refused = strangers.elsewhere(told("hush-not-this"));
     let refused = Answer::to(refused).await.with_status(401);
     walk.in_vain("POST /guards/report", &refused, Events(&["guard.refused"]));
     let why = "how far a guard has come changes nothing but what is said of that guard";
@@ -358,7 +358,7 @@ impl Api<'_> {
         let (method, path) = address.split_once(" /api/").expect("an address of the API");
         let path = path.replace("{kind}", "memberships").replace("{id}", "any").replace("{link}", "role");
         let asked = self.request(method.parse().expect("a method"), &path, json!({}));
-        let refused = self.strangers.from_elsewhere(asked.bearer_auth("not-a-token"));
+        let refused = self.strangers.elsewhere(asked.bearer_auth("not-a-token"));
         let refused = Answer::to(refused).await.with_status(401);
         walk.in_vain(address, &refused, Events(&["registry.refused"]));
     }
