@@ -47,10 +47,10 @@ pub async fn a_refresh_token_that_comes_back_late_ends_everything(ground: &Groun
         town.shop("/api/orders", &token).await.with_status(200);
     }
     // Within the grace it is a retry, after it a theft.
-    town.later(5).await;
+    town.later(3).await;
     let again = town.refresh(&STOREFRONT, &login.refresh_token()).await.with_status(200);
     assert_eq!(again.refresh_token(), next.refresh_token());
-    town.later(6).await;
+    town.later(8).await;
     let thief = town.refresh(&STOREFRONT, &login.refresh_token()).await;
     assert_eq!(thief.refusal(), no(400, "invalid_grant"));
     assert_eq!(town.refresh(&STOREFRONT, &next.refresh_token()).await.refusal(), no(400, "invalid_grant"));
