@@ -56,6 +56,10 @@ impl<B: Bystander> Ledger for B {
         self.books().invitation(hash, now).await
     }
 
+    async fn invitations_of(&self, person: &str) -> Result<Vec<Invitation>, Trouble> {
+        self.books().invitations_of(person).await
+    }
+
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
         self.books().factor(person).await
     }

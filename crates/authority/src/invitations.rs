@@ -68,7 +68,8 @@ pub struct Wanted {
 }
 
 /// Invites somebody who has no account, or one that was never opened. The code is shown once, and whatever
-/// code there was before opens nothing more. `record` says who does it, `by` is their operator id.
+/// code there was before opens nothing more; a place that came with it is offered no longer. `record` says who does
+/// it, `by` is their operator id.
 ///
 /// # Errors
 /// [`Denial::Invalid`], [`Denial::Conflict`] for an account that is in use or closed, or on which a place
@@ -93,20 +94,24 @@ pub async fn invite(
             expires_at: now + lifetime,
             place: None,
         };
-        let changes = vec![Change::PutPerson(person.clone())];
+        let mut changes = vec![Change::PutPerson(person.clone())];
+        let mut audit = vec![told("person.invited", &invitation, record.clone())];
+        for left in place::left_behind(desk, &person, None).await? {
+            audit.push(left.told(&person, record.clone()));
+            changes.extend(left.changes);
+        }
         let acts = vec![
             Act::Amend(Amendment { expected, changes }),
             Act::Invitation(InvitationAct::Put(invitation.clone())),
         ];
-        let record = told("person.invited", &invitation, record.clone());
-        if let Done::Committed { .. } = desk.ledger.commit(Deed::new(Act::Several(acts), record)).await? {
+        if let Done::Committed { .. } = desk.ledger.commit(Deed { act: Act::Several(acts), audit }).await? {
             return Ok((invitation, person, code));
         }
     }
     Err(busy())
 }
 
-/// Takes an invitation back. The account stays, without a password.
+/// Takes an invitation back, and the place that came with it. The account stays, without a password.
 ///
 /// # Errors
 /// [`Denial::Missing`] unless it is open, or trouble.

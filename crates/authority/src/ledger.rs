@@ -39,6 +39,8 @@ pub trait Ledger: Survey + Send + Sync {
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble>;
     /// The invitation to a person whose code has this hash, if it is open at `now` (seconds).
     async fn invitation(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble>;
+    /// The invitations to a person, the newest first. Those that are over may be among them until they are purged.
+    async fn invitations_of(&self, person: &str) -> Result<Vec<Invitation>, Trouble>;
 }
 
 /// What operators look up before and after they end something. Every look is bounded.

@@ -185,6 +185,10 @@ impl Ledger for Memory {
         Ok(books.invited.iter().find(|it| it.hash == hash && now < it.expires_at).cloned())
     }
 
+    async fn invitations_of(&self, person: &str) -> Result<Vec<crate::invitations::Invitation>, Trouble> {
+        Ok(self.books().invited.iter().filter(|it| it.person == person).cloned().collect())
+    }
+
     async fn factor(&self, person: &str) -> Result<Option<PersonFactor>, Trouble> {
         Ok(self.books().factors.get(person).cloned())
     }

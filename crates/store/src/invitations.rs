@@ -32,6 +32,21 @@ impl Store {
         Ok(self.books.db.within(read).await?)
     }
 
+    /// The invitations to a person that are in the books, open or not, the newest first.
+    pub(crate) async fn ever_invited(&self, person: &str) -> Result<Vec<Invitation>, Trouble> {
+        let read = async {
+            let docs: Vec<String> = on!(self.books.db, |c| person_invitations::table
+                .filter(person_invitations::person_id.eq(person))
+                .order((person_invitations::expires_at.desc(), person_invitations::id))
+                .limit(MOST)
+                .select(person_invitations::doc)
+                .load(c)
+                .await?);
+            docs.iter().map(|doc| rows::read("an invitation", doc)).collect()
+        };
+        Ok(self.books.db.within(read).await?)
+    }
+
     /// The open invitation whose code has this hash.
     pub(crate) async fn invited(&self, hash: &str, now: u64) -> Result<Option<Invitation>, Trouble> {
         let read = async {

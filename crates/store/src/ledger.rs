@@ -107,6 +107,10 @@ impl Ledger for Store {
         self.invited(hash, now).await
     }
 
+    async fn invitations_of(&self, person: &str) -> Result<Vec<Invitation>, Trouble> {
+        self.ever_invited(person).await
+    }
+
     async fn session(&self, hash: &str) -> Result<Option<Session>, Trouble> {
         let row: Option<StoredSession> = self
             .books

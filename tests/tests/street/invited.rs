@@ -6,23 +6,25 @@ use portcullis_tests::browser::{Browser, form_of, sent_back};
 use portcullis_tests::client::DASHBOARD;
 use portcullis_tests::office::Colleague;
 use portcullis_tests::{Answer, Ground, Town};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::code::DASHBOARD_BACK;
+use super::personal_data::Admin;
 
-const OWN: &str = "copper kettle on the landing";
+pub(super) const OWN: &str = "copper kettle on the landing";
 
-async fn invite(who: &Colleague, email: &str) -> Answer {
+pub(super) async fn invite(who: &Colleague, email: &str) -> Answer {
     who.post("/people/invitations", &json!({ "email": email, "first_name": "Zoe" })).await
 }
 
 /// The path of the link in an answer.
-fn path_of(town: &Town, answer: &Answer) -> String {
+pub(super) fn path_of(town: &Town, answer: &Answer) -> String {
     let link = answer.text("link");
     link.strip_prefix(town.issuer()).expect("it leads to the public listener").to_owned()
 }
 
-async fn accept(browser: &Browser, page: &Answer, password: &str) -> Answer {
+pub(super) async fn accept(browser: &Browser, page: &Answer, password: &str) -> Answer {
     let form = [("form", form_of(page)), ("new_password", password.to_owned())];
     browser.post("/oauth/invitation", &form).await
 }
@@ -185,8 +187,6 @@ pub async fn a_place_comes_with_an_invitation_by_two_operators(ground: &Ground) 
     assert!(is_not_open(&browser.open(&path).await), "before it is confirmed it opens nothing");
     approve(&ann, &proposal).await.with_status(403);
     approve(&bob, &proposal).await.with_status(200);
-    let again = offer(&ann, "zoe@example.com", "support").await.with_status(409);
-    assert!(again.text("detail").contains("invited this address already"), "{again:?}");
     let listed = ann.get("/people/invitations").await.json()["invitations"][0].clone();
     assert_eq!((&listed["organization"], &listed["by"]), (&json!("orgAcmeAAA"), &json!(ann.id)));
     let person = format!("/people/{}", listed["person"].as_str().unwrap());
@@ -230,4 +230,58 @@ pub async fn a_place_that_is_withdrawn_is_not_taken(ground: &Ground) {
     accept(&browser, &page, OWN).await.with_status(200);
     let person = format!("/people/{}", alone.text("person"));
     assert_eq!(ann.get(&person).await.json()["memberships"], json!([]));
+}
+
+/// Ids of the places in Acme that wait for Zoe.
+async fn waiting(admin: &Admin<'_>) -> Vec<String> {
+    let found = admin.read("memberships?filter[q][user_email_eq]=zoe@example.com").await;
+    let list = found["data"].as_array().expect("a list").iter();
+    list.map(|it| it["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+pub async fn a_place_that_was_offered_goes_with_its_invitation(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let admin = Admin::of(&town).await;
+    let zoe = made(&ann, "zoe@example.com").await;
+    let first = offer(&ann, &zoe, "support").await.with_status(201);
+    approve(&bob, &first.json()).await.with_status(200);
+    let pending = waiting(&admin).await.pop().expect("it waits");
+    let to = |kind: &str, id: &str| json!({ "data": { "type": kind, "id": id } });
+    let bundle = json!({ "type": "application_memberships", "relationships": {
+        "organization": to("organizations", "orgAcmeAAA"), "role": to("roles", "orgAcmeAAA.support"),
+        "api_credential": to("api_credentials", "dashboard"), "membership": to("memberships", &pending) } });
+    admin.write(Method::POST, "application_memberships", bundle).await.with_status(201);
+    // Again, to the same organization: the link before is dead, and one place waits, with nothing hung off it.
+    let second = offer(&ann, &zoe, "support").await.with_status(201);
+    assert_eq!(waiting(&admin).await, std::slice::from_ref(&pending), "nothing before it is confirmed");
+    approve(&bob, &second.json()).await.with_status(200);
+    let browser = town.browser();
+    assert!(is_not_open(&browser.open(&path_of(&town, &first)).await));
+    browser.open(&path_of(&town, &second)).await.with_status(200);
+    let now = waiting(&admin).await;
+    assert!(now.len() == 1 && now[0] != pending, "{now:?}");
+    assert_eq!(admin.read("application_memberships").await["data"], json!([]));
+    // To another organization.
+    let elsewhere = json!({ "person": zoe, "organization": "rival", "role": "admin" });
+    let third = ann.propose("invitation", elsewhere).await.with_status(201);
+    approve(&bob, &third.json()).await.with_status(200);
+    assert_eq!(waiting(&admin).await, Vec::<String>::new());
+    // By one operator, with no place at all.
+    let fourth = offer(&ann, &zoe, "support").await.with_status(201);
+    approve(&bob, &fourth.json()).await.with_status(200);
+    assert_eq!(waiting(&admin).await.len(), 1);
+    invite(&ann, "zoe@example.com").await.with_status(201);
+    assert_eq!(waiting(&admin).await, Vec::<String>::new());
+    let told = (noted(&town, "person.invited").await, noted(&town, "person.uninvited").await);
+    assert_eq!(told, (5, 4), "each that was replaced is told of");
+    // What an admin of the organization offers stays theirs.
+    let own = json!({ "type": "memberships", "attributes": { "user_email": "zoe@example.com" },
+        "relationships": { "organization": to("organizations", "orgAcmeAAA"), "role": to("roles", "orgAcmeAAA.support") } });
+    admin.write(Method::POST, "memberships", own).await.with_status(201);
+    let again = offer(&ann, "zoe@example.com", "support").await.with_status(409);
+    assert!(again.text("detail").contains("invited this address already"), "{again:?}");
+    invite(&ann, "zoe@example.com").await.with_status(201);
+    assert_eq!(waiting(&admin).await.len(), 1);
 }

@@ -214,6 +214,7 @@ rules! {
         invited::an_invitation_is_for_accounts_that_nobody_has_opened,
         invited::a_place_comes_with_an_invitation_by_two_operators,
         invited::a_place_that_is_withdrawn_is_not_taken,
+        invited::a_place_that_was_offered_goes_with_its_invitation,
         keys::a_revoked_key_opens_nothing_and_the_next_one_signs_at_once,
         keys::a_rotation_by_hand_takes_two_persons,
         keys::the_feeds_own_key_says_how_old_it_is_and_what_comes_next,

@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 const SAFETY: &str = "/organizations/acme/safety";
 
 /// An admin of Acme at the Provisioning API.
-struct Admin<'a> {
+pub(super) struct Admin<'a> {
     town: &'a Town,
     token: String,
 }
 
 impl<'a> Admin<'a> {
-    async fn of(town: &'a Town) -> Self {
+    pub(super) async fn of(town: &'a Town) -> Self {
         Self { town, token: town.client_token(&PERSONAL).await }
     }
 
-    async fn write(&self, method: Method, path: &str, data: Value) -> Answer {
+    pub(super) async fn write(&self, method: Method, path: &str, data: Value) -> Answer {
         let request = self.town.request(method, &format!("/api/{path}")).bearer_auth(&self.token);
         let body = json!({ "data": data }).to_string();
         Answer::to(request.header("content-type", "application/vnd.api+json").body(body)).await
     }
 
-    async fn permit(&self, subject: &str, attributes: Value) -> Answer {
+    pub(super) async fn permit(&self, subject: &str, attributes: Value) -> Answer {
         let mut attributes = attributes;
         attributes["subject"] = json!(subject);
         let role = json!({ "data": { "type": "roles", "id": "orgAcmeAAA.support" } });
@@ -41,18 +41,18 @@ impl<'a> Admin<'a> {
         self.write(Method::PATCH, &format!("permissions/{permission}"), data).await
     }
 
-    async fn read(&self, path: &str) -> Value {
+    pub(super) async fn read(&self, path: &str) -> Value {
         let answer = Answer::to(self.town.get(&format!("/api/{path}")).bearer_auth(&self.token)).await;
         answer.with_status(200).json()
     }
 }
 
-async fn turns(who: &Colleague, on: bool) -> Answer {
+pub(super) async fn turns(who: &Colleague, on: bool) -> Answer {
     let body = json!({ "second_person_for_personal_data": on, "reason": "DPO, finding 13" });
     Answer::to(who.request(Method::PATCH, SAFETY).json(&body)).await
 }
 
-fn id(answer: &Answer) -> String {
+pub(super) fn id(answer: &Answer) -> String {
     answer.json()["data"]["id"].as_str().expect("an id").to_owned()
 }
 

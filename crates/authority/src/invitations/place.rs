@@ -2,24 +2,29 @@
 //! sees the code, so it takes two. The code is computed from the proposal's id with a key of the server, so it
 //! is kept nowhere meanwhile, and opens nothing before the proposal is confirmed.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Invitation, InvitationAct, LIFETIME, PREFIX, may_be_invited, told};
 use crate::cuts::{organization, person as find_person};
 use crate::desk::Desk;
-use crate::ledger::Act;
+use crate::ledger::{Act, AuditRecord};
 use crate::operators::Denial;
 use crate::people::Picture;
 use crate::proposals::{Executor, Order, Proposal, Reason, Room, Work};
 use crate::provisioning::change::{Amendment, Change};
 use crate::provisioning::{Card, Estate, Kind, is_same, narrowed, taken_up};
 use crate::refusal::Trouble;
+use crate::registry::Person;
 use crate::secret::{Secret, hash_random};
 
 /// The kind of proposal that it is.
 const KIND: &str = "invitation";
+/// How the mark of a card begins that an invitation of ours takes up.
+const LINK: &str = "link:";
 
 /// Invites somebody into an organization; a line of the proposals' roster.
 pub struct WithAPlace;
@@ -77,21 +82,27 @@ impl Executor for WithAPlace {
         card.more.insert("user_email".into(), seen.person.email.clone().into());
         card.more.insert("role".into(), what.role.clone().into());
         card.more.insert("invitation".into(), mark(&invitation).into());
-        let mut record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
-        record.scope = Some(what.role);
-        let record = told("person.invited", &invitation, record);
-        let changes = vec![Change::PutCard(Box::new(card))];
+        let record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
+        let (mut audit, mut changes) = (Vec::new(), Vec::new());
+        for left in left_behind(desk, &seen.person, Some(&card.organization)).await? {
+            audit.push(left.told(&seen.person, record.clone()));
+            changes.extend(left.changes);
+        }
+        audit
+            .insert(0, told("person.invited", &invitation, AuditRecord { scope: Some(what.role), ..record }));
+        changes.push(Change::PutCard(Box::new(card)));
         let acts = vec![
             Act::Amend(Amendment { expected: seen.version(), changes }),
             Act::Invitation(InvitationAct::Put(invitation)),
         ];
-        Ok(Work { acts, audit: vec![record] })
+        Ok(Work { acts, audit })
     }
 }
 
 impl What {
-    /// That the person may be invited, that there is such a role, and that the organization has not invited them
-    /// yet. Gives the person of the version that all of it was looked up in, or an earlier one.
+    /// That the person may be invited, that there is such a role, and that no admin of the organization has invited
+    /// them; an invitation of ours is replaced. Gives the person of the version that all of it was looked up in, or
+    /// an earlier one.
     async fn may_be_done(&self, desk: &Desk) -> Result<Picture, Denial> {
         let seen = Picture::of(desk, &self.person).await?;
         may_be_invited(desk, &seen).await?;
@@ -103,10 +114,7 @@ impl What {
             return Err(Denial::invalid("role", "There is no such role in the organization; name its id."));
         }
         let within = desk.registry.estate("", std::slice::from_ref(&self.organization)).await?;
-        let theirs = |card: &Card| {
-            card.kind == Kind::Membership
-                && card.text("user_email").is_some_and(|email| is_same(email, &seen.person.email))
-        };
+        let theirs = |card: &Card| is_for(card, &seen.person) && link_of(card).is_none();
         if within.cards.iter().any(theirs) {
             return Err(Denial::conflict(
                 "The organization has invited this address already; an admin of it can end that invitation.",
@@ -145,16 +153,74 @@ pub(super) async fn given_back(
 ) -> Result<Option<Act>, Trouble> {
     let (estate, card) = pending(desk, place, invitation).await?;
     let expected = estate.version;
-    Ok(card.map(|card| {
-        let changes = vec![Change::DropCard { kind: card.kind, id: card.id }];
-        Act::Amend(Amendment { expected, changes })
-    }))
+    Ok(card.map(|card| Act::Amend(Amendment { expected, changes: ending(&estate, &card) })))
+}
+
+/// A place that an invitation of ours still offers, while another takes that invitation's place.
+pub(super) struct LeftBehind {
+    organization: String,
+    invitation: String,
+    /// The end of it.
+    pub(super) changes: Vec<Change>,
+}
+
+impl LeftBehind {
+    pub(super) fn told(&self, person: &Person, record: AuditRecord) -> AuditRecord {
+        AuditRecord {
+            event: "person.uninvited".into(),
+            subject: Some(person.id.clone()),
+            organization: Some(self.organization.clone()),
+            detail: Some(json!({ "invitation": self.invitation, "replaced": true }).to_string()),
+            ..record
+        }
+    }
+}
+
+/// Where invitations of ours still offer a person a place: where those before did, and in an organization that is to
+/// offer another. A link that was replaced or has expired opens nothing, so its place can only be in the way.
+pub(super) async fn left_behind(
+    desk: &Desk,
+    person: &Person,
+    organization: Option<&str>,
+) -> Result<Vec<LeftBehind>, Trouble> {
+    let before = desk.ledger.invitations_of(&person.id).await?;
+    let offered = before.into_iter().filter_map(|it| Some(it.place?.0));
+    let homes: BTreeSet<String> = offered.chain(organization.map(str::to_owned)).collect();
+    let mut left = Vec::new();
+    for home in homes {
+        let estate = Estate::new(desk.registry.estate("", std::slice::from_ref(&home)).await?);
+        for card in estate.cards_of(Kind::Membership).filter(|card| is_for(card, person)) {
+            if let Some(invitation) = link_of(card) {
+                let (organization, invitation) = (home.clone(), invitation.to_owned());
+                left.push(LeftBehind { organization, invitation, changes: ending(&estate, card) });
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// The end of a card and of the application memberships that an admin has hung off it.
+fn ending(estate: &Estate, card: &Card) -> Vec<Change> {
+    let beside = estate.cards_of(Kind::ApplicationMembership);
+    let beside = beside.filter(|it| it.text("membership") == Some(card.id.as_str()));
+    beside.chain([card]).map(|it| Change::DropCard { kind: it.kind, id: it.id.clone() }).collect()
+}
+
+/// Whether a card offers a place to this person.
+fn is_for(card: &Card, person: &Person) -> bool {
+    card.kind == Kind::Membership
+        && card.text("user_email").is_some_and(|email| is_same(email, &person.email))
+}
+
+/// The invitation of ours that takes a card up; none when an admin of the organization made it.
+fn link_of(card: &Card) -> Option<&str> {
+    card.text("invitation").and_then(|mark| mark.strip_prefix(LINK))
 }
 
 /// What the card says of the invitation that takes it up. No code that is typed at the Provisioning API has this for
 /// its hash, so the place is taken by the link alone, while that is open.
 fn mark(invitation: &Invitation) -> String {
-    format!("link:{}", invitation.id)
+    format!("{LINK}{}", invitation.id)
 }
 
 /// The card that the invitation made, while it is still the one that takes it up, and what it stands among.

@@ -75,6 +75,13 @@ impl Ledger for Books {
         self.memory.invitation(hash, now).await
     }
 
+    async fn invitations_of(
+        &self,
+        person: &str,
+    ) -> Result<Vec<portcullis_authority::invitations::Invitation>, Trouble> {
+        self.memory.invitations_of(person).await
+    }
+
     async fn code(&self, hash: &str) -> Result<Option<CodeRow>, Trouble> {
         self.memory.code(hash).await
     }
