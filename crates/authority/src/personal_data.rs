@@ -1,5 +1,6 @@
-//! More access to personal data, by two operators, where an organization asks for that. What one of its admins may not
-//! do over the Provisioning API is proposed here, confirmed by an approver, and written as it would have been there.
+//! What a role allows on personal data, widened by two operators where an organization asks for that. What one of its
+//! admins may not do over the Provisioning API is proposed here, confirmed by an approver, and written as it would have
+//! been there. Who is given such a role is `entrustment.rs`.
 
 use async_trait::async_trait;
 use portcullis_guard::policy::{Actions, Permission, Restriction};
@@ -11,7 +12,7 @@ use crate::ledger::{Act, AuditRecord};
 use crate::operators::Denial;
 use crate::proposals::{Executor, Order, Reason, Room, Work};
 use crate::provisioning::change::{Amendment, CHANGED, Change, Trace};
-use crate::provisioning::{Declined, Estate, Kind, Resource, permission_id, personal, role_id};
+use crate::provisioning::{Estate, Kind, Resource, permission_id, personal, role_id};
 use crate::refusal::Trouble;
 use crate::registry::RoleKind;
 use crate::safety::find;
@@ -110,7 +111,7 @@ impl What {
         let permission = permission_id(&role, &self.subject);
         let entry =
             Permission { subject: self.subject.clone(), actions: self.actions, when: self.when.clone() };
-        let role = personal::permitting(role, entry).map_err(denial)?;
+        let role = personal::permitting(role, entry)?;
         let now_ms = desk.clock.now_ms();
         let mut card = before.card_of(Kind::Permission, &permission, &self.organization, now_ms);
         card.updated_at = now_ms;
@@ -145,16 +146,5 @@ impl Step {
     fn allowed<'a>(&self, estate: &'a Estate) -> Vec<&'a Permission> {
         let role = estate.roles.get(&self.role);
         role.into_iter().flat_map(|it| &it.permissions).filter(|it| it.subject == self.subject).collect()
-    }
-}
-
-/// In the words of operators what the Provisioning API objects to.
-fn denial(declined: Declined) -> Denial {
-    match declined {
-        Declined::Broken(trouble) => trouble.into(),
-        Declined::Invalid(objections) => Denial::Invalid(objections),
-        Declined::Missing => Denial::missing("There is no such permission."),
-        Declined::Forbidden(why) => Denial::Forbidden(why),
-        Declined::Unknown(_) => Denial::conflict("The permission cannot be made."),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::provisioning::Objection;
+use crate::provisioning::{Declined, Objection};
 use crate::refusal::{Not, Trouble};
 
 /// Not done.
@@ -54,6 +54,19 @@ impl From<Not> for Denial {
         match not {
             Not::Refused(refusal) => Self::Conflict(refusal.sentence),
             Not::Broken(trouble) => Self::Broken(trouble),
+        }
+    }
+}
+
+/// Operators do what an admin may not, by the rules of the Provisioning API.
+impl From<Declined> for Denial {
+    fn from(declined: Declined) -> Self {
+        match declined {
+            Declined::Broken(trouble) => Self::Broken(trouble),
+            Declined::Invalid(objections) => Self::Invalid(objections),
+            Declined::Missing => Self::missing("There is no such thing in this organization."),
+            Declined::Forbidden(why) => Self::Forbidden(why),
+            Declined::Unknown(refusal) => Self::Conflict(refusal.sentence),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::draft::{Draft, Reader};
 use super::office::Office;
 use super::plan::Plan;
 use super::{Card, Declined, Kind, Objection};
+use crate::desk::Desk;
 use crate::endings::remembered_until;
 use crate::registry::{Application, ApplicationKind, Mode, OnBehalfOf, RoleKind, Scope, StoredSecret};
 use crate::secret::Secret;
@@ -119,7 +120,7 @@ pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Decl
     let made = asked.secrets(office, &mut it, &mut ends)?;
     let client_id = it.client_id.clone();
     let mut changes = vec![Change::PutApplication(Box::new(it)), Change::PutCard(Box::new(card))];
-    changes.extend(ends.then(|| end_of(office, &client_id)));
+    changes.extend(ends.then(|| end_of(office.desk, &client_id)));
     let plan = Plan::new(Kind::ApiCredential, id, changes);
     Ok(match made {
         Some(secret) => plan.showing("client_secret", secret.expose()),
@@ -137,7 +138,7 @@ pub fn destroy(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
         .collect();
     changes.push(Change::DropCard { kind: Kind::ApiCredential, id: id.into() });
     changes.push(Change::DropApplication { id: id.into() });
-    changes.push(end_of(office, &it.client_id));
+    changes.push(end_of(office.desk, &it.client_id));
     Ok(Plan::new(Kind::ApiCredential, id, changes))
 }
 
@@ -148,7 +149,7 @@ pub fn switched_off(office: &Office<'_>, id: &str, without_role: bool) -> Vec<Ch
     if without_role {
         it.role = None;
     }
-    let end = end_of(office, &it.client_id);
+    let end = end_of(office.desk, &it.client_id);
     vec![Change::PutApplication(Box::new(it)), end]
 }
 
@@ -235,9 +236,9 @@ fn only_ones_own(office: &Office<'_>, it: &Application, disabling: bool) -> Resu
         .ok_or_else(|| Declined::forbidden("A personal credential is changed by its own person only."))
 }
 
-fn end_of(office: &Office<'_>, client_id: &str) -> Change {
-    let directory = office.desk.registry.directory();
-    let exp = remembered_until(office.desk, &directory, Some(client_id));
+/// The end of every token that an application has.
+pub(crate) fn end_of(desk: &Desk, client_id: &str) -> Change {
+    let exp = remembered_until(desk, &desk.registry.directory(), Some(client_id));
     Change::Raise { scope: Scope::Client, id: client_id.into(), exp }
 }
 

@@ -84,7 +84,7 @@ pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Decl
                 return Err(Objection::relationship("role", detail).into());
             }
             changes.push(Change::PutMembership(Membership { role, ..place.clone() }));
-            changes.push(end_of_logins(office, &place, "the role was changed"));
+            changes.push(end_of_logins(office.desk, &place, "the role was changed"));
         }
         (None, Some(role)) => drop(card.more.insert("role".into(), role.into())),
         _ => {}
@@ -195,20 +195,20 @@ pub fn ending(office: &Office<'_>, id: &str, reason: &str) -> Vec<Change> {
     changes.push(Change::DropCard { kind: Kind::Membership, id: id.into() });
     if let Some(place) = office.estate.memberships.get(id) {
         changes.push(Change::DropMembership { id: id.into() });
-        changes.push(end_of_logins(office, place, reason));
+        changes.push(end_of_logins(office.desk, place, reason));
     }
     changes
 }
 
 /// Ends the person's logins in this organization. The person's own generation is left alone: it counts
 /// everywhere, and no admin of one organization may end what somebody does in another.
-pub fn end_of_logins(office: &Office<'_>, place: &Membership, reason: &str) -> Change {
+pub fn end_of_logins(desk: &Desk, place: &Membership, reason: &str) -> Change {
     Change::EndLogins {
         organization: place.organization.clone(),
         person: place.user.clone(),
         reason: reason.into(),
-        now: office.now_ms / 1000,
-        exp: remembered_until(office.desk, &office.desk.registry.directory(), None),
+        now: desk.now(),
+        exp: remembered_until(desk, &desk.registry.directory(), None),
     }
 }
 

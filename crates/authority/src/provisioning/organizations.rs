@@ -117,7 +117,7 @@ pub fn transfer(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, De
         Change::PutMembership(Membership { owner: true, role: "admin".into(), ..heir.clone() }),
     ];
     if heir.role != "admin" {
-        changes.push(end_of_logins(office, heir, "the role was changed"));
+        changes.push(end_of_logins(office.desk, heir, "the role was changed"));
     }
     Ok(Plan::new(Kind::Organization, id, changes))
 }

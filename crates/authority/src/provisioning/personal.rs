@@ -1,12 +1,13 @@
-//! Which subjects hold personal data, and when a role gains some of it. An organization may say that this takes two
-//! operators (decision 0033); then it is refused here, whichever way the role would come to it.
+//! Which subjects hold personal data, and when a role, a member or an application gains some of it. An organization may
+//! say that this takes two operators (decisions 0033 and 0034); then it is refused here, whichever way it would come
+//! about.
 
 use portcullis_guard::policy::Permission;
 
-use super::duties::allows;
 use super::estate::Estate;
-use super::{Declined, permissions};
-use crate::registry::{Organization, Role};
+use super::extent::Extent;
+use super::{Declined, permissions, shares};
+use crate::registry::{Membership, Role};
 
 /// A subject, and what it holds of people. In the order of their names; docs/permissions.md has the same table.
 pub const PERSONAL: &[(&str, &str)] = &[
@@ -57,31 +58,57 @@ pub fn is_personal(subject: &str) -> bool {
 /// Whether a role allows something on personal data that it did not before: another action, or the same one under
 /// fewer restrictions.
 pub fn gains(before: Option<&Role>, after: &Role) -> bool {
-    let had = before.map_or(&[][..], |role| role.permissions.as_slice());
-    let kept = |entry: &Permission| {
-        entry.actions.iter().all(|action| had.iter().any(|has| allows(has, entry, action)))
-    };
-    after.permissions.iter().filter(|entry| is_personal(&entry.subject)).any(|entry| !kept(entry))
+    Extent::of_role(after).exceeds(&before.map(Extent::of_role).unwrap_or_default(), is_personal)
 }
 
-/// That nobody alone has widened what is allowed on personal data where that takes two.
+/// That nobody alone has widened what is allowed on personal data, or who may do it, where that takes two.
 ///
 /// # Errors
 /// [`Declined::Forbidden`], with how it is done instead.
 pub fn takes_two(before: &Estate, after: &Estate) -> Result<(), Declined> {
-    let asked = |it: &Organization| it.safety.second_person_for_personal_data;
-    let alone = after
-        .roles
-        .iter()
-        .filter(|(_, role)| before.organizations.get(&role.organization).is_some_and(asked));
-    for (id, role) in alone {
-        if gains(before.roles.get(id), role) {
-            return Err(Declined::forbidden(
-                "This permits more on personal data, which takes two operators in this organization: ask them to propose and confirm it (portcullis organizations permit).",
-            ));
-        }
+    let asked = |organization: &str| {
+        before.organizations.get(organization).is_some_and(|it| it.safety.second_person_for_personal_data)
+    };
+    if !before.organizations.keys().any(|id| asked(id)) {
+        return Ok(());
     }
-    Ok(())
+    let mut roles = after.roles.iter().filter(|(_, role)| asked(&role.organization));
+    if roles.any(|(id, role)| gains(before.roles.get(id), role)) {
+        return Err(Declined::forbidden(
+            "This permits more on personal data, which takes two operators in this organization: ask them to propose and confirm it (portcullis organizations permit).",
+        ));
+    }
+    match somebody_gains(before, after, asked) || some_application_gains(before, after, asked) {
+        false => Ok(()),
+        true => Err(Declined::forbidden(
+            "This gives somebody more of personal data, which takes two operators in this organization: ask them to propose and confirm it (portcullis organizations entrust; portcullis people invite for a new account).",
+        )),
+    }
+}
+
+/// Whether a member can do more than before, or whoever takes up an invitation could. So to take it up is no gain, and
+/// to come back after one has left is one.
+fn somebody_gains(before: &Estate, after: &Estate, asked: impl Fn(&str) -> bool) -> bool {
+    let (had, has) = (shares::places(before), shares::places(after));
+    let same = |id: &String| before.applications.get(id) == after.applications.get(id);
+    let unmoved = |place: &Membership| {
+        had.get(&place.id) == Some(place)
+            && place.applications.iter().flatten().all(|share| same(&share.application))
+    };
+    has.values().filter(|place| asked(&place.organization) && !unmoved(place)).any(|place| {
+        let was = had.get(&place.id).map(|was| Extent::of_member(before, was)).unwrap_or_default();
+        Extent::of_member(after, place).exceeds(&was, is_personal)
+    })
+}
+
+/// Whether an application can do more than before. One that is switched off keeps its role, so to switch it on again is
+/// no gain.
+fn some_application_gains(before: &Estate, after: &Estate, asked: impl Fn(&str) -> bool) -> bool {
+    after.applications.values().filter(|it| asked(&it.organization)).any(|it| {
+        let was = before.applications.get(&it.id);
+        let had = was.map(|was| Extent::of_application(before, was)).unwrap_or_default();
+        was != Some(it) && Extent::of_application(after, it).exceeds(&had, is_personal)
+    })
 }
 
 /// The role with this permission and no other on its subject.

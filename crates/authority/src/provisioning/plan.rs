@@ -110,27 +110,36 @@ async fn commit(office: &Office<'_>, plan: &Plan, after: &Estate, origin: &Origi
     }
 }
 
-/// An audit record for each thing that is not what it was, whether it was meant or followed.
+/// An audit record for each thing that is not what it was.
 fn traces(
     office: &Office<'_>,
     changes: &[Change],
     after: &Estate,
     origin: &Origin,
 ) -> Result<Vec<AuditRecord>, Trouble> {
-    let mut records = Vec::new();
+    let seen = traced(&office.estate, changes, after, &who(office));
+    seen.into_iter().map(|one| told(office, origin, one)).collect()
+}
+
+/// Each thing that is not what it was, whether it was meant or followed, with its organization's id.
+pub(crate) fn traced(
+    before: &Estate,
+    changes: &[Change],
+    after: &Estate,
+    who: &Value,
+) -> Vec<(String, Trace)> {
+    let mut traces = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|kind| changes.iter().any(|it| touches(it, *kind))) {
-        let (old, new) = (office.estate.all(kind), after.all(kind));
+        let (old, new) = (before.all(kind), after.all(kind));
         let by_id = |list: &[Resource]| -> HashMap<String, usize> {
             list.iter().enumerate().map(|(at, one)| (one.id.clone(), at)).collect()
         };
         let (in_old, in_new) = (by_id(&old), by_id(&new));
         let gone = old.iter().filter(|was| !in_new.contains_key(&was.id)).map(|was| (Some(was), None));
         let pairs = gone.chain(new.iter().map(|is| (in_old.get(&is.id).map(|at| &old[*at]), Some(is))));
-        for (was, is) in pairs {
-            records.extend(trace(office, origin, was, is)?);
-        }
+        traces.extend(pairs.filter_map(|(was, is)| trace(was, is, who)));
     }
-    Ok(records)
+    traces
 }
 
 /// Whether a change can be seen in things of a kind. An organization may have very many of some kinds, so
@@ -149,24 +158,19 @@ fn touches(change: &Change, kind: Kind) -> bool {
     }
 }
 
-fn trace(
-    office: &Office<'_>,
-    origin: &Origin,
-    was: Option<&Resource>,
-    is: Option<&Resource>,
-) -> Result<Option<AuditRecord>, Trouble> {
-    let one = is.or(was);
-    if one.is_some_and(|one| one.kind == Kind::User) && (was.is_none() || is.is_none()) {
-        return Ok(None); // people come into view and leave it; nobody is made or deleted here
+fn trace(was: Option<&Resource>, is: Option<&Resource>, who: &Value) -> Option<(String, Trace)> {
+    let one = is.or(was)?;
+    if one.kind == Kind::User && (was.is_none() || is.is_none()) {
+        return None; // people come into view and leave it; nobody is made or deleted here
     }
     let changes = Resource::differences(was, is);
-    let Some(one) = one.filter(|_| !changes.is_empty()) else { return Ok(None) };
     let event = match (was, is) {
+        _ if changes.is_empty() => return None,
         (None, _) => "create",
         (_, None) => "destroy",
         _ => "update",
     };
-    told(office, origin, one, (event, changes)).map(Some)
+    Some(written(one, (event, changes), who))
 }
 
 /// A change that does not show in the thing that it is about, such as another code or secret in the place of one:
@@ -179,29 +183,36 @@ fn unseen(
 ) -> Result<Option<AuditRecord>, Trouble> {
     let one = after.find(plan.kind, &plan.id).or_else(|| office.estate.find(plan.kind, &plan.id));
     let changes = plan.once.keys().map(|name| (name.clone(), json!([null, null]))).collect();
-    one.map(|one| told(office, origin, &one, ("update", changes))).transpose()
+    one.map(|one| told(office, origin, written(&one, ("update", changes), &who(office)))).transpose()
 }
 
-fn told(
-    office: &Office<'_>,
-    origin: &Origin,
-    one: &Resource,
-    (event, changes): (&str, Map<String, Value>),
-) -> Result<AuditRecord, Trouble> {
-    let application = &office.bearer.claims.application;
+fn written(one: &Resource, (event, changes): (&str, Map<String, Value>), who: &Value) -> (String, Trace) {
     let trace = Trace {
         resource_type: one.kind.word().into(),
         resource_id: one.id.clone(),
         event: event.into(),
         changes,
-        who: json!({
-            "application": { "id": application.id, "kind": application.kind, "public": application.public },
-            "user": { "id": office.bearer.person.id },
-        }),
+        who: who.clone(),
     };
+    (one.organization.clone(), trace)
+}
+
+fn who(office: &Office<'_>) -> Value {
+    let application = &office.bearer.claims.application;
+    json!({
+        "application": { "id": application.id, "kind": application.kind, "public": application.public },
+        "user": { "id": office.bearer.person.id },
+    })
+}
+
+fn told(
+    office: &Office<'_>,
+    origin: &Origin,
+    (organization, trace): (String, Trace),
+) -> Result<AuditRecord, Trouble> {
     let mut record = office.bearer.record(CHANGED, office.desk.now(), origin);
-    record.organization = Some(one.organization.clone()).filter(|id| !id.is_empty());
-    record.reason = Some(format!("{} {event}", one.kind.word()));
+    record.organization = Some(organization).filter(|id| !id.is_empty());
+    record.reason = Some(format!("{} {}", trace.resource_type, trace.event));
     record.detail = Some(serde_json::to_string(&trace).map_err(|e| Trouble::new("audit", e))?);
     Ok(record)
 }

@@ -2,13 +2,13 @@
 //! with which further role, in which markets and modes. It is worked out after every change, whichever it
 //! was, and kept with the membership, where a grant reads it; so no way of changing a card can forget it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
 use super::change::Change;
 use super::estate::Estate;
-use super::memberships::end_of_logins;
+use super::memberships::{end_of_logins, taken_up};
 use super::office::Office;
 use super::{Card, Kind, Objection};
 use crate::registry::{Membership, Mode, Share};
@@ -28,7 +28,7 @@ pub fn follow(office: &Office<'_>, after: &Estate) -> Vec<Change> {
         }
         changes.push(Change::PutMembership(is));
         if office.estate.memberships.contains_key(&place.id) {
-            changes.push(end_of_logins(office, place, "the application memberships were changed"));
+            changes.push(end_of_logins(office.desk, place, "the application memberships were changed"));
         }
     }
     changes
@@ -61,6 +61,19 @@ fn id_of(value: &Value) -> Option<String> {
 /// A membership with what the cards of its organization say now.
 pub fn narrowed(estate: &Estate, place: &Membership) -> Membership {
     Cards::of(estate).narrowed(estate, place)
+}
+
+/// Every place that somebody has, and every one that somebody has been invited to, as it would be taken up; by its id.
+pub fn places(estate: &Estate) -> BTreeMap<String, Membership> {
+    let cards = Cards::of(estate);
+    let mut all = estate.memberships.clone();
+    for card in estate.cards_of(Kind::Membership) {
+        all.entry(card.id.clone()).or_insert_with(|| {
+            let (place, _) = taken_up(card.clone(), "", card.updated_at);
+            cards.narrowed(estate, &place)
+        });
+    }
+    all
 }
 
 /// Application memberships by what they hang off.

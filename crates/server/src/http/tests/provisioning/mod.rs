@@ -8,6 +8,7 @@ use super::*;
 mod credentials;
 mod memberships;
 mod organizations;
+mod personal;
 mod questions;
 mod roles;
 
