@@ -204,7 +204,8 @@ pub struct Safety {
     /// No user comes in without a second factor.
     #[serde(default)]
     pub require_second_factor: bool,
-    /// Nobody alone permits more on personal data; see [`crate::personal_data`].
+    /// Nobody alone permits more on personal data, or gives somebody more of it; see [`crate::personal_data`] and
+    /// [`crate::entrustment`].
     #[serde(default)]
     pub second_person_for_personal_data: bool,
 }

@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 5;
 pub enum Setting {
     /// No member comes in without a second factor.
     SecondFactor,
-    /// Nobody alone permits more on personal data.
+    /// Nobody alone permits more on personal data, or gives somebody more of it.
     SecondPerson,
 }
 

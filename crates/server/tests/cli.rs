@@ -113,6 +113,7 @@ fn help_is_what_was_reviewed() {
         &["organizations", "list"],
         &["organizations", "safety"],
         &["organizations", "permit"],
+        &["organizations", "entrust"],
         &["secrets"],
         &["secrets", "list"],
         &["secrets", "rotate"],

@@ -14,6 +14,7 @@ mod cuts;
 mod demo;
 mod door;
 mod enrolment;
+mod entrusted;
 mod exchange;
 mod factors;
 mod feed;
@@ -240,6 +241,10 @@ rules! {
         personal_data::one_admin_widens_nothing_on_personal_data_by_whichever_request,
         personal_data::two_operators_permit_more_on_personal_data,
         personal_data::the_second_person_is_done_without_by_two,
+        entrusted::two_operators_give_somebody_a_role_that_reaches_personal_data,
+        entrusted::a_place_is_for_an_account_that_its_person_alone_can_open,
+        entrusted::an_application_is_given_a_role_by_two_operators,
+        entrusted::a_place_that_is_kept_to_some_applications_is_opened_by_two_operators,
         safety::the_command_line_turns_it_on_and_proposes_to_turn_it_off,
         orders::who_made_or_changed_the_other_is_no_second_person_for_a_day,
         orders::nobody_sets_the_password_of_somebody_with_a_place_alone,
@@ -315,6 +320,7 @@ rules! {
         clock::a_page_that_was_open_for_too_long_does_nothing,
         safety::what_is_older_than_the_second_factor_is_not_let_in_by_it,
         orders::a_proposal_that_nobody_confirms_in_time_is_over,
+        entrusted::a_role_that_nobody_confirms_in_time_is_not_given,
         enrolment::an_invitation_expires,
         invited::an_invitation_to_a_user_expires,
         refusals::every_refusal_has_its_exit_code_and_its_sentence,

@@ -21,6 +21,7 @@ pub const ROSTER: &[&dyn Executor] = &[
     &crate::factors::LostFactor,
     &crate::safety::Lowering,
     &crate::personal_data::Permitting,
+    &crate::entrustment::Entrustment,
     &crate::invitations::WithAPlace,
 ];
 

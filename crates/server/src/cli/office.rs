@@ -5,6 +5,7 @@ mod access;
 mod account;
 mod address;
 mod counter;
+mod entrust;
 mod invite;
 mod login;
 mod logout;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::{Failure, Outcome};
 use super::address::part;
 use super::counter::Counter;
+use super::entrust::Entrust;
 use super::ordered::proposed;
 use super::table::{Table, text};
 use crate::settings::Settings;
@@ -39,7 +40,8 @@ Examples:
         /// Whether no member comes in without a second factor.
         #[arg(long, requires = "reason", group = "change")]
         require_second_factor: Option<Switch>,
-        /// Whether it takes two operators to permit more on personal data (see docs/permissions.md).
+        /// Whether it takes two operators to permit more on personal data, or to give somebody more of it (see
+        /// docs/permissions.md). Nobody's place changes by turning it on; `portcullis access list` shows who has what.
         #[arg(long, requires = "reason", group = "change")]
         second_person_for_personal_data: Option<Switch>,
         /// Why; it is kept in the audit log.
@@ -57,6 +59,13 @@ Examples:
   portcullis organizations permit acme --role support --subject orders --actions read \\
       --restriction market_scope --restriction '{\"status_in\": [\"placed\"]}' --reason 'CHG-12'")]
     Permit(Permit),
+    /// Propose to give somebody, or an application, a role that reaches personal data, where that takes two operators.
+    /// An approver confirms it. Whoever has no account yet is invited (`portcullis people invite --organization`).
+    #[command(after_help = "\
+Examples:
+  portcullis organizations entrust acme --person ringo@example.com --role support --reason 'CHG-12'
+  portcullis organizations entrust acme --application CLIENT_ID --role support --reason 'CHG-12'")]
+    Entrust(Entrust),
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +151,7 @@ impl Organizations {
                 counter.say(&answer, sentence)
             }
             Command::Permit(permit) => permit.run(),
+            Command::Entrust(entrust) => entrust.run(),
         }
     }
 }
@@ -181,7 +191,9 @@ fn restriction(text: &str) -> Result<Value, Failure> {
 
 fn standing(safety: &Value) -> String {
     let (factor, permits) = (asked(safety), permits(safety));
-    format!("A second factor is {factor} of its members.\nPersonal data is permitted by {permits}.")
+    format!(
+        "A second factor is {factor} of its members.\nPersonal data is permitted, and given to people and applications, by {permits}."
+    )
 }
 
 fn asked(safety: &Value) -> &'static str {

@@ -25,6 +25,7 @@ const BY_TWO: &[(&str, &[&str])] = &[
             "second_factor",
             "safety",
             "personal_data",
+            "entrustment",
             "invitation",
         ],
     ),

@@ -55,7 +55,7 @@ struct ShownOrganization {
 struct ShownSafety {
     /// No member comes in without a second factor.
     require_second_factor: bool,
-    /// Nobody alone permits more on personal data.
+    /// Nobody alone permits more on personal data, or gives somebody more of it.
     second_person_for_personal_data: bool,
 }
 
@@ -66,7 +66,8 @@ struct ShownSafety {
 struct Changing {
     /// Whether members need a second factor.
     require_second_factor: Option<bool>,
-    /// Whether permissions on personal data take two operators.
+    /// Whether it takes two operators to permit more on personal data, or to give somebody more of it. To turn it on
+    /// changes nobody's place.
     second_person_for_personal_data: Option<bool>,
     /// Why; kept in the audit log.
     #[serde(default)]
