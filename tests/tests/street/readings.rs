@@ -6,11 +6,18 @@ use std::time::Duration;
 use portcullis_store::AuditEntry;
 use portcullis_tests::client::PERSONAL;
 use portcullis_tests::{Answer, Ground, Town};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::coverage::log_of;
 
 const READ: &str = "registry.read";
+
+async fn send(town: &Town, method: Method, path: &str, draft: &Value) -> Answer {
+    let asked = town.request(method, &format!("/api/{path}"));
+    let asked = asked.header("content-type", "application/vnd.api+json").body(draft.to_string());
+    Answer::to(asked.bearer_auth(&town.client_token(&PERSONAL).await)).await
+}
 
 async fn get(town: &Town, token: &str, path: &str) -> Answer {
     Answer::to(town.get(&format!("/api/{path}")).bearer_auth(token)).await
@@ -51,9 +58,7 @@ pub async fn members_who_see_others_are_noted_with_whom_and_never_with_what(grou
     // A change of Paul's place, and what was before and after.
     let place = place_of(&listed, "paul@example.com");
     let draft = json!({ "data": { "type": "memberships", "attributes": { "metadata": { "desk": 7 } } } });
-    let changed = town.request(reqwest::Method::PATCH, &format!("/api/memberships/{place}"));
-    let changed = changed.header("content-type", "application/vnd.api+json").body(draft.to_string());
-    Answer::to(changed.bearer_auth(&town.client_token(&PERSONAL).await)).await.with_status(200);
+    send(&town, Method::PATCH, &format!("memberships/{place}"), &draft).await.with_status(200);
     let versions = json!({ "kinds": { "versions": 1 }, "people": ["userPaulAA"] });
     for (path, expected) in [
         ("versions", versions.clone()),
@@ -76,12 +81,92 @@ pub async fn a_search_for_people_is_noted_whatever_it_finds(ground: &Ground) {
         assert_eq!(asked.clone().with_status(200).json()["data"], json!([]));
         assert_eq!(left(&town, &asked).await, [json!({ "kinds": {}, "looks_for_people": true })], "{filter}");
     }
-    let token = town.client_token(&PERSONAL).await;
-    let through = "application_memberships?filter[q][membership_user_email_start]=p&page[number]=9";
-    let asked = get(&town, &token, through).await.with_status(200);
-    assert_eq!(left(&town, &asked).await.len(), 1);
     let log = log_of(&town).await;
     assert!(log.iter().filter(|it| it.record.event == READ).all(|it| !format!("{it:?}").contains("nobody")));
+}
+
+pub async fn a_search_names_whom_it_finds_though_the_page_is_empty(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let token = town.client_token(&PERSONAL).await;
+    let paul = place_of(&get(&town, &token, "memberships").await, "paul@example.com");
+    let found = json!({ "kinds": { "memberships": 1 }, "people": ["userPaulAA"], "looks_for_people": true });
+    let vain = json!({ "kinds": {}, "looks_for_people": true });
+    // How many fit tells a letter, or what somebody has beside a name.
+    for (filter, expected) in [
+        ("user_email_start]=pa", &found),
+        ("status_eq]=active", &found),
+        ("metadata_cont]=no-such-thing", &vain),
+    ] {
+        let path = format!("memberships?filter[q][id_eq]={paul}&filter[q][{filter}&page[number]=1000");
+        let asked = get(&town, &town.client_token(&PERSONAL).await, &path).await.with_status(200);
+        assert_eq!(asked.json()["data"], json!([]), "{filter}");
+        assert_eq!(left(&town, &asked).await, std::slice::from_ref(expected), "{filter}");
+    }
+    // Whoever is looked for through something else was looked for.
+    let partner = get(&town, &token, "api_credentials?filter[q][client_id_eq]=partner").await;
+    let partner = partner.json()["data"][0]["id"].clone();
+    let through = json!({ "data": {
+        "type": "application_memberships",
+        "relationships": {
+            "organization": { "data": { "type": "organizations", "id": "orgAcmeAAA" } },
+            "membership": { "data": { "type": "memberships", "id": paul } },
+            "api_credential": { "data": { "type": "api_credentials", "id": partner } },
+            "role": { "data": { "type": "roles", "id": "orgAcmeAAA.support" } },
+        },
+    } });
+    send(&town, Method::POST, "application_memberships", &through).await.with_status(201);
+    let path = "application_memberships?filter[q][membership_status_eq]=active&page[number]=9";
+    let asked = get(&town, &token, path).await.with_status(200);
+    let expected = json!({ "kinds": { "application_memberships": 1 }, "people": ["userPaulAA"], "looks_for_people": true });
+    assert_eq!(left(&town, &asked).await, [expected]);
+    // A query that is refused has looked at nobody.
+    let refused = format!("memberships?filter[q][id_eq]={paul}&include=versions,bogus");
+    let refused = get(&town, &town.client_token(&PERSONAL).await, &refused).await.with_status(400);
+    assert_eq!(left(&town, &refused).await, Vec::<Value>::new());
+}
+
+pub async fn a_search_in_vain_names_every_organization_that_it_went_through(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let draft = json!({ "data": { "type": "organizations", "attributes": { "name": "Second" } } });
+    let made = send(&town, Method::POST, "organizations", &draft).await.with_status(201);
+    let second = made.json()["data"]["id"].as_str().expect("an id").to_owned();
+    let token = town.client_token(&PERSONAL).await;
+    let search = "memberships?filter[q][user_email_eq]=nobody";
+    let alone = get(&town, &token, search).await.with_status(200);
+    let only = json!({ "kinds": {}, "looks_for_people": true });
+    assert_eq!(left(&town, &alone).await, [only], "in the second there is nobody else");
+    let invited = json!({ "data": {
+        "type": "memberships",
+        "attributes": { "user_email": "new@example.com" },
+        "relationships": {
+            "organization": { "data": { "type": "organizations", "id": second } },
+            "role": { "data": { "type": "roles", "id": format!("{second}.admin") } },
+        },
+    } });
+    send(&town, Method::POST, "memberships", &invited).await.with_status(201);
+    let both = get(&town, &town.client_token(&PERSONAL).await, search).await.with_status(200);
+    let mut through = ["orgAcmeAAA".to_owned(), second];
+    through.sort_unstable();
+    let expected = json!({ "kinds": {}, "organizations": through, "looks_for_people": true });
+    assert_eq!(left(&town, &both).await, [expected]);
+}
+
+pub async fn what_changes_nothing_is_in_the_log_and_among_no_versions(ground: &Ground) {
+    let town = Town::open(ground).await;
+    let token = town.client_token(&PERSONAL).await;
+    let path = "roles/orgAcmeAAA.support";
+    let name = get(&town, &token, path).await.json()["data"]["attributes"]["name"].clone();
+    let draft = json!({ "data": { "type": "roles", "attributes": { "name": name } } });
+    let same = send(&town, Method::PATCH, path, &draft).await.with_status(200);
+    let id = same.header("x-request-id");
+    let log = log_of(&town).await;
+    assert!(
+        log.iter().any(|it| {
+            it.record.request_id.as_deref() == Some(id) && it.record.event == "registry.changed"
+        })
+    );
+    let versions = get(&town, &token, &format!("{path}/versions")).await.with_status(200);
+    assert_eq!(versions.json()["data"], json!([]));
 }
 
 pub async fn whoever_reads_themselves_or_nobody_leaves_nothing(ground: &Ground) {

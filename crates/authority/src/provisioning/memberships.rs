@@ -46,7 +46,7 @@ pub fn create(office: &Office<'_>, draft: &Draft) -> Result<Plan, Declined> {
     let role = role_of(office, role.as_deref(), &home.id)?.id.clone();
     let email = email.unwrap_or_default();
     if is_there(office, &home.id, &email) {
-        return Err(Objection::attribute("user_email", "has already been taken").into());
+        return Err(taken().into());
     }
     card.organization = home.id.clone();
     let attached = more.settle(office, &mut card)?;
@@ -163,6 +163,11 @@ pub async fn accept<'a>(
     let (place, card) = taken_up(card, &bearer.person.id, office.now_ms);
     let changes = vec![Change::PutMembership(place), Change::PutCard(Box::new(card))];
     Ok((office, Plan::new(Kind::Membership, id, changes)))
+}
+
+/// Somebody with this address is here, or was invited.
+pub fn taken() -> Objection {
+    Objection::attribute("user_email", "has already been taken")
 }
 
 /// The membership that a pending card becomes, and what stays on the card.

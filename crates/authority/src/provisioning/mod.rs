@@ -43,7 +43,7 @@ pub(crate) use memberships::{end_of_logins, is_same, taken_up};
 pub use office::Bearer;
 pub use plan::Outcome;
 pub(crate) use plan::traced;
-pub use query::{LARGEST_PAGE, Page, Query, USUAL_PAGE};
+pub use query::{LARGEST_PAGE, Page, Query, Search, USUAL_PAGE};
 pub use resource::{Link, Resource, To};
 pub(crate) use shares::narrowed;
 
@@ -52,6 +52,7 @@ use crate::desk::Desk;
 use crate::limits::Standing;
 use office::Office;
 use plan::{Plan, enact};
+use readings::Reading;
 
 /// The desk of the Provisioning API, for one bearer.
 pub struct Provisioning<'a> {
@@ -78,8 +79,7 @@ impl<'a> Provisioning<'a> {
         Ok(Self { desk, bearer: Bearer::prove(desk, token, origin).await?, origin })
     }
 
-    /// Writes down whom an answer shows beside the bearer, before it goes out. A query that looks for people by what
-    /// is personal tells something of them whatever it finds.
+    /// Writes down whom an answer shows beside the bearer, before it goes out.
     ///
     /// # Errors
     /// Trouble; then the answer must not be given.
@@ -87,9 +87,23 @@ impl<'a> Provisioning<'a> {
         &self,
         estate: &Estate,
         things: impl Iterator<Item = &'r Resource>,
-        looks_for_people: bool,
     ) -> Result<(), Declined> {
-        let reading = readings::Reading::of(&self.bearer.person, estate, things, looks_for_people);
+        let reading = Reading::of(&self.bearer.person, estate, things);
+        Ok(reading.tell(self.desk, &self.bearer, self.origin).await?)
+    }
+
+    /// The same for a query that looked for people: all whom it has found, on whichever page, and where it has found
+    /// nobody.
+    ///
+    /// # Errors
+    /// Trouble; then the answer must not be given.
+    pub async fn finds(
+        &self,
+        estate: &Estate,
+        search: &Search,
+        included: &[Resource],
+    ) -> Result<(), Declined> {
+        let reading = Reading::of_search(&self.bearer.person, estate, search, included);
         Ok(reading.tell(self.desk, &self.bearer, self.origin).await?)
     }
 
@@ -101,7 +115,7 @@ impl<'a> Provisioning<'a> {
         self.desk.limits.read(self.desk, &self.bearer.person.id).map_err(Declined::Unknown)?;
         let office = Office::open(self.desk, &self.bearer).await?;
         let things = match kind {
-            Kind::Version => self.versions(&office, |_| true).await?,
+            Kind::Version => self.changes(&office.estate, |_| true).await?,
             Kind::User => office.estate.find(kind, &self.bearer.person.id).into_iter().collect(),
             kind => office.estate.all(kind),
         };
@@ -116,7 +130,7 @@ impl<'a> Provisioning<'a> {
         self.desk.limits.read(self.desk, &self.bearer.person.id).map_err(Declined::Unknown)?;
         let office = Office::open(self.desk, &self.bearer).await?;
         let found = match kind {
-            Kind::Version => self.versions(&office, |one| one.id == id).await?.pop(),
+            Kind::Version => self.changes(&office.estate, |one| one.id == id).await?.pop(),
             Kind::User => office.estate.find(kind, &self.bearer.person.id),
             kind => office.estate.find(kind, id),
         };
@@ -145,12 +159,10 @@ impl<'a> Provisioning<'a> {
     /// # Errors
     /// Trouble.
     pub async fn versions_of(&self, estate: &Estate, of: &Resource) -> Result<Vec<Resource>, Declined> {
-        let reach: Vec<String> = estate.organizations.keys().cloned().collect();
-        let all = self.desk.registry.changes(&reach).await?;
-        let about = all
-            .iter()
-            .filter(|one| one.trace.resource_type == of.kind.word() && one.trace.resource_id == of.id);
-        Ok(about.map(describe::version).collect())
+        let is_about = |one: &change::Traced| {
+            one.trace.resource_type == of.kind.word() && one.trace.resource_id == of.id
+        };
+        self.changes(estate, is_about).await
     }
 
     /// Makes a thing.
@@ -274,14 +286,16 @@ impl<'a> Provisioning<'a> {
         .await
     }
 
-    async fn versions(
+    /// What was changed within the bearer's reach. A request that changed nothing to be seen is in the audit log alone.
+    async fn changes(
         &self,
-        office: &Office<'_>,
+        estate: &Estate,
         fits: impl Fn(&change::Traced) -> bool,
     ) -> Result<Vec<Resource>, Declined> {
-        let reach: Vec<String> = office.estate.organizations.keys().cloned().collect();
+        let reach: Vec<String> = estate.organizations.keys().cloned().collect();
         let all = self.desk.registry.changes(&reach).await?;
-        Ok(all.iter().filter(|one| fits(one)).map(describe::version).collect())
+        let seen = all.iter().filter(|one| !one.trace.changes.is_empty() && fits(one));
+        Ok(seen.map(describe::version).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use super::change::{Amendment, CHANGED, Change, Trace};
 use super::estate::Estate;
 use super::office::{Bearer, Office, REFUSED};
 use super::resource::Resource;
-use super::{Declined, Kind, duties, personal, shares, user};
+use super::{Declined, Kind, duties, memberships, personal, shares, user};
 use crate::ask::Origin;
 use crate::desk::Desk;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
@@ -217,7 +217,7 @@ fn told(
     Ok(record)
 }
 
-/// Notes that somebody tried what they may not, or was told that an address is another person's.
+/// Notes that somebody tried what they may not, or was told whose an address is.
 async fn note(
     desk: &Desk,
     bearer: &Bearer,
@@ -228,6 +228,9 @@ async fn note(
         Declined::Forbidden(why) => why.clone().into_owned(),
         Declined::Invalid(objections) if objections.contains(&user::taken()) => {
             "asked for an address that is another person's".into()
+        }
+        Declined::Invalid(objections) if objections.contains(&memberships::taken()) => {
+            "invited an address that has a place or an invitation already".into()
         }
         _ => return Ok(declined),
     };

@@ -2,6 +2,7 @@
 //! (`filter[q][name_or_reference_cont]`), sorting and pages.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -32,11 +33,21 @@ pub struct Query {
 #[derive(Clone, Debug)]
 pub struct Page {
     pub things: Vec<Resource>,
+    /// What looking for people has found, on all pages; `None` when nobody was looked for.
+    pub search: Option<Search>,
     /// How many there are on all pages.
     pub records: usize,
     pub pages: usize,
     pub number: usize,
     pub size: usize,
+}
+
+/// A search for people.
+#[derive(Clone, Debug)]
+pub struct Search {
+    pub found: Vec<Resource>,
+    /// The organizations of whatever could have been found.
+    pub among: BTreeSet<String>,
 }
 
 impl Query {
@@ -48,17 +59,20 @@ impl Query {
         if self.filters.len() > MOST_FILTERS {
             return Err(Objection::parameter("filter", "has more than 20 conditions").into());
         }
-        for (name, value) in &self.filters {
-            let condition = Condition::read(kind, name, value)?;
-            things.retain(|one| condition.holds(estate, one));
-        }
+        let conditions = self.filters.iter().map(|(name, value)| Condition::read(kind, name, value));
+        let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
         let keys = self.sort.iter().map(|name| sort_key(kind, name)).collect::<Result<Vec<_>, _>>()?;
+        let homes = || things.iter().map(|one| one.organization.clone()).collect();
+        let among: Option<BTreeSet<String>> = self.looks_for_people(kind).then(homes);
+        // A query that is refused has looked at nothing, so it tells nothing either.
+        things.retain(|one| conditions.iter().all(|condition| condition.holds(estate, one)));
         things.sort_by(|left, right| order(&keys, left, right));
         let size = self.size.clamp(1, LARGEST_PAGE);
         let number = self.number.max(1);
         let records = things.len();
         let skipped = (number - 1).saturating_mul(size);
         Ok(Page {
+            search: among.map(|among| Search { found: things.clone(), among }),
             things: things.into_iter().skip(skipped).take(size).collect(),
             records,
             pages: records.div_ceil(size),
@@ -69,15 +83,14 @@ impl Query {
 }
 
 impl Query {
-    /// Whether it looks for people by what is personal about them: how many fit, or that nobody does, tells something
-    /// of them too.
-    pub fn looks_for_people(&self, kind: Kind) -> bool {
-        let personal = |name: &str| match kind {
-            Kind::Version => name.contains("changes"),
-            // A person's attributes, or those of the person whom something else leads to.
-            _ => name.contains("user_"),
+    /// Whether it looks for people: how many fit, or that nobody does, tells something of them, whatever is asked.
+    fn looks_for_people(&self, kind: Kind) -> bool {
+        let about_people = |name: &str| match kind {
+            Kind::Membership | Kind::Version => true,
+            // Those whom something else leads to.
+            _ => name.contains("user_") || name.replace("membership_profile_", "").contains("membership_"),
         };
-        self.filters.iter().any(|(name, _)| personal(name))
+        self.filters.iter().any(|(name, _)| about_people(name))
     }
 }
 

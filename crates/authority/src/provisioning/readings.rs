@@ -13,6 +13,7 @@ use super::Kind;
 use super::estate::Estate;
 use super::memberships::is_same;
 use super::office::Bearer;
+use super::query::Search;
 use super::resource::Resource;
 use crate::ask::Origin;
 use crate::desk::Desk;
@@ -22,8 +23,8 @@ use crate::registry::Person;
 
 /// The event of a record that somebody saw others.
 const READ: &str = "registry.read";
-/// People, and places without an account, that are named in one record; the rest is counted.
-const MOST_NAMED: usize = 25;
+/// People, places without an account, and organizations that are named in one record; the rest is counted.
+const MOST_NAMED: usize = 100;
 
 /// Whom one answer shows, by organization.
 pub(super) struct Reading {
@@ -38,6 +39,8 @@ struct Seen {
     people: BTreeSet<String>,
     /// Memberships that have no account behind them: invited, or gone since.
     places: BTreeSet<String>,
+    /// In which somebody was looked for in vain, when these are several.
+    organizations: BTreeSet<String>,
     looks_for_people: bool,
 }
 
@@ -49,26 +52,39 @@ enum About {
 }
 
 impl Reading {
-    pub fn of<'r>(
-        bearer: &Person,
-        estate: &Estate,
-        things: impl Iterator<Item = &'r Resource>,
-        looks_for_people: bool,
-    ) -> Self {
-        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    pub fn of<'r>(bearer: &Person, estate: &Estate, things: impl Iterator<Item = &'r Resource>) -> Self {
+        let mut seen = BTreeMap::new();
         for one in things {
-            let Some(about) = about(estate, one).filter(|it| !is_oneself(bearer, one, it)) else { continue };
-            let there = seen.entry(home(estate, one)).or_default();
-            *there.kinds.entry(one.kind.word()).or_default() += 1;
-            match about {
-                About::Person(id) => there.people.insert(id),
-                About::Place(id) => there.places.insert(id),
-            };
+            if let Some(about) = about(estate, one) {
+                note(&mut seen, (bearer, estate), one, about);
+            }
         }
-        if looks_for_people && seen.is_empty() {
-            seen.insert(only_one(estate), Seen::default());
+        Self { seen }
+    }
+
+    /// What a query tells by its number of hits alone: whom it found, and the organizations in which it found nobody.
+    pub fn of_search(bearer: &Person, estate: &Estate, search: &Search, included: &[Resource]) -> Self {
+        let Self { mut seen } = Self::of(bearer, estate, included.iter());
+        for one in &search.found {
+            // Whoever a thing leads to was found by it.
+            let through = || one.leads_to("membership").map(|id| behind(estate, id));
+            if let Some(about) = about(estate, one).or_else(through) {
+                note(&mut seen, (bearer, estate), one, about);
+            }
         }
-        seen.values_mut().for_each(|it| it.looks_for_people = looks_for_people);
+        let others = |id: &&String| {
+            let mut members = estate.memberships.values().filter(|it| it.organization == **id);
+            let mut cards = estate.cards_of(Kind::Membership).filter(|it| it.organization == **id);
+            members.any(|it| it.user != bearer.id) || cards.any(|it| !estate.memberships.contains_key(&it.id))
+        };
+        let vain: BTreeSet<String> =
+            search.among.iter().filter(|id| !seen.contains_key(*id)).filter(others).cloned().collect();
+        if !vain.is_empty() {
+            let one = if vain.len() == 1 { vain.first().cloned() } else { None };
+            let rest = seen.entry(one.unwrap_or_default()).or_default();
+            rest.organizations = if vain.len() == 1 { BTreeSet::new() } else { vain };
+        }
+        seen.values_mut().for_each(|it| it.looks_for_people = true);
         Self { seen }
     }
 
@@ -100,13 +116,14 @@ impl Reading {
 impl Seen {
     fn detail(&self) -> Value {
         let mut detail = json!({ "kinds": self.kinds });
-        for (name, ids) in [("people", &self.people), ("places", &self.places)] {
+        let all =
+            [("people", &self.people), ("places", &self.places), ("organizations", &self.organizations)];
+        for (name, ids) in all {
             if !ids.is_empty() {
                 detail[name] = ids.iter().take(MOST_NAMED).cloned().collect();
             }
         }
-        let left_out = |ids: &BTreeSet<String>| ids.len().saturating_sub(MOST_NAMED);
-        let more = left_out(&self.people) + left_out(&self.places);
+        let more: usize = all.iter().map(|(_, ids)| ids.len().saturating_sub(MOST_NAMED)).sum();
         if more > 0 {
             detail["more"] = more.into();
         }
@@ -115,6 +132,24 @@ impl Seen {
         }
         detail
     }
+}
+
+/// Adds what a thing shows of somebody else.
+fn note(
+    seen: &mut BTreeMap<String, Seen>,
+    (bearer, estate): (&Person, &Estate),
+    one: &Resource,
+    about: About,
+) {
+    if is_oneself(bearer, one, &about) {
+        return;
+    }
+    let there = seen.entry(home(estate, one)).or_default();
+    *there.kinds.entry(one.kind.word()).or_default() += 1;
+    match about {
+        About::Person(id) => there.people.insert(id),
+        About::Place(id) => there.places.insert(id),
+    };
 }
 
 /// Whom a thing is about; most are about nobody.
@@ -167,14 +202,5 @@ fn home(estate: &Estate, one: &Resource) -> String {
             place.map(|place| place.organization.clone()).unwrap_or_default()
         }
         _ => one.organization.clone(),
-    }
-}
-
-/// The organization that a question is about that found nobody, when there is but one.
-fn only_one(estate: &Estate) -> String {
-    let mut all = estate.organizations.keys();
-    match (all.next(), all.next()) {
-        (Some(one), None) => one.clone(),
-        _ => String::new(),
     }
 }

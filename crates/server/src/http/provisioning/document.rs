@@ -94,7 +94,7 @@ impl Writer<'_> {
     ) -> Result<Value, Declined> {
         let things = thing.map(std::slice::from_ref).unwrap_or_default();
         let included = self.included(estate, kind, things).await?;
-        self.counter.shows(estate, things.iter().chain(&included.things), false).await?;
+        self.counter.shows(estate, things.iter().chain(&included.things)).await?;
         let mut body = json!({ "data": thing.map(|thing| self.resource(thing, &included.followed)) });
         self.attach(&mut body, &included);
         Ok(body)
@@ -112,8 +112,10 @@ impl Writer<'_> {
         path: &str,
     ) -> Result<Value, Declined> {
         let included = self.included(estate, kind, &page.things).await?;
-        let looks_for_people = self.question.list.looks_for_people(kind);
-        self.counter.shows(estate, page.things.iter().chain(&included.things), looks_for_people).await?;
+        match &page.search {
+            Some(search) => self.counter.finds(estate, search, &included.things).await?,
+            None => self.counter.shows(estate, page.things.iter().chain(&included.things)).await?,
+        }
         let data: Vec<Value> = page.things.iter().map(|one| self.resource(one, &included.followed)).collect();
         let mut body = json!({
             "data": data,
@@ -190,15 +192,15 @@ impl Writer<'_> {
 
     /// Follows the paths that are asked for, one step at a time; nothing comes twice.
     async fn included(&self, estate: &Estate, kind: Kind, from: &[Resource]) -> Result<Included, Declined> {
+        for path in &self.question.include {
+            steps(kind, path)?;
+        }
         let mut found = Included::default();
         let mut seen: HashSet<(Kind, String)> = from.iter().map(|one| (one.kind, one.id.clone())).collect();
         for path in &self.question.include {
-            let (mut kind, mut standing) = (kind, from.to_vec());
+            let mut standing = from.to_vec();
             for name in path {
                 let mut next = Vec::new();
-                kind = leads_to(kind, name).ok_or_else(|| {
-                    Objection::parameter("include", format!("{name:?} is not a relationship here"))
-                })?;
                 for one in &standing {
                     let there = self.follow(estate, one, name).await?;
                     found.note(one, name, &there);
@@ -239,6 +241,14 @@ impl Included {
             }
         }
     }
+}
+
+/// That a path leads somewhere, before anything on it is looked at.
+fn steps(from: Kind, path: &[String]) -> Result<Kind, Declined> {
+    path.iter().try_fold(from, |kind, name| {
+        let why = || Objection::parameter("include", format!("{name:?} is not a relationship here"));
+        Ok(leads_to(kind, name).ok_or_else(why)?)
+    })
 }
 
 /// The kind behind a relationship; the same for every thing of a kind, so that an empty list refuses the
