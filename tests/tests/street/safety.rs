@@ -153,7 +153,9 @@ pub async fn the_command_line_turns_it_on_and_proposes_to_turn_it_off(ground: &G
     let safety = ["organizations", "safety", "acme"];
     let change = |to| [&safety[..], &["--require-second-factor", to, "--reason", "drill"]].concat();
     let says = |factor: &str, permits: &str| {
-        format!("A second factor is {factor} of its members.\nPersonal data is permitted by {permits}.\n")
+        format!(
+            "A second factor is {factor} of its members.\nPersonal data is permitted, and given to people and applications, by {permits}.\n"
+        )
     };
     assert_eq!(types(&safety), (Some(0), says("not required", "one admin")));
     assert_eq!(types(&change("on")), (Some(0), says("required", "one admin")));
