@@ -1,14 +1,20 @@
 //! How far a role, a member or an application goes: all roles on the way, and whatever narrows them, taken together. So
 //! what was there before a change can be held against what is there after it. As at a guard, nothing is reached that
-//! one of several roles does not allow. Which subjects matter, whoever compares says.
+//! one of several roles does not allow. Which subjects matter, whoever compares says; what is wide never counts twice,
+//! so that many roles on one way cost little.
 
-use portcullis_guard::policy::{Action, Permission};
+use portcullis_guard::policy::{Action, Actions, Permission};
 
 use super::duties::allows;
 use super::estate::{Estate, role_id};
 use crate::registry::{Application, ApplicationKind, Membership, Mode, Role, RoleKind, Share};
 
 const BOTH_MODES: [Mode; 2] = [Mode::Live, Mode::Test];
+/// Permissions on one way beyond which nobody can say what several roles allow together.
+const MOST_ENTRIES: usize = 512;
+
+/// Which subjects are looked at.
+type Matters = fn(&str) -> bool;
 
 /// All of it, way by way; nothing is the usual case.
 #[derive(Default)]
@@ -16,8 +22,9 @@ pub struct Extent(Vec<Way>);
 
 /// One way to it.
 struct Way {
-    /// What every role on the way allows.
-    allowed: Vec<Permission>,
+    /// What every role on the way allows; `None` when that is past telling, and counts as everything where something
+    /// may be too much, and as nothing where it may be enough.
+    allowed: Option<Vec<Permission>>,
     /// Ids; `None` is every market.
     markets: Option<Vec<String>>,
     modes: Vec<Mode>,
@@ -25,17 +32,18 @@ struct Way {
 
 impl Extent {
     /// What a role reaches in whoever's hands.
-    pub fn of_role(role: &Role) -> Self {
-        Self(vec![Way { allowed: allowed(&[role]), markets: None, modes: BOTH_MODES.to_vec() }])
+    pub fn of_role(role: &Role, matters: Matters) -> Self {
+        let allowed = allowed(vec![role], matters);
+        Self(vec![Way { allowed, markets: None, modes: BOTH_MODES.to_vec() }])
     }
 
     /// What somebody reaches through this place: by its role alone while it is open to every application, for there
     /// may be one without a role; or through some, by its role, theirs and those of the application memberships.
-    pub fn of_member(estate: &Estate, place: &Membership) -> Self {
+    pub fn of_member(estate: &Estate, place: &Membership, matters: Matters) -> Self {
         let open = |mode: &Mode| place.modes.as_ref().is_none_or(|modes| modes.contains(mode));
         let Some(shares) = &place.applications else {
             let modes = BOTH_MODES.into_iter().filter(open).collect();
-            return Self(way(estate, place, (&[], None), modes).into_iter().collect());
+            return Self(way((estate, matters), place, (&[], None), modes).into_iter().collect());
         };
         let mut through: Vec<&str> = shares.iter().map(|share| share.application.as_str()).collect();
         through.sort_unstable();
@@ -43,26 +51,27 @@ impl Extent {
         let ways = through.into_iter().filter_map(|id| {
             let it = estate.applications.get(id)?;
             let own: Vec<&Share> = shares.iter().filter(|share| share.application == id).collect();
-            way(estate, place, (&own, it.role.as_ref()), Some(it.mode).into_iter().filter(open).collect())
+            let modes = Some(it.mode).into_iter().filter(open).collect();
+            way((estate, matters), place, (&own, it.role.as_ref()), modes)
         });
         Self(ways.collect())
     }
 
     /// What an application reaches by itself. The role of any other kind only narrows those for whom it acts.
-    pub fn of_application(estate: &Estate, it: &Application) -> Self {
+    pub fn of_application(estate: &Estate, it: &Application, matters: Matters) -> Self {
         let acts = matches!(it.kind, ApplicationKind::Integration | ApplicationKind::Webapp);
         let id = it.role.as_ref().filter(|_| acts).map(|id| role_id(&it.organization, id));
         let role = id.and_then(|id| estate.roles.get(&id));
-        let own = |role| Way { allowed: allowed(&[role]), markets: None, modes: vec![it.mode] };
+        let own = |role| Way { allowed: allowed(vec![role], matters), markets: None, modes: vec![it.mode] };
         Self(role.map(own).into_iter().collect())
     }
 
-    /// Whether something is reached here, on a subject that matters, that was not before: another action, or the same
-    /// one under fewer restrictions, in more markets, or among what is live beside what is for tests.
-    pub fn exceeds(&self, before: &Self, matters: impl Fn(&str) -> bool) -> bool {
+    /// Whether something is reached here that was not before: another action, or the same one under fewer
+    /// restrictions, in more markets, or among what is live beside what is for tests.
+    pub fn exceeds(&self, before: &Self) -> bool {
         self.0.iter().any(|way| {
-            let mut entries = way.allowed.iter().filter(|entry| matters(&entry.subject));
-            entries.any(|entry| {
+            let Some(allowed) = &way.allowed else { return !way.modes.is_empty() };
+            allowed.iter().any(|entry| {
                 let had = |action, mode| before.has(entry, action, mode, way.markets.as_deref());
                 way.modes.iter().any(|mode| entry.actions.iter().any(|action| !had(action, *mode)))
             })
@@ -76,14 +85,14 @@ impl Extent {
             (Some(own), Some(wanted)) => wanted.iter().all(|id| own.contains(id)),
         };
         let ways = self.0.iter().filter(|way| way.modes.contains(&mode)).filter(wide);
-        ways.flat_map(|way| &way.allowed).any(|entry| allows(entry, wanted, action))
+        ways.filter_map(|way| way.allowed.as_ref()).flatten().any(|entry| allows(entry, wanted, action))
     }
 }
 
 /// The way through one application with its role, or through all of them when there is no share; none when a role is
 /// gone.
 fn way(
-    estate: &Estate,
+    (estate, matters): (&Estate, Matters),
     place: &Membership,
     (shares, own): (&[&Share], Option<&String>),
     modes: Vec<Mode>,
@@ -93,12 +102,40 @@ fn way(
         named.map(|id| estate.roles.get(&role_id(&place.organization, id))).collect();
     let kept = shares.iter().filter_map(|share| share.markets.clone());
     let markets = kept.reduce(|left, right| left.into_iter().filter(|id| right.contains(id)).collect());
-    Some(Way { allowed: allowed(&roles?), markets, modes })
+    Some(Way { allowed: allowed(roles?, matters), markets, modes })
 }
 
-/// What all of these roles allow.
-fn allowed(roles: &[&Role]) -> Vec<Permission> {
-    roles.iter().map(|role| entries(role)).reduce(|left, right| meet(&left, &right)).unwrap_or_default()
+/// What all of these roles of one organization allow; `None` past [`MOST_ENTRIES`].
+fn allowed(mut roles: Vec<&Role>, matters: Matters) -> Option<Vec<Permission>> {
+    roles.sort_unstable_by_key(|role| &role.id);
+    roles.dedup_by_key(|role| &role.id);
+    let mut each = roles.into_iter().map(|role| {
+        let there = |entry: &Permission| matters(&entry.subject) && entry.actions.iter().next().is_some();
+        widest(entries(role).into_iter().filter(there))
+    });
+    let first = each.next()??;
+    each.try_fold(first, |so_far, next| widest(meet(&so_far, &next?)))
+}
+
+/// Those that no other one covers.
+fn widest(all: impl Iterator<Item = Permission>) -> Option<Vec<Permission>> {
+    let mut kept: Vec<Permission> = Vec::new();
+    for entry in all {
+        if kept.iter().any(|it| covers(it, &entry)) {
+            continue;
+        }
+        kept.retain(|it| !covers(&entry, it));
+        kept.push(entry);
+        if kept.len() > MOST_ENTRIES {
+            return None;
+        }
+    }
+    Some(kept)
+}
+
+/// Whether the one allows all that the other does.
+fn covers(wide: &Permission, narrow: &Permission) -> bool {
+    narrow.actions.iter().all(|action| allows(wide, narrow, action))
 }
 
 /// The built-in roles have no permissions of their own in the books; every guard knows what they allow.
@@ -111,20 +148,20 @@ fn entries(role: &Role) -> Vec<Permission> {
 }
 
 /// What both allow: the narrower subject, the actions that both have, and the restrictions of both.
-fn meet(left: &[Permission], right: &[Permission]) -> Vec<Permission> {
+fn meet(left: &[Permission], right: &[Permission]) -> impl Iterator<Item = Permission> {
     let pairs = left.iter().flat_map(|one| right.iter().map(move |other| (one, other)));
-    let both = pairs.filter_map(|(one, other)| {
+    pairs.filter_map(|(one, other)| {
         let subject = match (one.subject.as_str(), other.subject.as_str()) {
             (subject, "*") | ("*", subject) => subject,
             (subject, same) if subject == same => subject,
             _ => return None,
         };
-        let actions = one.actions.iter().filter(|action| other.actions.contains(*action)).collect();
+        let actions: Actions = one.actions.iter().filter(|action| other.actions.contains(*action)).collect();
+        actions.iter().next()?;
         let mut when = one.when.clone();
         when.extend(other.when.iter().filter(|it| !one.when.contains(it)).cloned());
         Some(Permission { subject: subject.to_owned(), actions, when })
-    });
-    both.collect()
+    })
 }
 
 #[cfg(test)]
@@ -198,7 +235,7 @@ mod tests {
 
     fn gains(before: &Membership, after: &Membership) -> bool {
         let estate = estate();
-        Extent::of_member(&estate, after).exceeds(&Extent::of_member(&estate, before), matters)
+        Extent::of_member(&estate, after, matters).exceeds(&Extent::of_member(&estate, before, matters))
     }
 
     #[test]
@@ -237,8 +274,8 @@ mod tests {
         let (mut before, after) = (estate(), estate());
         let place = kept("support", &[("live", "support", None)]);
         before.applications.get_mut("live").unwrap().role = Some("catalogue".into());
-        assert!(Extent::of_member(&after, &place).exceeds(&Extent::of_member(&before, &place), matters));
-        assert!(!Extent::of_member(&before, &place).exceeds(&Extent::of_member(&after, &place), matters));
+        let at = |estate| Extent::of_member(estate, &place, matters);
+        assert!(at(&after).exceeds(&at(&before)) && !at(&before).exceeds(&at(&after)));
     }
 
     #[test]
@@ -246,19 +283,57 @@ mod tests {
         let mut estate = estate();
         let given = |estate: &Estate, kind, role: Option<&str>| {
             let it = estate.applications["live"].clone();
-            Extent::of_application(estate, &Application { kind, role: role.map(Into::into), ..it })
+            Extent::of_application(estate, &Application { kind, role: role.map(Into::into), ..it }, matters)
         };
         let nothing = Extent::default();
-        assert!(given(&estate, ApplicationKind::Integration, Some("read_only")).exceeds(&nothing, matters));
-        assert!(given(&estate, ApplicationKind::Webapp, Some("support")).exceeds(&nothing, matters));
+        assert!(given(&estate, ApplicationKind::Integration, Some("read_only")).exceeds(&nothing));
+        assert!(given(&estate, ApplicationKind::Webapp, Some("support")).exceeds(&nothing));
         for (kind, role) in [
             (ApplicationKind::Integration, Some("catalogue")),
             (ApplicationKind::Integration, None),
             (ApplicationKind::SalesChannel, Some("admin")),
         ] {
-            assert!(!given(&estate, kind, role).exceeds(&nothing, matters), "{kind:?} {role:?}");
+            assert!(!given(&estate, kind, role).exceeds(&nothing), "{kind:?} {role:?}");
         }
         estate.roles.clear();
-        assert!(!given(&estate, ApplicationKind::Integration, Some("admin")).exceeds(&nothing, matters));
+        assert!(!given(&estate, ApplicationKind::Integration, Some("admin")).exceeds(&nothing));
+    }
+
+    #[test]
+    fn many_roles_on_one_way_cost_little() {
+        let mut estate = estate();
+        let names: Vec<String> = (0..40).map(|number| format!("r{number}")).collect();
+        for name in &names {
+            let all = [Permission::new("*", []), read("orders"), read("skus")];
+            estate.roles.insert(role_id(HOME, name), role(name, RoleKind::Custom, &all));
+        }
+        let through = |names: &[String]| {
+            let shares: Vec<_> = names.iter().map(|name| ("live", name.as_str(), None)).collect();
+            Extent::of_member(&estate, &kept("support", &shares), matters)
+        };
+        let same = vec![names[0].clone(); 40];
+        for on_the_way in [&names, &same] {
+            let entries = through(on_the_way).0.remove(0).allowed.unwrap();
+            assert_eq!(entries, [read("orders")]);
+        }
+        assert!(!through(&names).exceeds(&through(&same)));
+    }
+
+    #[test]
+    fn what_nobody_can_say_is_a_gain() {
+        let mut estate = estate();
+        let mut names = Vec::new();
+        // Each may be had in either of two ways, so together they are had in a thousand.
+        for number in 0..10 {
+            let status = |word: &str| Restriction::StatusIn(vec![format!("{word}{number}")]);
+            let entries = [read("orders").when(status("a")), read("orders").when(status("b"))];
+            names.push(format!("r{number}"));
+            let one = role(&names[number], RoleKind::Custom, &entries);
+            estate.roles.insert(role_id(HOME, &one.id), one);
+        }
+        let shares: Vec<_> = names.iter().map(|name| ("live", name.as_str(), None)).collect();
+        let tangled = Extent::of_member(&estate, &kept("support", &shares), matters);
+        assert!(tangled.0[0].allowed.is_none());
+        assert!(tangled.exceeds(&tangled) && tangled.exceeds(&Extent::default()));
     }
 }

@@ -58,7 +58,9 @@ pub fn is_personal(subject: &str) -> bool {
 /// Whether a role allows something on personal data that it did not before: another action, or the same one under
 /// fewer restrictions.
 pub fn gains(before: Option<&Role>, after: &Role) -> bool {
-    Extent::of_role(after).exceeds(&before.map(Extent::of_role).unwrap_or_default(), is_personal)
+    let same = |before: &Role| (before.kind, &before.permissions) == (after.kind, &after.permissions);
+    let had = || before.map(|role| Extent::of_role(role, is_personal)).unwrap_or_default();
+    !before.is_some_and(same) && Extent::of_role(after, is_personal).exceeds(&had())
 }
 
 /// That nobody alone has widened what is allowed on personal data, or who may do it, where that takes two.
@@ -90,14 +92,17 @@ pub fn takes_two(before: &Estate, after: &Estate) -> Result<(), Declined> {
 /// to come back after one has left is one.
 fn somebody_gains(before: &Estate, after: &Estate, asked: impl Fn(&str) -> bool) -> bool {
     let (had, has) = (shares::places(before), shares::places(after));
-    let same = |id: &String| before.applications.get(id) == after.applications.get(id);
+    let narrows = |estate: &Estate, id: &String| {
+        estate.applications.get(id).map(|it| (it.organization.clone(), it.role.clone(), it.mode))
+    };
+    let same = |id: &String| narrows(before, id) == narrows(after, id);
     let unmoved = |place: &Membership| {
         had.get(&place.id) == Some(place)
             && place.applications.iter().flatten().all(|share| same(&share.application))
     };
     has.values().filter(|place| asked(&place.organization) && !unmoved(place)).any(|place| {
-        let was = had.get(&place.id).map(|was| Extent::of_member(before, was)).unwrap_or_default();
-        Extent::of_member(after, place).exceeds(&was, is_personal)
+        let was = had.get(&place.id).map(|was| Extent::of_member(before, was, is_personal));
+        Extent::of_member(after, place, is_personal).exceeds(&was.unwrap_or_default())
     })
 }
 
@@ -106,8 +111,8 @@ fn somebody_gains(before: &Estate, after: &Estate, asked: impl Fn(&str) -> bool)
 fn some_application_gains(before: &Estate, after: &Estate, asked: impl Fn(&str) -> bool) -> bool {
     after.applications.values().filter(|it| asked(&it.organization)).any(|it| {
         let was = before.applications.get(&it.id);
-        let had = was.map(|was| Extent::of_application(before, was)).unwrap_or_default();
-        was != Some(it) && Extent::of_application(after, it).exceeds(&had, is_personal)
+        let had = || was.map(|was| Extent::of_application(before, was, is_personal)).unwrap_or_default();
+        was != Some(it) && Extent::of_application(after, it, is_personal).exceeds(&had())
     })
 }
 
