@@ -113,6 +113,10 @@ pub fn update(office: &Office<'_>, id: &str, draft: &Draft) -> Result<Plan, Decl
         ends |= role != it.role;
         it.role = role;
     }
+    if asked.disable == Some(false) && it.kind == ApplicationKind::Integration && it.role.is_none() {
+        // Its role was deleted, and with it what narrows those for whom it acts.
+        return Err(Objection::relationship("role", "must exist for an integration").into());
+    }
     if let Some(disabled) = asked.disable {
         ends |= disabled && !it.disabled;
         it.disabled = disabled;

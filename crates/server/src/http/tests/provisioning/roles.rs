@@ -52,6 +52,13 @@ async fn a_role_that_is_deleted_takes_everything_that_used_it() {
     let seen = town.get("ann", "api_credentials/app-robot").await;
     assert_eq!(seen.attribute("disabled"), true);
     assert_eq!(call(&town.house, ask_token("robot")).await.status, 401);
+    // With the role went what narrows those for whom it acts, so it works again with another one only.
+    let on = json!({ "_enable": true });
+    let seen = town.patch("ann", "api_credentials/app-robot", on.clone(), json!({})).await;
+    assert_eq!((seen.status, seen.pointer()), (422, "/data/relationships/role".into()));
+    let related = json!({ "role": "roles acme.read_only" });
+    assert_eq!(town.patch("ann", "api_credentials/app-robot", on, related).await.status, 200);
+    assert_eq!(call(&town.house, ask_token("robot")).await.status, 200);
     assert_eq!(town.delete("ann", "roles/acme.clerk").await.status, 204);
     assert_eq!(town.get("ann", "memberships/m-eve").await.status, 404);
     assert_eq!(town.get("eve", "roles").await.ids(), Vec::<String>::new());
