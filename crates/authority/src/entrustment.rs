@@ -17,10 +17,10 @@ use crate::people;
 use crate::proposals::{Executor, Order, Reason, Room, Work};
 use crate::provisioning::change::{Amendment, CHANGED, Change};
 use crate::provisioning::{
-    Estate, Kind, are_separate, end_of, end_of_logins, is_same, personal, role_id, traced,
+    Estate, Kind, are_separate, end_of, end_of_logins, gone_with_place, is_same, personal, role_id, traced,
 };
 use crate::refusal::Trouble;
-use crate::registry::{ApplicationKind, Membership, Person, Role, RoleKind};
+use crate::registry::{ApplicationKind, Membership, Mode, Person, Role, RoleKind, Share};
 use crate::safety::find;
 
 /// Gives a role; a line of the proposals' roster.
@@ -41,6 +41,26 @@ struct What {
     /// The person is no longer kept to some applications, markets or modes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     all_applications: bool,
+    /// What was there when it was proposed, and must be when it is approved. Looked up, whatever an operator says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    had: Option<Had>,
+}
+
+/// What the person or the application has in the organization before; nothing for whoever is new there.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Had {
+    /// Id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    membership: Option<String>,
+    /// Id within the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// What the place is kept to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applications: Option<Vec<Share>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modes: Option<Vec<Mode>>,
 }
 
 /// The organization before and after, and the step between.
@@ -74,7 +94,10 @@ impl Executor for Entrustment {
         }
         let step = what.step(room.desk).await?;
         match personal::takes_two(&step.before, &step.after) {
-            Err(_) => Ok(json!(what).to_string()),
+            Err(_) => {
+                what.had = Some(what.has(&step.before));
+                Ok(json!(what).to_string())
+            }
             Ok(()) => Err(Denial::conflict(
                 "This gives nobody more of personal data than before; one admin does it over the Provisioning API.",
             )),
@@ -85,6 +108,11 @@ impl Executor for Entrustment {
         let what: What =
             serde_json::from_str(&order.proposal.what).map_err(|why| Trouble::new("proposals", why))?;
         let Step { before, after, changes } = what.step(room.desk).await?;
+        if what.had != Some(what.has(&before)) {
+            return Err(Denial::conflict(
+                "The place or the application is not what was proposed any more; propose it anew.",
+            ));
+        }
         let reason = Reason::read(&order.proposal.reason)?;
         // Members of the organization read it among the versions.
         let who = json!({
@@ -128,13 +156,34 @@ impl What {
         Ok(Step { before, after, changes })
     }
 
+    fn has(&self, before: &Estate) -> Had {
+        if let Some(client_id) = &self.application {
+            let it = before.applications.values().find(|it| it.client_id == *client_id);
+            return Had { role: it.and_then(|it| it.role.clone()), ..Had::default() };
+        }
+        let seen = self.place(before).map(|place| Had {
+            membership: Some(place.id.clone()),
+            role: Some(place.role.clone()),
+            applications: place.applications.clone(),
+            modes: place.modes.clone(),
+        });
+        seen.unwrap_or_default()
+    }
+
+    /// The place that the person has already.
+    fn place<'a>(&self, before: &'a Estate) -> Option<&'a Membership> {
+        let mut places = before.memberships.values();
+        places.find(|it| Some(&it.user) == self.person.as_ref() && it.organization == self.organization)
+    }
+
     fn role<'a>(&self, before: &'a Estate) -> Result<&'a Role, Denial> {
         let found = before.roles.get(&role_id(&self.organization, &self.role));
         let sentence = "The organization has no such role; its admins list them at /api/roles.";
         found.ok_or_else(|| Denial::invalid("role", sentence))
     }
 
-    /// The place of somebody, with this role from now on; a new one for whoever has none.
+    /// The place of somebody, with this role from now on; a new one for whoever has none. Nobody shall come in with an
+    /// account that somebody else knows the password of.
     fn to_member(&self, desk: &Desk, before: &Estate, person: &Person) -> Result<Vec<Change>, Denial> {
         let role = self.role(before)?.id.clone();
         if person.kind != OwnerKind::User || person.disabled {
@@ -142,8 +191,12 @@ impl What {
                 "Only a user whose account is open has a place in an organization.",
             ));
         }
-        let mut places = before.memberships.values();
-        let known = places.find(|it| it.user == person.id && it.organization == self.organization);
+        if person.password_given {
+            return Err(Denial::conflict(
+                "Somebody else has set the password of this account: its person signs in and chooses another first.",
+            ));
+        }
+        let known = self.place(before);
         let place = match known {
             Some(place) => standing(place, &role)?.clone(),
             None => self.newcomer(desk, before, person)?,
@@ -167,17 +220,11 @@ impl What {
         Ok(changes)
     }
 
-    /// The place of somebody who has none yet. Nobody can come in with an account as it was before its person knew it,
-    /// so one that is not open, or to which somebody else has set the password, gets no place here.
+    /// The place of somebody who has none yet. Nobody has opened an account without a password, so there is none for it.
     fn newcomer(&self, desk: &Desk, before: &Estate, person: &Person) -> Result<Membership, Denial> {
         if person.password.is_none() {
             return Err(Denial::conflict(
                 "Nobody has opened this account yet: invite its person with the place (portcullis people invite --organization).",
-            ));
-        }
-        if person.password_given {
-            return Err(Denial::conflict(
-                "Somebody else has set the password of this account: its person signs in and chooses another first.",
             ));
         }
         let mut waiting = before.cards_of(Kind::Membership);
@@ -239,16 +286,7 @@ fn standing<'a>(place: &'a Membership, role: &str) -> Result<&'a Membership, Den
 /// What keeps a member to some applications, taken off: bundles that others share stay theirs.
 fn released(before: &Estate, place: &str) -> Vec<Change> {
     let own = before.cards_of(Kind::ApplicationMembership);
-    own.filter(|card| card.text("membership") == Some(place))
-        .map(|card| match card.text("membership_profile") {
-            None => Change::DropCard { kind: card.kind, id: card.id.clone() },
-            Some(_) => {
-                let mut card = card.clone();
-                card.more.remove("membership");
-                Change::PutCard(Box::new(card))
-            }
-        })
-        .collect()
+    own.filter(|card| card.text("membership") == Some(place)).map(gone_with_place).collect()
 }
 
 fn not_understood() -> Denial {
@@ -256,4 +294,20 @@ fn not_understood() -> Denial {
         "what",
         "A role is given by {\"organization\": id or slug, \"role\": id, \"person\": id or e-mail address}, with \"all_applications\": true for a place that is open to every one, or with \"application\": client id in the place of the person.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_from_before_still_reads_and_holds_nothing_of_what_was_there() {
+        let read = |text: &str| serde_json::from_str::<What>(text);
+        let older = read(r#"{"organization":"o","person":"p","role":"support"}"#).unwrap();
+        assert!(older.had.is_none() && older.had != Some(Had::default()), "so it is proposed anew");
+        let mut newer = older;
+        newer.had = Some(Had { applications: Some(Vec::new()), ..Had::default() });
+        assert!(read(&json!(newer).to_string()).unwrap().had == newer.had, "kept to none is not kept to all");
+        assert!(read(r#"{"organization":"o","person":"p","role":"support","owner":true}"#).is_err());
+    }
 }

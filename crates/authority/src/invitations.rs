@@ -8,6 +8,7 @@ mod accept;
 mod place;
 
 pub use accept::{Invited, accept, open};
+pub(crate) use place::left_behind;
 pub use place::{WithAPlace, proposed};
 
 use portcullis_guard::claims::OwnerKind;
@@ -97,7 +98,7 @@ pub async fn invite(
         let mut changes = vec![Change::PutPerson(person.clone())];
         let mut audit = vec![told("person.invited", &invitation, record.clone())];
         for left in place::left_behind(desk, &person, None).await? {
-            audit.push(left.told(&person, record.clone()));
+            audit.push(left.told(&person, record.clone(), place::REPLACED));
             changes.extend(left.changes);
         }
         let acts = vec![

@@ -16,7 +16,7 @@ use crate::ledger::{Act, AuditRecord, Deed, Done, Position};
 use crate::operators::Denial;
 use crate::proposals::{Executor, Hand, Order, Proposal, Reason, Room, Wish, Work};
 use crate::provisioning::change::{Amendment, Change, Keepings};
-use crate::provisioning::{Card, Kind};
+use crate::provisioning::{Card, Kind, gone_with_place};
 use crate::refusal::Trouble;
 use crate::registry::{ApplicationKind, Membership, Person, RoleKind, Scope};
 
@@ -262,7 +262,7 @@ impl Departure {
     }
 }
 
-/// The membership, its card, and the cards that hang off it.
+/// The membership, its card, and the cards that hang off it alone.
 pub(crate) fn given_up(place: &Membership, keepings: &Keepings) -> Vec<Change> {
     let hangs = |card: &&Card| match card.kind {
         Kind::ApplicationMembership => card.text("membership") == Some(&place.id),
@@ -270,8 +270,7 @@ pub(crate) fn given_up(place: &Membership, keepings: &Keepings) -> Vec<Change> {
         _ => false,
     };
     let cards = keepings.cards.iter().filter(hangs);
-    let mut changes: Vec<_> =
-        cards.map(|card| Change::DropCard { kind: card.kind, id: card.id.clone() }).collect();
+    let mut changes: Vec<_> = cards.map(gone_with_place).collect();
     changes.push(Change::DropMembership { id: place.id.clone() });
     changes
 }

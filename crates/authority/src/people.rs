@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::desk::Desk;
 use crate::endings::remembered_until;
+use crate::invitations::left_behind;
 use crate::ledger::{Act, AuditRecord, Deed, Done};
 use crate::offboarding::{given_up, is_last};
 use crate::operators::{Denial, folded};
@@ -149,23 +150,33 @@ pub async fn end_all(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), D
     change(desk, id, record, |seen| Ok(ends(desk, &seen.person.id, "ended by an operator"))).await.map(drop)
 }
 
-/// Deletes an account with its memberships and personal credentials. The audit keeps what happened.
+/// Deletes an account with its memberships, the places that operators have offered it, and its personal credentials.
+/// The audit keeps what happened.
 ///
 /// # Errors
 /// [`Denial::Missing`], [`Denial::Conflict`] for the owner of an organization, or trouble.
 pub async fn delete(desk: &Desk, id: &str, record: AuditRecord) -> Result<(), Denial> {
-    let record = AuditRecord { event: "person.deleted".into(), ..record };
-    change(desk, id, record, |seen| {
+    for _ in 0..ATTEMPTS {
+        let seen = Picture::of(desk, id).await?;
         if let Some(owned) = seen.places().find(|place| place.owner) {
             let sentence =
                 format!("This person owns the organization {}; hand it over first.", owned.organization);
             return Err(Denial::conflict(sentence));
         }
         seen.must_orphan_nobody()?;
-        Ok(deletion(desk, seen))
-    })
-    .await
-    .map(drop)
+        let mut changes = deletion(desk, &seen);
+        let deleted = AuditRecord { event: "person.deleted".into(), ..record.clone() };
+        let mut audit = vec![about(&seen.person, deleted)];
+        for left in left_behind(desk, &seen.person, None).await? {
+            audit.push(left.told(&seen.person, record.clone(), "deleted"));
+            changes.extend(left.changes);
+        }
+        let act = Act::Amend(Amendment { expected: seen.version(), changes });
+        if let Done::Committed { .. } = desk.ledger.commit(Deed { act, audit }).await? {
+            return Ok(());
+        }
+    }
+    Err(busy())
 }
 
 fn deletion(desk: &Desk, seen: &Picture) -> Vec<Change> {

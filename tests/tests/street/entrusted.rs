@@ -47,6 +47,16 @@ impl Admin<'_> {
         role.strip_prefix("orgAcmeAAA.").expect("it is Acme's").to_owned()
     }
 
+    /// Keeps a member to the dashboard and a market; the id of what does.
+    async fn keeps_to_the_dashboard(&self, membership: &str) -> String {
+        let bundle = json!({ "type": "application_memberships",
+            "attributes": { "filters": { "market_id_in": ["marketEurA"] } },
+            "relationships": { "organization": to("organizations", "orgAcmeAAA"),
+                "api_credential": to("api_credentials", "dashboard"), "role": to("roles", "orgAcmeAAA.support"),
+                "membership": to("memberships", membership) } });
+        id(&self.write(Method::POST, "application_memberships", bundle).await.with_status(201))
+    }
+
     /// The membership of somebody.
     async fn place_of(&self, email: &str) -> Value {
         self.read(&format!("memberships?filter[q][user_email_eq]={email}")).await["data"][0].clone()
@@ -143,6 +153,10 @@ pub async fn a_place_is_for_an_account_that_its_person_alone_can_open(ground: &G
     ann.post("/people", &given).await.with_status(201);
     let yan = ann.propose("entrustment", to_person("yan@example.com", "support")).await;
     says(&yan, "chooses another first");
+    // Also where its person has a place already.
+    let set = ann.propose("password", json!({ "person": "userPaulAA" })).await.with_status(201);
+    bob.approve(&set.json()).await.with_status(200);
+    says(&ann.propose("entrustment", to_person("userPaulAA", "support")).await, "chooses another first");
     let browser = town.browser();
     let page = browser.open(&path_of(&town, &invited)).await.with_status(200);
     accept(&browser, &page, OWN).await.with_status(200);
@@ -219,12 +233,7 @@ pub async fn a_place_that_is_kept_to_some_applications_is_opened_by_two_operator
     let admin = Admin::of(&town).await;
     turns(&ann, true).await.with_status(200);
     let paul = admin.place_of("paul@example.com").await["id"].as_str().expect("an id").to_owned();
-    let bundle = json!({ "type": "application_memberships",
-        "attributes": { "filters": { "market_id_in": ["marketEurA"] } },
-        "relationships": { "organization": to("organizations", "orgAcmeAAA"),
-            "api_credential": to("api_credentials", "dashboard"), "role": to("roles", "orgAcmeAAA.support"),
-            "membership": to("memberships", &paul) } });
-    let bundle = id(&admin.write(Method::POST, "application_memberships", bundle).await.with_status(201));
+    let bundle = admin.keeps_to_the_dashboard(&paul).await;
     let wider = json!({ "type": "application_memberships", "id": bundle, "attributes": { "filters": {} } });
     let path = format!("application_memberships/{bundle}");
     is_for_two(&admin.write(Method::PATCH, &path, wider).await);
@@ -244,6 +253,38 @@ pub async fn a_place_that_is_kept_to_some_applications_is_opened_by_two_operator
     assert_eq!(admin.read("application_memberships").await["data"], json!([]));
     assert_eq!(admin.place_of("paul@example.com").await["attributes"]["all_applications"], true);
     assert!(gets_in().await, "open to every application");
+}
+
+pub async fn a_role_is_given_to_what_was_there_when_it_was_proposed(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let admin = Admin::of(&town).await;
+    let is_another = |answer: &Answer| {
+        assert_eq!(answer.status, 409, "{answer:?}");
+        assert!(answer.text("detail").contains("propose it anew"), "{answer:?}");
+    };
+    turns(&ann, true).await.with_status(200);
+    let catalogue = admin.catalogue().await;
+    let paul = admin.place_of("paul@example.com").await["id"].as_str().expect("an id").to_owned();
+    admin.keeps_to_the_dashboard(&paul).await;
+    admin.give("memberships", &paul, &catalogue).await.with_status(200);
+    let mut wish = to_person("userPaulAA", "support");
+    let made = ann.propose("entrustment", wish.clone()).await.with_status(201);
+    assert!(made.body.contains("marketEurA"), "the approver sees what Paul is kept to: {made:?}");
+    admin.write(Method::DELETE, &format!("memberships/{paul}"), json!({})).await.with_status(204);
+    is_another(&bob.approve(&made.json()).await);
+    assert_eq!(places(&ann, "userPaulAA").await, json!([]), "and no place that is open to every application");
+    // What an operator says of it counts for nothing.
+    wish["had"] = json!({ "membership": paul, "role": catalogue });
+    let anew = ann.propose("entrustment", wish).await.with_status(201);
+    assert!(!anew.body.contains(&paul), "{anew:?}");
+    bob.approve(&anew.json()).await.with_status(200);
+    assert_eq!(places(&ann, "userPaulAA").await[0]["role"], "support");
+    // So it is with an application.
+    let made = ann.propose("entrustment", to_application("support-desk", "read_only")).await.with_status(201);
+    admin.give("api_credentials", "support-desk", &catalogue).await.with_status(200);
+    is_another(&bob.approve(&made.json()).await);
 }
 
 pub async fn a_role_that_nobody_confirms_in_time_is_not_given(ground: &Ground) {

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::code::DASHBOARD_BACK;
-use super::personal_data::Admin;
+use super::personal_data::{Admin, id};
 
 pub(super) const OWN: &str = "copper kettle on the landing";
 
@@ -237,6 +237,40 @@ async fn waiting(admin: &Admin<'_>) -> Vec<String> {
     let found = admin.read("memberships?filter[q][user_email_eq]=zoe@example.com").await;
     let list = found["data"].as_array().expect("a list").iter();
     list.map(|it| it["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+pub async fn nobody_but_operators_offers_their_place_again(ground: &Ground) {
+    let town = Town::open_with_office(ground).await;
+    let ann = town.operator(OperatorRole::Operator).await;
+    let bob = town.operator(OperatorRole::Approver).await;
+    let admin = Admin::of(&town).await;
+    let zoe = made(&ann, "zoe@example.com").await;
+    let offered = offer(&ann, &zoe, "support").await.with_status(201);
+    approve(&bob, &offered.json()).await.with_status(200);
+    let pending = waiting(&admin).await.pop().expect("it waits");
+    let resent = admin.write(Method::POST, &format!("memberships/{pending}/resend"), json!({})).await;
+    assert_eq!(resent.status, 400, "{resent:?}");
+    assert!(resent.body.contains("Operators sent a link"), "{resent:?}");
+    let to = |kind: &str, id: &str| json!({ "data": { "type": kind, "id": id } });
+    let home = to("organizations", "orgAcmeAAA");
+    let profile = json!({ "type": "membership_profiles", "relationships": { "organization": home },
+        "attributes": { "name": "Marketing", "access_scope": "live_access" } });
+    let profile = id(&admin.write(Method::POST, "membership_profiles", profile).await.with_status(201));
+    let bundle = json!({ "type": "application_memberships", "relationships": {
+        "organization": home, "role": to("roles", "orgAcmeAAA.support"),
+        "api_credential": to("api_credentials", "dashboard"), "membership": to("memberships", &pending),
+        "membership_profile": to("membership_profiles", &profile) } });
+    let bundle = id(&admin.write(Method::POST, "application_memberships", bundle).await.with_status(201));
+    // The link is as good as before, and it goes with the account, and so does the place.
+    let browser = town.browser();
+    browser.open(&path_of(&town, &offered)).await.with_status(200);
+    ann.delete(&format!("/people/{zoe}")).await.with_status(204);
+    assert!(is_not_open(&browser.open(&path_of(&town, &offered)).await));
+    assert_eq!(waiting(&admin).await, Vec::<String>::new());
+    assert_eq!(noted(&town, "person.uninvited").await, 1);
+    let left = admin.read("application_memberships").await["data"].clone();
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
+    assert_eq!(left[0]["id"], bundle, "it is the profile's as well");
 }
 
 pub async fn a_place_that_was_offered_goes_with_its_invitation(ground: &Ground) {

@@ -16,15 +16,15 @@ use crate::operators::Denial;
 use crate::people::Picture;
 use crate::proposals::{Executor, Order, Proposal, Reason, Room, Work};
 use crate::provisioning::change::{Amendment, Change};
-use crate::provisioning::{Card, Estate, Kind, is_same, narrowed, taken_up};
+use crate::provisioning::{Card, Estate, Kind, LINK, gone_with_place, is_same, narrowed, taken_up};
 use crate::refusal::Trouble;
 use crate::registry::Person;
 use crate::secret::{Secret, hash_random};
 
 /// The kind of proposal that it is.
 const KIND: &str = "invitation";
-/// How the mark of a card begins that an invitation of ours takes up.
-const LINK: &str = "link:";
+/// Why a place goes whose invitation another takes the place of.
+pub(super) const REPLACED: &str = "replaced";
 
 /// Invites somebody into an organization; a line of the proposals' roster.
 pub struct WithAPlace;
@@ -85,7 +85,7 @@ impl Executor for WithAPlace {
         let record = order.hand.record("person.invited", &Reason::read(&proposal.reason)?, now);
         let (mut audit, mut changes) = (Vec::new(), Vec::new());
         for left in left_behind(desk, &seen.person, Some(&card.organization)).await? {
-            audit.push(left.told(&seen.person, record.clone()));
+            audit.push(left.told(&seen.person, record.clone(), REPLACED));
             changes.extend(left.changes);
         }
         audit
@@ -114,7 +114,7 @@ impl What {
             return Err(Denial::invalid("role", "There is no such role in the organization; name its id."));
         }
         let within = desk.registry.estate("", std::slice::from_ref(&self.organization)).await?;
-        let theirs = |card: &Card| is_for(card, &seen.person) && link_of(card).is_none();
+        let theirs = |card: &Card| is_for(card, &seen.person) && card.link().is_none();
         if within.cards.iter().any(theirs) {
             return Err(Denial::conflict(
                 "The organization has invited this address already; an admin of it can end that invitation.",
@@ -156,21 +156,22 @@ pub(super) async fn given_back(
     Ok(card.map(|card| Act::Amend(Amendment { expected, changes: ending(&estate, &card) })))
 }
 
-/// A place that an invitation of ours still offers, while another takes that invitation's place.
-pub(super) struct LeftBehind {
+/// A place that an invitation of ours still offers, which goes with that invitation.
+pub(crate) struct LeftBehind {
     organization: String,
     invitation: String,
     /// The end of it.
-    pub(super) changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl LeftBehind {
-    pub(super) fn told(&self, person: &Person, record: AuditRecord) -> AuditRecord {
+    /// `why` is a word that the record says of it.
+    pub(crate) fn told(&self, person: &Person, record: AuditRecord, why: &str) -> AuditRecord {
         AuditRecord {
             event: "person.uninvited".into(),
             subject: Some(person.id.clone()),
             organization: Some(self.organization.clone()),
-            detail: Some(json!({ "invitation": self.invitation, "replaced": true }).to_string()),
+            detail: Some(json!({ "invitation": self.invitation, (why): true }).to_string()),
             ..record
         }
     }
@@ -178,7 +179,7 @@ impl LeftBehind {
 
 /// Where invitations of ours still offer a person a place: where those before did, and in an organization that is to
 /// offer another. A link that was replaced or has expired opens nothing, so its place can only be in the way.
-pub(super) async fn left_behind(
+pub(crate) async fn left_behind(
     desk: &Desk,
     person: &Person,
     organization: Option<&str>,
@@ -190,7 +191,7 @@ pub(super) async fn left_behind(
     for home in homes {
         let estate = Estate::new(desk.registry.estate("", std::slice::from_ref(&home)).await?);
         for card in estate.cards_of(Kind::Membership).filter(|card| is_for(card, person)) {
-            if let Some(invitation) = link_of(card) {
+            if let Some(invitation) = card.link() {
                 let (organization, invitation) = (home.clone(), invitation.to_owned());
                 left.push(LeftBehind { organization, invitation, changes: ending(&estate, card) });
             }
@@ -203,18 +204,13 @@ pub(super) async fn left_behind(
 fn ending(estate: &Estate, card: &Card) -> Vec<Change> {
     let beside = estate.cards_of(Kind::ApplicationMembership);
     let beside = beside.filter(|it| it.text("membership") == Some(card.id.as_str()));
-    beside.chain([card]).map(|it| Change::DropCard { kind: it.kind, id: it.id.clone() }).collect()
+    beside.chain([card]).map(gone_with_place).collect()
 }
 
 /// Whether a card offers a place to this person.
 fn is_for(card: &Card, person: &Person) -> bool {
     card.kind == Kind::Membership
         && card.text("user_email").is_some_and(|email| is_same(email, &person.email))
-}
-
-/// The invitation of ours that takes a card up; none when an admin of the organization made it.
-fn link_of(card: &Card) -> Option<&str> {
-    card.text("invitation").and_then(|mark| mark.strip_prefix(LINK))
 }
 
 /// What the card says of the invitation that takes it up. No code that is typed at the Provisioning API has this for

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::Kind;
 
+/// How the mark of a pending membership begins that an invitation of operators takes up (`invitations/place.rs`).
+pub(crate) const LINK: &str = "link:";
+
 /// The card of a thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +52,11 @@ impl Card {
     /// A text of `more`; absent and null are `None`.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.more.get(name).and_then(Value::as_str)
+    }
+
+    /// The invitation of operators that takes a pending membership up; none when an admin of the organization made it.
+    pub(crate) fn link(&self) -> Option<&str> {
+        self.text("invitation").and_then(|mark| mark.strip_prefix(LINK))
     }
 
     /// The texts of a list in `more`.

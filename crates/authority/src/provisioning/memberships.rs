@@ -119,7 +119,7 @@ pub fn destroy(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
     Ok(Plan::new(Kind::Membership, id, ending(office, id, "the membership was ended")))
 }
 
-/// A new code in place of the old one, for an invitation that got lost.
+/// A new code in place of the old one, for an invitation that got lost. What operators offer is theirs to offer again.
 pub fn resend(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
     let known = office.estate.find(Kind::Membership, id).ok_or(Declined::Missing)?;
     office.may(&known.organization, Kind::Membership, Action::Update)?;
@@ -130,6 +130,12 @@ pub fn resend(office: &Office<'_>, id: &str) -> Result<Plan, Declined> {
             detail: "The membership is active already.".into(),
         }]));
     };
+    if card.link().is_some() {
+        return Err(Declined::Invalid(vec![Objection {
+            place: super::Place::Document("/data"),
+            detail: "Operators sent a link for this membership; they invite again.".into(),
+        }]));
+    }
     let code = office.desk.token();
     card.updated_at = office.now_ms;
     card.more.insert("invitation".into(), hash_random(&code).into());

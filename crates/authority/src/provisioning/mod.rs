@@ -32,6 +32,7 @@ mod shares;
 mod user;
 
 pub use card::Card;
+pub(crate) use card::LINK;
 pub(crate) use credentials::{MOST_SECRETS, end_of};
 pub use decline::{Declined, Objection, Place};
 pub(crate) use describe::permission_id;
@@ -45,7 +46,7 @@ pub use plan::Outcome;
 pub(crate) use plan::traced;
 pub use query::{LARGEST_PAGE, Page, Query, Search, USUAL_PAGE};
 pub use resource::{Link, Resource, To};
-pub(crate) use shares::narrowed;
+pub(crate) use shares::{gone_with_place, narrowed};
 
 use crate::ask::Origin;
 use crate::desk::Desk;

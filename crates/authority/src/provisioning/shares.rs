@@ -63,6 +63,17 @@ pub fn narrowed(estate: &Estate, place: &Membership) -> Membership {
     Cards::of(estate).narrowed(estate, place)
 }
 
+/// The end of a card with the place that it is of or hangs off. An application membership that hangs off a profile as
+/// well stays the profile's, so that nobody else who has that is touched.
+pub fn gone_with_place(card: &Card) -> Change {
+    if card.kind != Kind::ApplicationMembership || card.text("membership_profile").is_none() {
+        return Change::DropCard { kind: card.kind, id: card.id.clone() };
+    }
+    let mut card = card.clone();
+    card.more.remove("membership");
+    Change::PutCard(Box::new(card))
+}
+
 /// Every place that somebody has, and every one that somebody has been invited to, as it would be taken up; by its id.
 pub fn places(estate: &Estate) -> BTreeMap<String, Membership> {
     let cards = Cards::of(estate);
@@ -160,6 +171,21 @@ mod tests {
         assert_eq!(both("live_access", "all_access"), Some(vec![Mode::Live]));
         assert_eq!(both("all_access", "test_access"), Some(vec![Mode::Test]));
         assert_eq!(both("live_access", "test_access"), Some(vec![]));
+    }
+
+    #[test]
+    fn what_a_profile_has_as_well_does_not_go_with_a_place() {
+        let hung = |kind, names: &[&str]| {
+            let mut card = Card::new(kind, "it", "o", 0);
+            names.iter().for_each(|name| drop(card.more.insert((*name).to_owned(), "id".into())));
+            card
+        };
+        let goes = |card: &Card| matches!(gone_with_place(card), Change::DropCard { .. });
+        assert!(goes(&hung(Kind::ApplicationMembership, &["membership"])));
+        assert!(goes(&hung(Kind::Membership, &["membership_profile"])), "the card of the place itself");
+        let both = hung(Kind::ApplicationMembership, &["membership", "membership_profile"]);
+        let Change::PutCard(left) = gone_with_place(&both) else { panic!("it is the profile's as well") };
+        assert_eq!(*left, hung(Kind::ApplicationMembership, &["membership_profile"]));
     }
 
     #[test]

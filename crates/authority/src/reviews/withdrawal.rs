@@ -8,7 +8,7 @@ use crate::offboarding::is_last;
 use crate::operators::{Denial, StaffAct, closed};
 use crate::proposals::{Hand, Reason, Work, orphaned};
 use crate::provisioning::change::{Amendment, Change, Keepings};
-use crate::provisioning::{Card, Kind};
+use crate::provisioning::{Card, Kind, gone_with_place};
 use crate::registry::Scope;
 
 /// The acts and records that end this access; none when it has ended since the picture was taken.
@@ -54,8 +54,7 @@ fn membership(reviews: Reviews<'_>, keepings: &Keepings, access: &Access) -> Res
         _ => false,
     };
     let cards = keepings.cards.iter().filter(hangs);
-    let mut changes: Vec<_> =
-        cards.map(|card| Change::DropCard { kind: card.kind, id: card.id.clone() }).collect();
+    let mut changes: Vec<_> = cards.map(gone_with_place).collect();
     changes.push(Change::DropMembership { id: place.id.clone() });
     changes.push(Change::EndLogins {
         organization: place.organization.clone(),

@@ -39,7 +39,11 @@ async fn whoever_is_deleted_leaves_no_place_and_no_card_behind() {
     let house = House::new();
     let mut card = Card::new(Kind::ApplicationMembership, "am-1", ACME, 0);
     card.more.insert("membership".into(), format!("m-{BOB}").into());
-    let act = amend(&house, vec![Change::PutCard(Box::new(card))]).await;
+    // One that a profile has as well is not only theirs.
+    let mut shared = Card { id: "am-2".into(), ..card.clone() };
+    shared.more.insert("membership_profile".into(), "mp-1".into());
+    let cards = [card, shared].map(|card| Change::PutCard(Box::new(card)));
+    let act = amend(&house, Vec::from(cards)).await;
     house.commit(Deed { act, audit: Vec::new() }).await;
     // A place that is given while it is decided is found as well.
     let mut late = house.memory.memberships(BOB).await.unwrap().remove(0);
@@ -48,6 +52,8 @@ async fn whoever_is_deleted_leaves_no_place_and_no_card_behind() {
     people::delete(house.authority.desk(), BOB, AuditRecord::default()).await.unwrap();
     assert!(house.memory.memberships(BOB).await.unwrap().is_empty());
     assert!(house.memory.card(Kind::ApplicationMembership, "am-1").await.unwrap().is_none());
+    let left = house.memory.card(Kind::ApplicationMembership, "am-2").await.unwrap().expect("the profile's");
+    assert_eq!((left.text("membership"), left.text("membership_profile")), (None, Some("mp-1")));
     assert!(house.memory.person(Who::Id(BOB)).await.unwrap().is_none());
 }
 
